@@ -1,0 +1,105 @@
+//! Small relational facts: what is true of devices, credentials, sessions and retained messages now.
+//!
+//! The seam is four methods over tables of one shape, `(tenant, id, body)`, so that a backend is small: SQLite
+//! here, PostgreSQL later. Bodies meant for people are JSON, so that `sqlite3` and its JSON functions can look
+//! into them; the gateway's own state is binary with a version.
+
+/// A table. The name is the one in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Persistent MQTT sessions, by client id.
+    Sessions,
+    /// Retained messages, by topic.
+    Retained,
+    /// Log offsets that the other tables of the same commit contain, by reader and partition.
+    Offsets,
+    /// Devices, by device id.
+    Devices,
+    /// Device credentials, by user name or certificate subject.
+    Credentials,
+    /// Revoked certificates and tokens, by serial or token id.
+    Revocations,
+    /// Tenants, by tenant id (the tenant column is empty).
+    Tenants,
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Whose it is; empty for facts of the whole installation.
+    pub tenant: String,
+    /// Its key within the tenant.
+    pub id: String,
+    /// What is known.
+    pub body: Vec<u8>,
+}
+
+/// A change to a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Insert or replace.
+    Put(Table, Row),
+    /// Remove, if it is there.
+    Delete {
+        /// The table.
+        table: Table,
+        /// Whose.
+        tenant: String,
+        /// Which.
+        id: String,
+    },
+}
+
+/// Why a fact could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The database said no.
+    #[error("{operation} failed on {place}: {reason}")]
+    Database {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file or server.
+        place: String,
+        /// Its words.
+        reason: String,
+    },
+    /// A later version wrote the database.
+    #[error("{place} has schema version {found}, this build knows up to {known}: upgrade Penstock first")]
+    Newer {
+        /// Which file or server.
+        place: String,
+        /// Its version.
+        found: u32,
+        /// The newest this build knows.
+        known: u32,
+    },
+}
+
+/// The result of a call on the metadata.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Small relational facts. Calls block for a disk access; async callers use a blocking thread.
+///
+/// # What every backend promises
+/// 1. `commit` is atomic and durable when it returns `Ok`; after an error nothing of it is visible.
+/// 2. Reads see every commit that returned before they began.
+pub trait Metadata: Send + Sync + 'static {
+    /// One row.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn get(&self, table: Table, tenant: &str, id: &str) -> Result<Option<Row>>;
+
+    /// Every row of a table, or of one tenant's part of it, ordered by tenant and id. `visit` returns
+    /// `false` to stop.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn scan(&self, table: Table, tenant: Option<&str>, visit: &mut dyn FnMut(Row) -> bool) -> Result<()>;
+
+    /// Applies all changes, or none.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn commit(&self, changes: &[Change]) -> Result<()>;
+}

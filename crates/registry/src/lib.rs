@@ -1,0 +1,1 @@
+//! Who may speak: tenants, devices, credentials, what each may publish and read.

@@ -1,0 +1,1 @@
+//! The time-series store: the seam, a memory and an embedded backend.

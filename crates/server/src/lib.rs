@@ -1,0 +1,1 @@
+//! Composition by role: configuration, start, readiness, drain.

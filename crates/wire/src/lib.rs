@@ -1,0 +1,3 @@
+//! Sans-I/O codecs: what bytes on a socket mean. No sockets, no clocks, no allocation beyond what is returned.
+
+pub mod mqtt;
