@@ -3,6 +3,7 @@
 mod packet;
 mod property;
 mod reason;
+pub mod session;
 
 pub use packet::{
     Ack, AckKind, Auth, ConnAck, Connect, Disconnect, Packet, Publish, RetainHandling, SubAck, Subscribe,
