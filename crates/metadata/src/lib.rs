@@ -4,6 +4,12 @@
 //! here, PostgreSQL later. Bodies meant for people are JSON, so that `sqlite3` and its JSON functions can look
 //! into them; the gateway's own state is binary with a version.
 
+mod memory;
+mod sqlite;
+
+pub use memory::Memory;
+pub use sqlite::Sqlite;
+
 /// A table. The name is the one in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
@@ -21,6 +27,39 @@ pub enum Table {
     Revocations,
     /// Tenants, by tenant id (the tenant column is empty).
     Tenants,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 7] = [
+        Self::Sessions,
+        Self::Retained,
+        Self::Offsets,
+        Self::Devices,
+        Self::Credentials,
+        Self::Revocations,
+        Self::Tenants,
+    ];
+
+    /// The name in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Retained => "retained",
+            Self::Offsets => "offsets",
+            Self::Devices => "devices",
+            Self::Credentials => "credentials",
+            Self::Revocations => "revocations",
+            Self::Tenants => "tenants",
+        }
+    }
+
+    /// Whether its bodies are JSON, for people to look into. The others are binary, with a version.
+    #[must_use]
+    pub const fn is_json(self) -> bool {
+        matches!(self, Self::Devices | Self::Credentials | Self::Revocations | Self::Tenants)
+    }
 }
 
 /// A row.
@@ -83,6 +122,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// # What every backend promises
 /// 1. `commit` is atomic and durable when it returns `Ok`; after an error nothing of it is visible.
 /// 2. Reads see every commit that returned before they began.
+/// 3. A `scan` shows one state of the table: what is committed while it runs, even by `visit`, is not in it.
+/// 4. Bodies come back byte for byte; ids are compared byte by byte.
 pub trait Metadata: Send + Sync + 'static {
     /// One row.
     ///
