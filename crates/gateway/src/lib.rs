@@ -1,1 +1,16 @@
 //! The sockets of devices: MQTT over TCP, TLS and WebSocket, and HTTP ingest.
+//!
+//! ```text
+//!  socket ─▶ worker ─▶ wire::mqtt::session (sans-I/O) ─▶ one log append per turn of the worker
+//!    ▲         ▲                                              │ durable
+//!    └─ acks ──┤◀────────────── the worker's FIFO ◀───────────┤
+//!              └─ deliveries ◀─ dispatcher (tails the log, matches subscriptions) ◀─┘
+//! ```
+//!
+//! Nothing is acknowledged before the log says it is durable, and a subscriber sees only what is durable.
+
+pub mod config;
+mod mqtt;
+
+pub use config::Config;
+pub use mqtt::{Addresses, Error, Gateway, Parts, Running};
