@@ -1,1 +1,144 @@
 //! The time-series store: the seam, a memory and an embedded backend.
+//!
+//! ```text
+//!   log partition  ──●──────────────●──────────────▶ offsets
+//!                    │ from      to │
+//!                    └──── Span ────┘   one `write`: the span's readings and dead letters, and the span itself,
+//!                                       become durable together or not at all
+//! ```
+//!
+//! The store is no second log: it keeps, in the same commit as its data, which log offsets that data came
+//! from. After a crash the writer asks [`SeriesWriter::positions`] and reads on from there.
+
+mod memory;
+mod model;
+mod sqlite;
+
+pub use memory::Memory;
+pub use model::{
+    Clock, Completeness, DeadLetter, DeadMessage, Device, Point, Position, Reading, Source, Span, WriteBatch,
+    Written,
+};
+pub use sqlite::{SCHEMA_VERSION, Sqlite};
+
+use std::ops::Range;
+
+use record::{DeviceId, MetricName, TenantId, Timestamp};
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A batch does not begin where the store stands: another writer is at work, or the writer went on after
+    /// an error without asking for the positions. Nothing was written; read on from the store's positions.
+    #[error(
+        "the store holds {source_partition} up to {held}, the batch begins at {from}: read on from {held}"
+    )]
+    Conflict {
+        /// Which partition.
+        source_partition: Source,
+        /// The next offset the store wants.
+        held: u64,
+        /// Where the batch begins.
+        from: u64,
+    },
+    /// The disk is full. Nothing was written; try again once there is space.
+    #[error("the store at {place} is out of space: free some; writing resumes by itself")]
+    Full {
+        /// File or server.
+        place: String,
+    },
+    /// The database said no. Nothing was written.
+    #[error("{operation} failed on {place}: {reason}")]
+    Database {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file or server.
+        place: String,
+        /// Its words.
+        reason: String,
+    },
+    /// A later version wrote the store.
+    #[error("{place} has schema version {found}, this build knows up to {known}: upgrade Penstock first")]
+    Newer {
+        /// Which file or server.
+        place: String,
+        /// Its version.
+        found: u32,
+        /// The newest this build knows.
+        known: u32,
+    },
+}
+
+/// The result of a call on the store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The writing half. Calls block for a disk access; async callers use a blocking thread.
+///
+/// # What every backend promises
+/// 1. **Atomic.** When `write` returns `Ok`, the batch's readings, its dead letters and its spans are durable,
+///    all of them. After an error, or a crash before it returned, none of them is there, or (a crash after
+///    the commit) all of them are; [`SeriesWriter::positions`] says which.
+/// 2. **Fenced.** Each span must begin exactly where the store stands for its partition; the first span of a
+///    partition may begin anywhere. So a batch can be written at most once, by whoever and however often it
+///    is tried, and an old batch can never undo a later correction.
+/// 3. **Keyed.** A reading's key is (tenant, device, metric, event time). The same key with the same value is a
+///    duplicate and changes nothing; with another value it is a correction and the later one wins. Within a
+///    batch, later means further back in the list. All three cases are counted.
+/// 4. **Exact.** A value comes back with the type and the bits it was written with (any NaN as the quiet one).
+pub trait SeriesWriter: Send + Sync + 'static {
+    /// Stores a batch.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when a span does not begin where the store stands; [`Error::Full`] and
+    /// [`Error::Database`] when the store could not write. In every case nothing was written.
+    fn write(&self, batch: &WriteBatch) -> Result<Written>;
+
+    /// For every partition it has ever been given, the next offset the store wants.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn positions(&self) -> Result<Vec<Position>>;
+}
+
+/// The reading half. It never slows the writer. Calls block for a disk access.
+///
+/// # What every backend promises
+/// Reads see every write that returned before they began, and no part of one that has not.
+pub trait SeriesReader: Send + Sync + 'static {
+    /// The points of one series in a range of event times, by rising time. `visit` returns `false` to stop.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn points(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        range: Range<Timestamp>,
+        visit: &mut dyn FnMut(Point) -> bool,
+    ) -> Result<()>;
+
+    /// The reading with the latest event time of each metric of a device, by metric name.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>>;
+
+    /// A device that has sent at least one reading.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn device(&self, tenant: &TenantId, device: &DeviceId) -> Result<Option<Device>>;
+
+    /// Devices by rising id, those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn devices(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Device>>;
+
+    /// Dead messages of a tenant (empty: those whose tenant could not be read), the latest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>>;
+}

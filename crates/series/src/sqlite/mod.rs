@@ -1,0 +1,84 @@
+//! A small durable store on SQLite, until the Parquet store takes its place (docs/decisions/0002).
+//!
+//! One narrow table, names replaced by numbers, write-ahead logging with `synchronous = FULL`: a commit that
+//! returned survives a power cut. Readers have connections of their own and never wait for the writer.
+
+mod read;
+mod schema;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags};
+
+pub use schema::VERSION as SCHEMA_VERSION;
+
+use crate::{Error, Result};
+use write::Writer;
+
+/// Most idle reading connections kept. A point query takes a fraction of a millisecond; more would only hold
+/// page caches.
+const IDLE_READERS: usize = 4;
+
+/// The store in one SQLite file (and its `-wal` and `-shm` beside it).
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    writer: Mutex<Writer>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Sqlite {
+    /// Opens the store, creating it and bringing an older one up to date.
+    ///
+    /// # Errors
+    /// [`Error::Newer`] when a later version wrote it, [`Error::Database`] when it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |error| fault("opening the store", path, error);
+        let mut connection = Connection::open(path).map_err(failed)?;
+        schema::prepare(&mut connection, path)?;
+        let writer = Mutex::new(Writer::new(connection, path.to_owned()));
+        Ok(Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()) })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn with_reader<T>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let failed = |error| fault(operation, &self.path, error);
+        let idle = self.readers.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open_reader().map_err(failed)?,
+        };
+        let outcome = read(&connection).map_err(failed)?;
+        let mut readers = self.readers.lock();
+        if readers.len() < IDLE_READERS {
+            readers.push(connection);
+        }
+        Ok(outcome)
+    }
+
+    fn open_reader(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        Ok(connection)
+    }
+}
+
+fn fault(operation: &'static str, path: &Path, error: rusqlite::Error) -> Error {
+    let place = path.display().to_string();
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => Error::Full { place },
+        _ => Error::Database { operation, place, reason: error.to_string() },
+    }
+}

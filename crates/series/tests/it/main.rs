@@ -1,0 +1,5 @@
+//! The store through its boundary.
+
+#![allow(clippy::unwrap_used)] // in a test a panic is the verdict
+
+mod conformance;
