@@ -12,9 +12,18 @@
 //! "durable" means is the backend's to say; see [`Log::append`].
 
 mod batch;
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod memory;
+mod partitions;
 mod pending;
+mod wait;
 
 pub use batch::{Batch, RecordRef};
+pub use clock::{Clock, SystemClock};
+pub use memory::MemoryLog;
+pub use partitions::Partitions;
 pub use pending::{Completion, Pending, pending};
 pub use record::Lane;
 
@@ -153,10 +162,45 @@ pub enum Error {
         at: u64,
         /// What was found.
         reason: String,
+        /// What the reader misses because of it.
+        lost: Option<Lost>,
     },
-    /// The log is shutting down; nothing of the batch was taken.
+    /// The log cannot be opened: in use by another process, made with other settings, or by a later version.
+    #[error("cannot open the log at {place}: {reason}")]
+    Open {
+        /// Its directory.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The log is shutting down; nothing of the batch was taken. To a reader: there is nothing more to come.
     #[error("the log is closed")]
     Closed,
+}
+
+/// Records that damage has made unreadable: offsets `from..to` of the partition. A reader that goes on after
+/// them opens anew at `to`, and accounts for what it left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset that cannot be read.
+    pub from: Offset,
+    /// The first offset after it that can.
+    pub to: Offset,
+}
+
+/// Why a reader cannot start at `position`.
+pub(crate) fn beyond(position: Position, end: Offset) -> Error {
+    let Position { partition, offset } = position;
+    Error::Refused(format!(
+        "{partition}: offset {offset} lies beyond the end, {end}: it belongs to another log"
+    ))
+}
+
+/// Why a reader cannot take a partition.
+pub(crate) fn twice(partition: PartitionId) -> Error {
+    Error::Refused(format!("{partition} is named twice: a reader has one place in a partition"))
 }
 
 /// The result of a call on the log.
@@ -194,8 +238,8 @@ pub trait Log: Send + Sync + 'static {
     /// waits at the tail.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a partition that does not exist. A position that has expired is reported by
-    /// [`Reader::next`].
+    /// [`Error::Refused`] for a partition that does not exist or is named twice, and for an offset beyond its
+    /// end. A position that has expired is reported by [`Reader::next`].
     fn read(&self, from: &[Position]) -> Result<Box<dyn Reader>>;
 
     /// What a partition holds now.
@@ -227,7 +271,11 @@ pub trait Log: Send + Sync + 'static {
 /// A place in the log that moves forward. Dropping it ends it.
 pub trait Reader: Send {
     /// The next records, at least one, about `max_bytes` at most, in order within each partition; waits at
-    /// the tail. Cancel-safe: a dropped future has moved nothing.
+    /// the tail. Cancel-safe: a dropped future has moved nothing. After an error it stands where it stood.
+    ///
+    /// # Errors
+    /// [`Error::Expired`], [`Error::Damaged`] and [`Error::Io`]; [`Error::Closed`] once the log is closed and
+    /// everything in it has been returned.
     fn next(&mut self, max_bytes: usize) -> BoxFuture<'_, Result<Chunk>>;
 
     /// Where it stands: for each partition the next offset it will return.

@@ -1,0 +1,2 @@
+//! Placeholder until the embedded backend stands.
+fn main() {}

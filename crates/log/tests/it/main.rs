@@ -1,0 +1,7 @@
+//! The log through its boundary.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+extern crate penstock_log as log;
+
+mod memory;
