@@ -39,21 +39,31 @@ pub enum IdError {
 /// Control characters would break logs and terminals; `/ + #` would let an id reach into its
 /// neighbours' topics.
 fn check_level(what: &'static str, text: &str, max: usize) -> Result<(), IdError> {
-    check_text(what, text, max)?;
-    match text.char_indices().find(|(_, c)| matches!(c, '/' | '+' | '#')) {
-        Some((at, found)) => Err(IdError::Character { what, found, at }),
-        None => Ok(()),
-    }
+    check(what, text, max, |byte| !matches!(byte, b'/' | b'+' | b'#'), |c| matches!(c, '/' | '+' | '#'))
 }
 
 fn check_text(what: &'static str, text: &str, max: usize) -> Result<(), IdError> {
+    check(what, text, max, |_| true, |_| false)
+}
+
+/// Ids are checked for every message and are nearly always plain ASCII, so that case is one pass over bytes.
+fn check(
+    what: &'static str,
+    text: &str,
+    max: usize,
+    plain: impl Fn(u8) -> bool,
+    forbidden: impl Fn(char) -> bool,
+) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty { what });
     }
     if text.len() > max {
         return Err(IdError::TooLong { what, got: text.len(), max });
     }
-    match text.char_indices().find(|(_, c)| c.is_control()) {
+    if text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && plain(byte)) {
+        return Ok(());
+    }
+    match text.char_indices().find(|&(_, c)| c.is_control() || forbidden(c)) {
         Some((at, found)) => Err(IdError::Character { what, found, at }),
         None => Ok(()),
     }

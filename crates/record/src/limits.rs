@@ -5,8 +5,9 @@
 pub const TENANT_ID_BYTES: usize = 64;
 /// Longest device id, bytes. Room for a URN with a UUID, a VIN or an X.509 common name.
 pub const DEVICE_ID_BYTES: usize = 256;
-/// Longest metric name, bytes. Room for a path of names.
-pub const METRIC_NAME_BYTES: usize = 256;
+/// Longest metric name, bytes. Room for a path of names, and for the tag set that line protocol puts
+/// behind them (Telegraf's container and SNMP inputs send hundreds of bytes of tags).
+pub const METRIC_NAME_BYTES: usize = 1024;
 /// Longest MQTT client id, bytes. The standard demands 23; fleets use URNs.
 pub const CLIENT_ID_BYTES: usize = 512;
 /// Longest topic, bytes. MQTT allows 65 535; nobody's tree needs it and each retained topic is kept in memory.
@@ -21,6 +22,9 @@ pub const HTTP_BODY_BYTES: usize = 16 << 20;
 pub const RECORD_BYTES: usize = (16 << 20) + (64 << 10);
 /// Most readings in one message. One message is one transaction of the stream.
 pub const READINGS_PER_MESSAGE: usize = 1_000_000;
+/// Rows that a reused batch keeps room for, at about 50 bytes each. One huge message must not hold its
+/// memory for ever in every worker.
+pub const READINGS_KEPT: usize = 64 << 10;
 /// Longest text value of a reading, bytes. Readings are measurements, not documents.
 pub const TEXT_VALUE_BYTES: usize = 64 << 10;
 /// Deepest nesting of a JSON payload. Telemetry has three levels; deeper is an attack on the stack.
