@@ -74,12 +74,18 @@ pub enum Event<M> {
     Arrived {
         /// Its packet id.
         packet_id: u16,
+        /// Which message it is.
+        message: M,
     },
     /// PUBREL came: the packet id is free for a new message. Durable before PUBCOMP, or a new message under the
-    /// same id would be taken for the old one after a crash.
+    /// same id would be taken for the old one after a crash. It names the message because messages and session
+    /// events lie in different partitions of the log, between which there is no order: a replay must not free
+    /// the id of a later message.
     Released {
         /// The packet id.
         packet_id: u16,
+        /// The message that had arrived under it.
+        message: M,
     },
     /// A message matched. Not logged for ordinary subscriptions: derived from the log by matching again.
     Queued(Outgoing<M>),
@@ -96,10 +102,12 @@ pub enum Event<M> {
         packet_id: u16,
     },
     /// PUBACK or PUBCOMP came: the message is delivered. Need not be durable before anything; losing it repeats
-    /// a QoS 1 delivery or a PUBREL.
+    /// a QoS 1 delivery or a PUBREL. It names the message, so that a replay need not have seen it sent.
     Completed {
         /// The packet id.
         packet_id: u16,
+        /// The message.
+        message: M,
     },
     /// A queued message was given up (expired, or the queue's limit), counted by whoever decides it.
     Dropped {
@@ -117,8 +125,8 @@ pub struct Durable<M> {
     pub closed_at_ms: Option<i64>,
     /// Its subscriptions, in the order they were made.
     pub subscriptions: Vec<Subscription>,
-    /// Packet ids of QoS 2 publishes received and not yet released, sorted.
-    pub arrived: Vec<u16>,
+    /// QoS 2 publishes received and not yet released, sorted by packet id.
+    pub arrived: Vec<(u16, M)>,
     /// What is on its way to the client, oldest first.
     pub outgoing: VecDeque<Outgoing<M>>,
 }
@@ -156,15 +164,14 @@ impl<M: Clone + PartialEq> Durable<M> {
                 None => self.subscriptions.push(new.clone()),
             },
             Event::Unsubscribed { filter } => self.subscriptions.retain(|s| s.filter != *filter),
-            Event::Arrived { packet_id } => {
-                if let Err(at) = self.arrived.binary_search(packet_id) {
-                    self.arrived.insert(at, *packet_id);
+            Event::Arrived { packet_id, message } => {
+                match self.arrived.binary_search_by_key(packet_id, |(id, _)| *id) {
+                    Ok(at) => self.arrived[at].1 = message.clone(),
+                    Err(at) => self.arrived.insert(at, (*packet_id, message.clone())),
                 }
             }
-            Event::Released { packet_id } => {
-                if let Ok(at) = self.arrived.binary_search(packet_id) {
-                    self.arrived.remove(at);
-                }
+            Event::Released { packet_id, message } => {
+                self.arrived.retain(|(id, arrived)| id != packet_id || arrived != message);
             }
             Event::Queued(outgoing) => self.outgoing.push_back(outgoing.clone()),
             Event::Sent { message, packet_id } => {
@@ -179,11 +186,14 @@ impl<M: Clone + PartialEq> Durable<M> {
                     outgoing.progress = Progress::Received(*packet_id);
                 }
             }
-            Event::Completed { packet_id } => {
+            Event::Completed { packet_id, message } => {
                 let (sent, received) = (Progress::Sent(*packet_id), Progress::Received(*packet_id));
-                if let Some(at) =
-                    self.outgoing.iter().position(|o| o.progress == sent || o.progress == received)
-                {
+                let of = |o: &Outgoing<M>| o.message == *message;
+                let under_id = |o: &Outgoing<M>| of(o) && (o.progress == sent || o.progress == received);
+                // Sending at QoS 1 need not have been logged.
+                let at =
+                    self.outgoing.iter().position(under_id).or_else(|| self.outgoing.iter().position(of));
+                if let Some(at) = at {
                     self.outgoing.remove(at);
                 }
             }
