@@ -16,14 +16,13 @@ mod sqlite;
 
 pub use memory::Memory;
 pub use model::{
-    Clock, Completeness, DeadLetter, DeadMessage, Device, Point, Position, Reading, Source, Span, WriteBatch,
-    Written,
+    Completeness, DeadLetter, DeadMessage, Device, Point, Position, Source, Span, WriteBatch, Written,
 };
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 
 use std::ops::Range;
 
-use record::{DeviceId, MetricName, TenantId, Timestamp};
+use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

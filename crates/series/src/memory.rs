@@ -5,11 +5,11 @@ use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use parking_lot::RwLock;
-use record::{DeviceId, MetricName, TenantId, Timestamp, Value};
+use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
 
 use crate::{
-    Clock, DeadMessage, Device, Error, Point, Position, Reading, Result, SeriesReader, SeriesWriter, Source,
-    WriteBatch, Written,
+    DeadMessage, Device, Error, Point, Position, Result, SeriesReader, SeriesWriter, Source, WriteBatch,
+    Written,
 };
 
 /// A store in memory.
@@ -29,8 +29,7 @@ struct State {
 #[derive(Debug)]
 struct Cell {
     value: Value,
-    clock: Clock,
-    arrived_at: Timestamp,
+    when: When,
 }
 
 impl Memory {
@@ -53,8 +52,10 @@ impl SeriesWriter for Memory {
             }
         }
         let mut written = Written::default();
-        for reading in &batch.readings {
-            state.put(reading, &mut written);
+        for (tenant, readings) in &batch.readings {
+            for reading in readings.iter() {
+                state.put(tenant, reading.to_reading(), &mut written);
+            }
         }
         for message in &batch.dead {
             written.dead_letters += message.letters.len() as u64;
@@ -71,16 +72,16 @@ impl SeriesWriter for Memory {
 }
 
 impl State {
-    fn put(&mut self, reading: &Reading, written: &mut Written) {
-        let key = (reading.tenant.clone(), reading.device.clone());
+    fn put(&mut self, tenant: &TenantId, reading: Reading, written: &mut Written) {
+        let key = (tenant.clone(), reading.device.clone());
+        let arrived_at = reading.when.arrived_at;
         let (device, metrics) = self.devices.entry(key).or_insert_with(|| {
             let id = reading.device.clone();
-            (Device { id, created_at: reading.arrived_at, last_seen: reading.arrived_at }, BTreeMap::new())
+            (Device { id, created_at: arrived_at, last_seen: arrived_at }, BTreeMap::new())
         });
-        device.last_seen = device.last_seen.max(reading.arrived_at);
-        let cell =
-            Cell { value: reading.value.clone(), clock: reading.clock, arrived_at: reading.arrived_at };
-        match metrics.entry(reading.metric.clone()).or_default().entry(reading.time) {
+        device.last_seen = device.last_seen.max(arrived_at);
+        let cell = Cell { value: reading.value, when: reading.when };
+        match metrics.entry(reading.metric).or_default().entry(reading.when.time) {
             Entry::Vacant(place) => {
                 place.insert(cell);
                 written.stored += 1;
@@ -132,14 +133,11 @@ impl SeriesReader for Memory {
             return Ok(Vec::new());
         };
         let last = metrics.iter().filter_map(|(metric, series)| {
-            let (&time, cell) = series.last_key_value()?;
+            let (_, cell) = series.last_key_value()?;
             Some(Reading {
-                tenant: tenant.clone(),
                 device: device.clone(),
                 metric: metric.clone(),
-                time,
-                clock: cell.clock,
-                arrived_at: cell.arrived_at,
+                when: cell.when,
                 value: cell.value.clone(),
             })
         });

@@ -1,8 +1,9 @@
 //! What goes into the store and what comes out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use record::{DeviceId, Lane, MetricName, TenantId, Timestamp, Value};
+use record::{DeviceId, Lane, Readings, TenantId, Timestamp, Value};
 
 /// A log partition, as the store knows it: this floor does not know the log, only how to tell its partitions
 /// apart.
@@ -41,34 +42,6 @@ pub struct Span {
     pub from: u64,
     /// One past the last.
     pub to: u64,
-}
-
-/// Whose clock a reading's time comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
-    /// The device said when it happened.
-    Device,
-    /// The device said nothing; it is the time of arrival.
-    Server,
-}
-
-/// A reading of a device.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Of which device.
-    pub device: DeviceId,
-    /// Of what.
-    pub metric: MetricName,
-    /// When it happened.
-    pub time: Timestamp,
-    /// By whose clock.
-    pub clock: Clock,
-    /// When it reached the server.
-    pub arrived_at: Timestamp,
-    /// What was measured.
-    pub value: Value,
 }
 
 /// How much of a message was unusable.
@@ -116,10 +89,10 @@ pub struct DeadMessage {
 }
 
 /// What one `write` makes durable.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct WriteBatch {
-    /// The readings, in the order of the log.
-    pub readings: Vec<Reading>,
+    /// The readings of each tenant, in the order of the log.
+    pub readings: BTreeMap<TenantId, Readings>,
     /// The messages of which something could not be used.
     pub dead: Vec<DeadMessage>,
     /// The log offsets whose outcome this is; at most one per partition.

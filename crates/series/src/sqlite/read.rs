@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use record::{DeviceId, MetricName, TenantId, Timestamp, Value};
+use record::{DeviceId, MetricName, Reading, TenantId, TimeOrigin, Timestamp, Value, When};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Sqlite;
 use super::write::source_of;
-use crate::{Clock, Completeness, DeadLetter, DeadMessage, Device, Point, Reading, Result, SeriesReader};
+use crate::{Completeness, DeadLetter, DeadMessage, Device, Point, Result, SeriesReader};
 
 impl SeriesReader for Sqlite {
     fn points(
@@ -53,12 +53,9 @@ impl SeriesReader for Sqlite {
             )?;
             let rows = statement.query_map(params![tenant.as_str(), device.as_str()], |row| {
                 Ok(Reading {
-                    tenant: tenant.clone(),
                     device: device.clone(),
                     metric: MetricName::parse(&row.get::<_, String>(0)?).map_err(|e| unreadable(0, e))?,
-                    time: time(row, 1)?,
-                    clock: if row.get::<_, i64>(2)? == 0 { Clock::Device } else { Clock::Server },
-                    arrived_at: time(row, 3)?,
+                    when: when(row)?,
                     value: value(row, 4)?,
                 })
             })?;
@@ -132,6 +129,12 @@ fn stage(name: &str) -> &'static str {
 fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     let id = DeviceId::parse(&row.get::<_, String>(0)?).map_err(|e| unreadable(0, e))?;
     Ok(Device { id, created_at: time(row, 1)?, last_seen: time(row, 2)? })
+}
+
+/// The columns `time`, `clock`, `arrived_at` from column 1 on.
+fn when(row: &Row<'_>) -> rusqlite::Result<When> {
+    let origin = if row.get::<_, i64>(2)? == 0 { TimeOrigin::Device } else { TimeOrigin::Server };
+    Ok(When { time: time(row, 1)?, origin, arrived_at: time(row, 3)? })
 }
 
 fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {

@@ -1,16 +1,16 @@
 //! One batch, one transaction.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 
-use record::{Lane, Timestamp, Value};
+use record::{DeviceNo, Lane, MetricNo, ReadingRef, Readings, TenantId, Timestamp, When};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
 
 use super::{Sqlite, fault};
 use crate::{
-    Clock, Completeness, DeadMessage, Error, Position, Reading, Result, SeriesWriter, Source, Span,
-    WriteBatch, Written,
+    Completeness, DeadMessage, Error, Position, Result, SeriesWriter, Source, Span, WriteBatch, Written,
 };
 
 /// Most names whose numbers are remembered. A look-up costs some microseconds, so forgetting all of them when
@@ -91,7 +91,10 @@ fn write_all(
     names: &mut Names,
     batch: &WriteBatch,
 ) -> rusqlite::Result<Written> {
-    let mut written = write_readings(transaction, names, &batch.readings)?;
+    let mut written = Written::default();
+    for (tenant, readings) in &batch.readings {
+        write_readings(transaction, names, tenant, readings, &mut written)?;
+    }
     for message in &batch.dead {
         write_dead(transaction, message)?;
         written.dead_letters += message.letters.len() as u64;
@@ -107,8 +110,10 @@ fn write_all(
 fn write_readings(
     transaction: &Transaction<'_>,
     names: &mut Names,
-    readings: &[Reading],
-) -> rusqlite::Result<Written> {
+    tenant: &TenantId,
+    readings: &Readings,
+    written: &mut Written,
+) -> rusqlite::Result<()> {
     let mut put = Put {
         insert: transaction.prepare_cached("INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?, ?, ?, ?)")?,
         correct: transaction.prepare_cached(
@@ -116,21 +121,30 @@ fn write_readings(
              WHERE series = ?1 AND time = ?2 AND NOT (kind IS ?5 AND value IS ?6 AND lng IS ?7)",
         )?,
     };
-    let mut seen: HashMap<i64, Timestamp> = HashMap::new();
-    let mut written = Written::default();
-    for reading in readings {
-        let device = names.device(transaction, reading)?;
-        let series = names.series(transaction, device, reading.metric.as_str())?;
-        let last = seen.entry(device).or_insert(reading.arrived_at);
-        *last = reading.arrived_at.max(*last);
-        put.put(series, reading, &mut written)?;
+    // By the batch's own numbers, so that a name is looked up once in a batch and not once in a row.
+    let mut devices: HashMap<DeviceNo, (i64, Timestamp)> = HashMap::new();
+    let mut series: HashMap<(DeviceNo, MetricNo), i64> = HashMap::new();
+    for reading in readings.iter() {
+        let device = match devices.entry(reading.device_no) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let arrived_at = reading.when.arrived_at;
+                new.insert((names.device(transaction, tenant, reading.device, arrived_at)?, arrived_at))
+            }
+        };
+        device.1 = device.1.max(reading.when.arrived_at);
+        let series = match series.entry((reading.device_no, reading.metric_no)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => *new.insert(names.series(transaction, device.0, reading.metric)?),
+        };
+        put.put(series, &reading, written)?;
     }
     let mut touch =
         transaction.prepare_cached("UPDATE device SET last_seen = max(last_seen, ?2) WHERE no = ?1")?;
-    for (device, last) in seen {
+    for (device, last) in devices.into_values() {
         touch.execute(params![device, last.nanos()])?;
     }
-    Ok(written)
+    Ok(())
 }
 
 struct Put<'c> {
@@ -139,10 +153,10 @@ struct Put<'c> {
 }
 
 impl Put<'_> {
-    fn put(&mut self, series: i64, reading: &Reading, written: &mut Written) -> rusqlite::Result<()> {
-        let (kind, value, lng) = columns(&reading.value);
-        let clock = u8::from(reading.clock == Clock::Server);
-        let row = params![series, reading.time.nanos(), reading.arrived_at.nanos(), clock, kind, value, lng];
+    fn put(&mut self, series: i64, reading: &ReadingRef<'_>, written: &mut Written) -> rusqlite::Result<()> {
+        let (kind, value, lng) = columns(reading.value);
+        let When { time, origin, arrived_at } = reading.when;
+        let row = params![series, time.nanos(), arrived_at.nanos(), origin as u8, kind, value, lng];
         if self.insert.execute(row)? == 1 {
             written.stored += 1;
         } else if self.correct.execute(row)? == 1 {
@@ -155,16 +169,16 @@ impl Put<'_> {
 }
 
 /// The columns `kind`, `value` and `lng`. SQLite turns a NaN into NULL; the reader turns it back.
-fn columns(value: &Value) -> (u8, ToSqlOutput<'_>, Option<f64>) {
-    let number = |number: f64| ToSqlOutput::Borrowed(ValueRef::Real(number));
-    let integer = |number: i64| ToSqlOutput::Borrowed(ValueRef::Integer(number));
-    match value {
-        Value::Float(float) => (0, number(*float), None),
-        Value::Int(int) => (1, integer(*int), None),
-        Value::Bool(bool) => (2, integer(i64::from(*bool)), None),
-        Value::Text(text) => (3, ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())), None),
-        Value::Location { lat, lng } => (4, number(*lat), Some(*lng)),
-    }
+fn columns(value: record::ValueRef<'_>) -> (u8, ToSqlOutput<'_>, Option<f64>) {
+    use record::ValueRef as Measured;
+    let (column, lng) = match value {
+        Measured::Float(float) => (ValueRef::Real(float), None),
+        Measured::Int(int) => (ValueRef::Integer(int), None),
+        Measured::Bool(bool) => (ValueRef::Integer(i64::from(bool)), None),
+        Measured::Text(text) => (ValueRef::Text(text.as_bytes()), None),
+        Measured::Location { lat, lng } => (ValueRef::Real(lat), Some(lng)),
+    };
+    (value.kind() as u8, ToSqlOutput::Borrowed(column), lng)
 }
 
 fn write_dead(transaction: &Transaction<'_>, message: &DeadMessage) -> rusqlite::Result<()> {
@@ -195,17 +209,22 @@ fn write_dead(transaction: &Transaction<'_>, message: &DeadMessage) -> rusqlite:
 }
 
 impl Names {
-    fn device(&mut self, transaction: &Transaction<'_>, reading: &Reading) -> rusqlite::Result<i64> {
-        let key = (reading.tenant.as_str().to_owned(), reading.device.as_str().to_owned());
+    fn device(
+        &mut self,
+        transaction: &Transaction<'_>,
+        tenant: &TenantId,
+        device: &str,
+        arrived_at: Timestamp,
+    ) -> rusqlite::Result<i64> {
+        let key = (tenant.as_str().to_owned(), device.to_owned());
         if let Some(&no) = self.devices.get(&key) {
             return Ok(no);
         }
-        let arrived = reading.arrived_at.nanos();
         transaction
             .prepare_cached(
                 "INSERT OR IGNORE INTO device (tenant, id, created_at, last_seen) VALUES (?1, ?2, ?3, ?3)",
             )?
-            .execute(params![key.0, key.1, arrived])?;
+            .execute(params![key.0, key.1, arrived_at.nanos()])?;
         let no = transaction
             .prepare_cached("SELECT no FROM device WHERE tenant = ? AND id = ?")?
             .query_row(params![key.0, key.1], |row| row.get(0))?;

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use penstock_series::{
-    Clock, Completeness, DeadLetter, DeadMessage, Error, Memory, Point, Position, Reading, SeriesReader,
-    SeriesWriter, Source, Span, Sqlite, WriteBatch, Written,
+    Completeness, DeadLetter, DeadMessage, Error, Memory, Point, Position, SeriesReader, SeriesWriter,
+    Source, Span, Sqlite, WriteBatch, Written,
 };
-use record::{DeviceId, Lane, MetricName, TenantId, Timestamp, Value};
+use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
 
 trait Store: SeriesReader + SeriesWriter {}
 impl<T: SeriesReader + SeriesWriter> Store for T {}
@@ -23,17 +23,15 @@ const ALWAYS: Range<Timestamp> = Timestamp::from_nanos(i64::MIN)..Timestamp::fro
 
 fn reading(device: &str, metric: &str, nanos: i64, value: Value) -> Reading {
     Reading {
-        tenant: TenantId::default_tenant(),
         device: DeviceId::parse(device).unwrap(),
         metric: MetricName::parse(metric).unwrap(),
-        time: Timestamp::from_nanos(nanos),
-        clock: Clock::Device,
-        arrived_at: Timestamp::from_nanos(nanos + 5),
+        when: When::by_device(Timestamp::from_nanos(nanos), Timestamp::from_nanos(nanos + 5)),
         value,
     }
 }
 
 fn batch(from: u64, to: u64, readings: Vec<Reading>) -> WriteBatch {
+    let readings = [(TenantId::default_tenant(), readings.iter().collect())].into();
     WriteBatch { readings, dead: Vec::new(), spans: vec![Span { source: LIVE, from, to }] }
 }
 
@@ -168,12 +166,11 @@ fn the_latest_is_by_event_time_and_not_by_arrival() {
 fn devices_are_listed_by_id_page_by_page_and_per_tenant() {
     on_all(|store| {
         let mut readings: Vec<_> = ["c", "a", "b"].map(|d| reading(d, "m", 1, Value::Int(1))).into();
-        readings.push(Reading {
-            tenant: TenantId::parse("other").unwrap(),
-            ..reading("x", "m", 1, Value::Int(1))
-        });
         readings.push(reading("a", "m", 50, Value::Int(1)));
-        store.write(&batch(0, 1, readings)).unwrap();
+        let mut batch = batch(0, 1, readings);
+        let others = [&reading("x", "m", 1, Value::Int(1))].into_iter().collect();
+        batch.readings.insert(TenantId::parse("other").unwrap(), others);
+        store.write(&batch).unwrap();
         let page = |after, limit| {
             let devices = store.devices(&TenantId::default_tenant(), after, limit).unwrap();
             devices.iter().map(|device| device.id.to_string()).collect::<Vec<_>>()

@@ -1,0 +1,48 @@
+//! Answers through the crate's boundary, over a real store.
+
+#![allow(clippy::unwrap_used)] // in a test a panic is the verdict
+
+mod points;
+mod sql;
+
+use std::sync::Arc;
+
+use penstock_query::{Limits, Query, SqliteSql};
+use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
+use series::{SeriesWriter, Source, Span, Sqlite, WriteBatch};
+
+struct Rig {
+    _dir: tempfile::TempDir,
+    store: Arc<Sqlite>,
+    query: Query,
+}
+
+fn rig(limits: Limits) -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Sqlite::open(&dir.path().join("series.db")).unwrap());
+    let sql = Arc::new(SqliteSql::new(store.path()));
+    Rig { _dir: dir, query: Query::new(store.clone(), sql, limits), store }
+}
+
+impl Rig {
+    fn write(&self, readings: Vec<(TenantId, Reading)>) {
+        let source = Source { topic: 0, lane: Lane::Live, partition: 0 };
+        let from = self.store.positions().unwrap().first().map_or(0, |position| position.offset);
+        let spans = vec![Span { source, from, to: from + 1 }];
+        let mut batch = WriteBatch { spans, ..WriteBatch::default() };
+        for (tenant, reading) in &readings {
+            batch.readings.entry(tenant.clone()).or_default().push_reading(reading);
+        }
+        self.store.write(&batch).unwrap();
+    }
+}
+
+fn reading(tenant: &str, device: &str, metric: &str, nanos: i64, value: Value) -> (TenantId, Reading) {
+    let reading = Reading {
+        device: DeviceId::parse(device).unwrap(),
+        metric: MetricName::parse(metric).unwrap(),
+        when: When::by_device(Timestamp::from_nanos(nanos), Timestamp::from_nanos(nanos)),
+        value,
+    };
+    (TenantId::parse(tenant).unwrap(), reading)
+}
