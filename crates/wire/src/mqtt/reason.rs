@@ -74,3 +74,26 @@ reasons! {
     SubscriptionIdentifiersNotSupported = 0xA1, "subscription identifiers not supported";
     WildcardSubscriptionsNotSupported = 0xA2, "wildcard subscriptions not supported";
 }
+
+impl ReasonCode {
+    /// The CONNACK return code of 3.1.1 (3.2.2.3) that comes nearest; none where no code fits, and then the
+    /// connection is closed without a CONNACK (MQTT-3.2.2-6).
+    #[must_use]
+    pub const fn connack_v3(self) -> Option<u8> {
+        Some(match self {
+            Self::Success => 0,
+            Self::UnsupportedProtocolVersion => 1,
+            Self::ClientIdentifierNotValid => 2,
+            Self::ServerUnavailable
+            | Self::ServerBusy
+            | Self::ServerShuttingDown
+            | Self::QuotaExceeded
+            | Self::ConnectionRateExceeded
+            | Self::UseAnotherServer
+            | Self::ServerMoved => 3,
+            Self::BadUserNameOrPassword => 4,
+            Self::NotAuthorized | Self::Banned | Self::BadAuthenticationMethod => 5,
+            _ => return None,
+        })
+    }
+}

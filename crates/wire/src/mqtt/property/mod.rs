@@ -1,9 +1,12 @@
 //! MQTT 5 properties (2.2.2), kept as their bytes on the wire and read when wanted: most messages carry none.
 
-/// The properties of a packet, as on the wire without their length. Bytes that came through the decoder are
-/// well-formed, allowed in their packet, and not doubled where the standard forbids it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Properties<'a>(pub(super) &'a [u8]);
+mod build;
+mod carrier;
+mod read;
+
+pub use build::PropertiesBuf;
+pub use carrier::Carrier;
+pub use read::{Iter, Properties};
 
 /// A property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +66,3 @@ pub enum Property<'a> {
     /// 0x2A.
     SharedAvailable(bool),
 }
-
-/// Properties being built.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PropertiesBuf(pub(super) Vec<u8>);
