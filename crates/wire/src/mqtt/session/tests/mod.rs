@@ -1,0 +1,1 @@
+//! Tables over the state machine, each row naming the statement it stands for.
