@@ -1,0 +1,29 @@
+//! The `penstock fleet` commands without the server's binary.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use penstock_fleet::cli::Fleet;
+
+#[derive(Parser)]
+#[command(name = "fleet")]
+struct Cli {
+    #[command(subcommand)]
+    fleet: Fleet,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().fleet.run() {
+        Ok(outcome) => {
+            #[allow(clippy::print_stdout, reason = "stdout is data")]
+            {
+                println!("{}", outcome.text);
+            }
+            ExitCode::from(u8::from(!outcome.good))
+        }
+        Err(error) => {
+            eprintln!("fleet: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
