@@ -11,6 +11,7 @@
 
 pub mod config;
 mod mqtt;
+pub mod topics;
 
 pub use config::Config;
 pub use mqtt::{Addresses, Error, Gateway, Parts, Running};

@@ -1,0 +1,3 @@
+//! Subscriptions and retained messages against naive models.
+mod retained;
+mod subscriptions;
