@@ -1,6 +1,7 @@
 //! The MQTT codec.
 
 mod fixtures;
+mod refused;
 mod topic;
 
 use wire::mqtt::{DecodeError, DecodeLimits, Decoded, Packet, Sender, Version};
@@ -21,11 +22,28 @@ pub(crate) fn decode_one<'a>(bytes: &'a [u8], limits: &DecodeLimits) -> Result<P
     }
 }
 
-/// Bytes written as the tables write them: hex, and text in quotes, separated by spaces: `30 05 0001 'a' 'hi'`.
+/// Bytes written as the tables write them, separated by spaces: hex, text in quotes, `..` for the remaining length,
+/// `'a'*3` for a repetition: `30 .. 0001 'a' 'hi'`.
 pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    for word in text.split_whitespace() {
-        if let Some(quoted) = word.strip_prefix('\'').and_then(|w| w.strip_suffix('\'')) {
+    let mut words = text.split_whitespace();
+    while let Some(word) = words.next() {
+        if word == ".." {
+            let rest = bytes(&words.collect::<Vec<_>>().join(" "));
+            let mut left = rest.len();
+            loop {
+                out.push((left & 0x7F) as u8 | if left > 0x7F { 0x80 } else { 0 });
+                left >>= 7;
+                if left == 0 {
+                    break;
+                }
+            }
+            out.extend(rest);
+            return out;
+        }
+        if let Some((unit, times)) = word.split_once('*') {
+            out.extend(bytes(unit).repeat(times.parse().unwrap()));
+        } else if let Some(quoted) = word.strip_prefix('\'').and_then(|w| w.strip_suffix('\'')) {
             out.extend_from_slice(quoted.as_bytes());
         } else {
             let hex = word.as_bytes();
