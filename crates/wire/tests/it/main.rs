@@ -5,3 +5,5 @@
 extern crate penstock_wire as wire; // the name its users have for it
 
 mod mqtt;
+mod payload;
+mod template;

@@ -1,0 +1,105 @@
+//! The fields of a line, and their types.
+
+use record::{Readings, ValueRef, limits};
+
+use super::scan::{Name, Scanner, Token, unescape};
+use crate::payload::number::{self, Number};
+use crate::payload::reason::{Problem, Reason, ValueError, excerpt};
+use crate::payload::scratch::Notes;
+
+/// Stages the fields of a line. `name` holds the measurement and is built upon.
+pub(super) fn read(
+    scanner: &mut Scanner<'_>,
+    name: &mut String,
+    measurement: Name<'_>,
+    tags: &str,
+    readings: &mut Readings,
+    notes: &mut Notes,
+) -> Result<(), Reason> {
+    let measurement_bytes = name.len();
+    scanner.spaces();
+    loop {
+        let key_at = scanner.at();
+        let (key, token) = scanner.field()?;
+        name.truncate(measurement_bytes);
+        if key.raw != "value" {
+            name.push('.');
+            key.append_to(name);
+        }
+        if !tags.is_empty() {
+            name.extend(["{", tags, "}"]);
+        }
+        match readings.metric(name) {
+            Ok(metric) => {
+                if notes.is_twice(metric) {
+                    return Err(Problem::Twice(excerpt(key.raw)).at(key_at));
+                }
+                match value(token, &mut notes.text) {
+                    Ok(Ok(value)) => readings.stage(metric, value),
+                    Ok(Err(error)) => {
+                        let metric = excerpt(&format!("{}.{}", measurement.raw, key.raw));
+                        notes.reject(Problem::Value { metric, error }.at(key_at));
+                    }
+                    Err(what) => return Err(Problem::Line(what).at(key_at)),
+                }
+            }
+            Err(error) => notes.reject(Problem::Id(error).at(key_at)),
+        }
+        if !scanner.more_fields()? {
+            return Ok(());
+        }
+    }
+}
+
+/// A field's value; the outer error when it is no line protocol.
+fn value<'a: 'b, 'b>(
+    token: Token<'a>,
+    buffer: &'b mut String,
+) -> Result<Result<ValueRef<'b>, ValueError>, &'static str> {
+    let text = match token {
+        Token::Quoted(raw) => {
+            buffer.clear();
+            unescape(raw, |byte| matches!(byte, b'"' | b'\\'), buffer);
+            if buffer.len() > limits::TEXT_VALUE_BYTES {
+                return Ok(Err(ValueError::TextLength));
+            }
+            return Ok(Ok(ValueRef::Text(buffer)));
+        }
+        Token::Bare(text) => text,
+    };
+    match text {
+        "t" | "T" | "true" | "True" | "TRUE" => return Ok(Ok(ValueRef::Bool(true))),
+        "f" | "F" | "false" | "False" | "FALSE" => return Ok(Ok(ValueRef::Bool(false))),
+        _ => {}
+    }
+    if let Some(digits) = text.strip_suffix('i') {
+        return integer(digits, true).ok_or("an integer is digits and i");
+    }
+    if let Some(digits) = text.strip_suffix('u') {
+        return integer(digits, false).ok_or("an unsigned integer is digits and u");
+    }
+    float(text)
+        .ok_or("a field's value is a number, an integer such as 1i, true, false or a text in double quotes")
+}
+
+fn integer(text: &str, signed: bool) -> Option<Result<ValueRef<'static>, ValueError>> {
+    let digits = if signed { text.strip_prefix('-').unwrap_or(text) } else { text };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().map(ValueRef::Int).map_err(|_| ValueError::IntegerRange))
+}
+
+/// Without a suffix every number is a float, `1` too.
+fn float(text: &str) -> Option<Result<ValueRef<'static>, ValueError>> {
+    let number = match number::json(text, 0) {
+        Ok((Number::Int(n), end)) if end == text.len() => n as f64,
+        Ok((Number::Float(x), end)) if end == text.len() => x,
+        // Line protocol also knows 1., .5, +1 and 007; but not inf and nan.
+        _ if text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) => {
+            text.parse().ok()?
+        }
+        _ => return None,
+    };
+    Some(if number.is_finite() { Ok(ValueRef::Float(number)) } else { Err(ValueError::FloatRange) })
+}

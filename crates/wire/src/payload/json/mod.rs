@@ -1,0 +1,138 @@
+//! JSON and newline-delimited JSON, from bytes into columns in one pass.
+
+mod object;
+mod scan;
+mod string;
+mod value;
+
+use record::Readings;
+
+use super::Message;
+use super::reason::{Problem, Reason};
+use super::scratch::{Element, Notes};
+use object::element;
+use scan::{Fault, Scanner};
+
+/// A refusal of the whole document: not JSON, or too much of it.
+enum Stop {
+    Fault(Fault),
+    TooMany,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Stop> for Reason {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Fault(fault) => fault.into(),
+            Stop::TooMany => Problem::TooManyReadings.at(0),
+        }
+    }
+}
+
+/// Whether a JSON payload of unknown kind is one document or one per line.
+///
+/// Exact for valid payloads: an object that is followed by a line break and another object stands in no JSON document.
+#[must_use]
+pub fn detect(payload: &[u8]) -> record::Encoding {
+    let first = payload.trim_ascii_start();
+    if first.first() == Some(&b'{') {
+        for end in memchr::memchr_iter(b'\n', first) {
+            if first[..end].trim_ascii_end().last() == Some(&b'}')
+                && first[end..].trim_ascii_start().first() == Some(&b'{')
+            {
+                return record::Encoding::Ndjson;
+            }
+        }
+    }
+    record::Encoding::Json
+}
+
+/// One document: an element or an array of them.
+pub(super) fn decode(
+    message: &Message<'_>,
+    readings: &mut Readings,
+    notes: &mut Notes,
+) -> Result<(), Reason> {
+    let text = as_text(message.payload)?;
+    let mut scanner = Scanner::new(text, 0, text.len());
+    scanner.white_space();
+    if scanner.peek().is_none() {
+        return Err(Problem::Empty.at(0));
+    }
+    Ok(document(&mut scanner, message, readings, notes)?)
+}
+
+/// One document per line. A line that is no JSON is refused on its own.
+pub(super) fn decode_lines(
+    message: &Message<'_>,
+    readings: &mut Readings,
+    notes: &mut Notes,
+) -> Result<(), Reason> {
+    let text = as_text(message.payload)?;
+    let bytes = text.as_bytes();
+    let (mut start, mut line) = (0, 0);
+    while start < bytes.len() {
+        let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |step| start + step);
+        line += 1;
+        let mut scanner = Scanner::new(text, start, end);
+        scanner.white_space();
+        if scanner.peek().is_some() {
+            let from = scanner.at();
+            let (mark, elements, rejected) = (readings.mark(), notes.elements.len(), notes.rejected.len());
+            match document(&mut scanner, message, readings, notes) {
+                Ok(()) => {}
+                Err(Stop::TooMany) => return Err(Stop::TooMany.into()),
+                Err(Stop::Fault(fault)) => {
+                    readings.rollback(&mark);
+                    notes.elements.truncate(elements);
+                    notes.rejected.truncate(rejected);
+                    notes.reject(fault.into());
+                    let to = from + bytes[from..end].trim_ascii_end().len();
+                    let rows = readings.len()..readings.len();
+                    notes
+                        .element(Element { range: from..to, device: None, rows }, rejected, readings)
+                        .map_err(|problem| problem.at(from))?;
+                }
+            }
+            for rejected in &mut notes.rejected[rejected..] {
+                rejected.reason.line = line;
+            }
+        }
+        start = end + 1;
+    }
+    if line == 0 { Err(Problem::Empty.at(0)) } else { Ok(()) }
+}
+
+fn document(
+    scanner: &mut Scanner<'_>,
+    message: &Message<'_>,
+    readings: &mut Readings,
+    notes: &mut Notes,
+) -> Result<(), Stop> {
+    if scanner.peek() == Some(b'[') {
+        let mut more = scanner.open(b']')?;
+        while more {
+            element(scanner, false, message, readings, notes)?;
+            more = scanner.more(b']')?;
+        }
+    } else {
+        element(scanner, true, message, readings, notes)?;
+    }
+    scanner.white_space();
+    match scanner.peek() {
+        None => Ok(()),
+        Some(_) => Ok(scanner.fault("there is more text after the end")?),
+    }
+}
+
+fn as_text(payload: &[u8]) -> Result<&str, Reason> {
+    if payload.starts_with(b"\xef\xbb\xbf") {
+        return Err(Problem::ByteOrderMark.at(0));
+    }
+    std::str::from_utf8(payload).map_err(|error| Problem::Utf8.at(error.valid_up_to()))
+}

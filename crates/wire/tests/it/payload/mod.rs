@@ -1,0 +1,5 @@
+//! Payload decoders.
+
+mod json;
+mod line_protocol;
+mod show;
