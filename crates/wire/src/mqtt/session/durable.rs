@@ -100,6 +100,8 @@ pub enum Event<M> {
     Received {
         /// The packet id.
         packet_id: u16,
+        /// The message.
+        message: M,
     },
     /// PUBACK or PUBCOMP came: the message is delivered. Need not be durable before anything; losing it repeats
     /// a QoS 1 delivery or a PUBREL. It names the message, so that a replay need not have seen it sent.
@@ -180,9 +182,10 @@ impl<M: Clone + PartialEq> Durable<M> {
                     outgoing.progress = Progress::Sent(*packet_id);
                 }
             }
-            Event::Received { packet_id } => {
+            Event::Received { packet_id, message } => {
                 let sent = Progress::Sent(*packet_id);
-                if let Some(outgoing) = self.outgoing.iter_mut().find(|o| o.progress == sent) {
+                let meant = |o: &&mut Outgoing<M>| o.progress == sent && o.message == *message;
+                if let Some(outgoing) = self.outgoing.iter_mut().find(meant) {
                     outgoing.progress = Progress::Received(*packet_id);
                 }
             }
