@@ -119,7 +119,7 @@ impl<M: Clone + PartialEq> Machine<M> {
                     self.durable.apply(&Event::Arrived { packet_id, message });
                 }
             }
-            AckKind::PubRel => self.durable.apply(&Event::Received { packet_id }),
+            AckKind::PubRel => self.note_received(packet_id),
             AckKind::PubComp => {
                 if let Some(message) = self.arrived(packet_id) {
                     self.durable.apply(&Event::Released { packet_id, message });

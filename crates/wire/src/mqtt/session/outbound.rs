@@ -80,8 +80,9 @@ impl<M: Clone + PartialEq> Machine<M> {
     /// PUBREC: from now on the message is the client's, and PUBREL says so once that is durable.
     fn received(&mut self, packet_id: u16, sink: &mut impl Sink<M>) {
         match self.find(Progress::Sent(packet_id), Qos::ExactlyOnce) {
-            Some(_) if self.persistent => {
-                sink.event(Event::Received { packet_id });
+            Some(at) if self.persistent => {
+                let message = self.durable.outgoing[at].message.clone();
+                sink.event(Event::Received { packet_id, message });
                 self.owe(ack(AckKind::PubRel, packet_id, ReasonCode::Success, true), sink);
             }
             Some(at) => {
@@ -93,6 +94,13 @@ impl<M: Clone + PartialEq> Machine<M> {
                 let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
                 self.send_ack(AckKind::PubRel, packet_id, reason, None, sink);
             }
+        }
+    }
+
+    /// That PUBREC came is durable.
+    pub(super) fn note_received(&mut self, packet_id: u16) {
+        if let Some(at) = self.find(Progress::Sent(packet_id), Qos::ExactlyOnce) {
+            self.durable.outgoing[at].progress = Progress::Received(packet_id);
         }
     }
 
