@@ -1,7 +1,10 @@
 //! The MQTT codec.
 
+mod arbitrary;
 mod fixtures;
+mod properties;
 mod refused;
+mod round_trip;
 mod topic;
 
 use wire::mqtt::{DecodeError, DecodeLimits, Decoded, Packet, Sender, Version};
