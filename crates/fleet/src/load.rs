@@ -1,6 +1,7 @@
 //! A load on a server: connections over worker threads, started, marked, broken and stopped from one place.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -188,6 +189,7 @@ pub struct Load {
     up: usize,
     began: Option<Began>,
     last_ns: u64,
+    acknowledged: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -215,23 +217,38 @@ impl Load {
         let (tell, news) = mpsc::channel();
         let numbers: Vec<u32> = (options.first..).take(options.connections).collect();
         let share = options.connections.div_ceil(options.workers);
+        let acknowledged = Arc::new(AtomicU64::new(0));
         let mut workers = Vec::new();
         for (index, numbers) in numbers.chunks(share).enumerate() {
             let poll = Poll::new()?;
             let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
             let (commands, orders) = mpsc::channel();
-            let worker = Worker::new(poll, numbers, options.clone(), clock, orders, tell.clone())?;
+            let worker = Worker::new(
+                poll,
+                numbers,
+                options.clone(),
+                clock,
+                orders,
+                tell.clone(),
+                acknowledged.clone(),
+            )?;
             let name = format!("load-{index}");
             let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
             workers.push(Handle { commands, waker, thread });
         }
-        Ok(Self { options, clock, workers, news, drained: 0, up: 0, began: None, last_ns: 0 })
+        Ok(Self { options, clock, workers, news, drained: 0, up: 0, began: None, last_ns: 0, acknowledged })
     }
 
     /// The load's time, for comparing with [`crate::report::Acked::acked_ns`].
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Publishes acknowledged so far.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Waits until every connection is up; returns when the last one was. After [`Load::break_all`] it waits

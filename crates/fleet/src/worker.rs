@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// How often idle connections are looked at for their keep-alive, and stuck attempts for their deadline.
 const SWEEP_NS: u64 = 500_000_000;
 /// An attempt to connect that has no CONNACK after this is given up and tried again.
-const ATTEMPT_LIMIT_NS: u64 = 60_000_000_000;
+const ATTEMPT_LIMIT_NS: u64 = 20_000_000_000;
 
 struct Link {
     session: Session,
@@ -50,6 +52,9 @@ pub(crate) struct Worker {
     scratch: Vec<u8>,
     commands: Receiver<Command>,
     news: Sender<News>,
+    /// What has been acknowledged by all workers, for watching from outside.
+    acknowledged: Arc<AtomicU64>,
+    told_acknowledged: u64,
     timer: OwnedFd,
     random: Random,
     /// Attempts to make: when, which link.
@@ -81,6 +86,7 @@ impl Worker {
         clock: Clock,
         commands: Receiver<Command>,
         news: Sender<News>,
+        acknowledged: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
         poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
@@ -114,6 +120,8 @@ impl Worker {
             scratch: vec![0; SCRATCH_BYTES],
             commands,
             news,
+            acknowledged,
+            told_acknowledged: 0,
             timer,
             attempts,
             hungry: Vec::new(),
@@ -479,6 +487,11 @@ impl Worker {
 
     /// Tells the coordinator what changed.
     fn tell(&mut self) {
+        let new = self.stats.acknowledged - self.told_acknowledged;
+        if new > 0 {
+            self.acknowledged.fetch_add(new, Ordering::Relaxed);
+            self.told_acknowledged = self.stats.acknowledged;
+        }
         if let (Some(duration), true, false) = (self.options.duration, self.running, self.halted) {
             self.halted = self.clock.now_ns() >= self.started_ns + duration.as_nanos() as u64;
         }
