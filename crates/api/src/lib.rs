@@ -1,1 +1,113 @@
-//! The HTTP API of people and services.
+//! The HTTP API of people and services: questions, devices, health, metrics.
+//!
+//! Ingest over HTTP belongs to the gateway; `server` merges the two routers into one listener.
+
+mod devices;
+mod health;
+mod index;
+mod metrics;
+mod problem;
+mod sql;
+mod value;
+
+pub use health::{Health, State as Readiness};
+pub use metrics::{Exporter, Metric, Page};
+pub use problem::Problem;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts as RequestParts;
+use axum::routing::{get, post};
+use query::Query;
+use record::TenantId;
+
+/// Largest request body, bytes: statements are typed by people.
+const BODY_BYTES: usize = 1 << 20;
+
+/// Most questions answered at a time. Each holds a blocking thread and may hold an answer of
+/// [`query::Limits::bytes`] in memory; more wait their turn.
+const QUESTIONS: usize = 8;
+
+/// Who may ask: takes the `Authorization` header, answers with the tenant whose data may be seen.
+pub type Access = Arc<dyn Fn(Option<&str>) -> Option<TenantId> + Send + Sync>;
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct Parts {
+    /// Answers questions; absent on a node without the query role.
+    pub query: Option<Query>,
+    /// Whether the node is ready.
+    pub health: Health,
+    /// Collects what `/metrics` shows.
+    pub exporter: Arc<Exporter>,
+    /// Who may ask.
+    pub access: Access,
+}
+
+#[derive(Clone)]
+struct Shared {
+    parts: Parts,
+    turns: Arc<tokio::sync::Semaphore>,
+}
+
+/// All routes of the API.
+pub fn router(parts: Parts) -> Router {
+    let turns = Arc::new(tokio::sync::Semaphore::new(QUESTIONS));
+    let mut routes = Router::new().route("/", get(index::page)).route("/metrics", get(metrics::show));
+    if parts.query.is_some() {
+        routes = routes
+            .route("/v1/sql", post(sql::run))
+            .route("/v1/query", get(sql::points))
+            .route("/v1/devices", get(devices::list))
+            .route("/v1/devices/{id}", get(devices::one))
+            .route("/v1/devices/{id}/latest", get(devices::latest));
+    }
+    routes
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(Shared { parts, turns })
+}
+
+impl Shared {
+    /// Asks in turn, on a thread that may block.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Query) -> query::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let query = self.parts.query.clone().ok_or_else(Problem::not_here)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        let answer = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            question(&query)
+        });
+        match answer.await {
+            Ok(answer) => Ok(answer?),
+            Err(died) => {
+                tracing::error!(error = %died, "a question ended in a panic");
+                Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the question could not be answered"))
+            }
+        }
+    }
+}
+
+/// The asker's tenant; without one the request ends here with 401.
+struct Asker(TenantId);
+
+impl FromRequestParts<Shared> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut RequestParts, shared: &Shared) -> Result<Self, Problem> {
+        let header = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        (shared.parts.access)(header).map(Self).ok_or_else(Problem::unauthorized)
+    }
+}
+
+type Ask = State<Shared>;

@@ -1,0 +1,26 @@
+//! `/`: until the web interface is there, a page that says what is.
+
+use axum::response::Html;
+
+pub(crate) async fn page() -> Html<&'static str> {
+    Html(PAGE)
+}
+
+const PAGE: &str = r#"<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Penstock</title>
+<style>body{font:16px/1.5 system-ui;max-width:44em;margin:3em auto;padding:0 1em}td{padding:.2em 1em .2em 0;vertical-align:top}
+code{white-space:nowrap}</style>
+<h1>Penstock</h1>
+<p>Telemetry from fleets of devices, without losing or doubling a reading. There is no web interface yet; this is what
+answers on this port:</p>
+<table>
+<tr><td><code>POST /v1/telemetry</code><td>readings in: <code>{"device_id","metric","value","ts"}</code>, one, an array or NDJSON
+<tr><td><code>POST /write</code>, <code>/api/v2/write</code><td>readings in, InfluxDB line protocol
+<tr><td><code>POST /v1/sql</code><td><code>{"query":"SELECT …","params":[…]}</code> over <code>telemetry</code>, <code>devices</code>, <code>dlq</code>
+<tr><td><code>GET /v1/query</code><td><code>?device_id=&amp;metric=&amp;start=&amp;end=</code>, points of one series
+<tr><td><code>GET <a href="/v1/devices">/v1/devices</a></code><td>devices; <code>/v1/devices/{id}</code>, <code>/v1/devices/{id}/latest</code>
+<tr><td><code>GET <a href="/health/live">/health/live</a></code>, <code><a href="/health/ready">/health/ready</a></code><td>health
+<tr><td><code>GET <a href="/metrics">/metrics</a></code><td>figures for Prometheus
+</table>
+</html>
+"#;

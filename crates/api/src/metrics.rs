@@ -1,0 +1,194 @@
+//! `/metrics`: the Prometheus text format (version 0.0.4) over what the parts count themselves.
+//!
+//! The parts keep plain counters and know nothing of Prometheus; `server` hands in a source per part that
+//! copies them onto a page when somebody looks. Every name is a variant of [`Metric`], so that the list below is
+//! the list there is.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use crate::{Ask, Asker, Problem};
+
+macro_rules! metrics {
+    ($($variant:ident $kind:ident $name:literal $help:literal)+) => {
+        /// Every metric there is. Labels never name a device.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Metric { $(#[doc = $help] $variant),+ }
+
+        impl Metric {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name without the prefix `penstock_`, its type and its help text.
+            #[must_use]
+            pub const fn describe(self) -> (&'static str, &'static str, &'static str) {
+                match self { $(Self::$variant => ($name, stringify!($kind), $help)),+ }
+            }
+        }
+    };
+}
+
+metrics! {
+    BuildInfo gauge "build_info" "Always 1; the label is the version."
+    Ready gauge "ready" "1 when the node is ready, else 0."
+    UptimeSeconds gauge "uptime_seconds" "Seconds since the process started."
+    ResidentBytes gauge "process_resident_memory_bytes" "Memory of the process."
+    IngestRecords counter "ingest_records_total" "Messages taken into the log, by protocol."
+    IngestBytes counter "ingest_bytes_total" "Bytes of messages taken into the log, by protocol."
+    IngestRefused counter "ingest_refused_total" "Messages refused, by protocol."
+    AckSeconds summary "ack_seconds" "From a message's last byte to its acknowledgement."
+    Connections gauge "connections" "Open connections, by listener."
+    Connects counter "connects_total" "Connections accepted."
+    Reconnects counter "reconnects_total" "Connections that resumed a session."
+    Disconnects counter "disconnects_total" "Connections that ended."
+    AdmissionRefused counter "admission_refused_total" "Connections refused by the admission limits."
+    Sessions gauge "sessions" "Sessions held, connected or not."
+    Retained gauge "retained_messages" "Retained messages held."
+    Shed counter "shed_total" "Messages dropped under overload, by reason."
+    Delivered counter "delivered_total" "Messages delivered to subscribers."
+    LogAppendedRecords counter "log_appended_records_total" "Records made durable."
+    LogAppendedBytes counter "log_appended_bytes_total" "Bytes of records made durable."
+    LogCommits counter "log_commits_total" "Group commits."
+    LogCommitSeconds counter "log_commit_seconds_total" "Time that group commits took, together."
+    LogFsyncSeconds counter "log_fsync_seconds_total" "Time that fsyncs took, together."
+    LogWaitingBytes gauge "log_waiting_bytes" "Bytes appended and not yet durable."
+    LogDiskBytes gauge "log_disk_bytes" "Bytes of all segments on disk."
+    ReaderLag gauge "reader_lag_records" "Records of the log a reader has not taken, by reader, topic, lane and partition."
+    StreamRecords counter "stream_records_total" "Records the stream has taken from the log."
+    Stored counter "readings_stored_total" "Readings stored that were new."
+    Duplicates counter "readings_duplicate_total" "Readings that were stored already."
+    Corrections counter "readings_corrected_total" "Readings that replaced another value."
+    DeadLetters counter "dead_letters_total" "Readings and messages that could not be used."
+    RecordsLost counter "records_lost_total" "Records the log lost before they were stored."
+    StoreWrites counter "store_writes_total" "Commits of the store."
+    StoreWriteSeconds counter "store_write_seconds_total" "Time that commits of the store took, together."
+    StoreRetries counter "store_retries_total" "Writes that failed and were tried again."
+}
+
+/// A page of metrics being written.
+#[derive(Debug, Default)]
+pub struct Page {
+    samples: Vec<(Metric, String)>,
+}
+
+impl Page {
+    /// Adds a sample; `labels` are names of ours with any value.
+    pub fn sample(&mut self, metric: Metric, labels: &[(&str, &str)], value: f64) {
+        self.line(metric, "", labels, value);
+    }
+
+    /// Adds a quantile, the sum and the count of a summary.
+    pub fn summary(
+        &mut self,
+        metric: Metric,
+        labels: &[(&str, &str)],
+        quantiles: &[(&str, f64)],
+        sum: f64,
+        count: u64,
+    ) {
+        for &(quantile, value) in quantiles {
+            let mut labels = labels.to_vec();
+            labels.push(("quantile", quantile));
+            self.line(metric, "", &labels, value);
+        }
+        self.line(metric, "_sum", labels, sum);
+        self.line(metric, "_count", labels, count as f64);
+    }
+
+    fn line(&mut self, metric: Metric, suffix: &str, labels: &[(&str, &str)], value: f64) {
+        let mut line = format!("penstock_{}{suffix}", metric.describe().0);
+        for (n, (name, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(line, "{}{name}=\"{text}\"", if n == 0 { '{' } else { ',' }); // into a String
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = write!(line, "{close} {value}");
+        self.samples.push((metric, line));
+    }
+
+    /// The page's text. The format wants all samples of a metric together.
+    #[must_use]
+    pub fn render(mut self) -> String {
+        self.samples.sort_by_key(|(metric, _)| *metric); // stable: samples keep their order
+        let mut text = String::new();
+        let mut last = None;
+        for (metric, line) in self.samples {
+            if last != Some(metric) {
+                let (name, kind, help) = metric.describe();
+                let _ = writeln!(text, "# HELP penstock_{name} {help}\n# TYPE penstock_{name} {kind}");
+                last = Some(metric);
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+type Source = Box<dyn Fn(&mut Page) + Send + Sync>;
+
+/// The sources of `/metrics`, one per part. They copy counters and must not block.
+#[derive(Default)]
+pub struct Exporter {
+    sources: Vec<Source>,
+}
+
+impl Exporter {
+    /// Adds a source.
+    pub fn add(&mut self, source: impl Fn(&mut Page) + Send + Sync + 'static) {
+        self.sources.push(Box::new(source));
+    }
+
+    /// What there is to see now.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut page = Page::default();
+        for source in &self.sources {
+            source(&mut page);
+        }
+        page.render()
+    }
+}
+
+pub(crate) async fn show(State(shared): Ask, _asker: Asker) -> Result<Response, Problem> {
+    let text = shared.parts.exporter.render();
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_groups_samples_and_escapes_labels() {
+        let mut page = Page::default();
+        page.sample(Metric::Shed, &[("reason", "a\"b\\c\nd")], 1.0);
+        page.sample(Metric::Ready, &[], 1.0);
+        page.sample(Metric::Shed, &[("reason", "e"), ("lane", "live")], 2.5);
+        page.summary(Metric::AckSeconds, &[], &[("0.5", 0.25)], 3.0, 7);
+        assert_eq!(
+            page.render(),
+            "# HELP penstock_ready 1 when the node is ready, else 0.\n# TYPE penstock_ready gauge\npenstock_ready 1\n\
+             # HELP penstock_ack_seconds From a message's last byte to its acknowledgement.\n\
+             # TYPE penstock_ack_seconds summary\npenstock_ack_seconds{quantile=\"0.5\"} 0.25\n\
+             penstock_ack_seconds_sum 3\npenstock_ack_seconds_count 7\n\
+             # HELP penstock_shed_total Messages dropped under overload, by reason.\n\
+             # TYPE penstock_shed_total counter\npenstock_shed_total{reason=\"a\\\"b\\\\c\\nd\"} 1\n\
+             penstock_shed_total{reason=\"e\",lane=\"live\"} 2.5\n"
+        );
+    }
+
+    #[test]
+    fn names_are_unique_and_counters_end_in_total() {
+        let mut names: Vec<_> = Metric::ALL.iter().map(|metric| metric.describe()).collect();
+        for (name, kind, _) in &names {
+            assert_eq!(*kind == "counter", name.ends_with("_total"), "{name}");
+        }
+        names.sort_unstable();
+        names.dedup_by_key(|(name, ..)| *name);
+        assert_eq!(names.len(), Metric::ALL.len());
+    }
+}

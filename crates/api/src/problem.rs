@@ -1,0 +1,77 @@
+//! Errors as RFC 9457 problem documents.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// What went wrong with a request. The type is `about:blank`: the status says the kind, the detail the case
+/// (RFC 9457, section 4.2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    title: &'static str,
+    status: u16,
+    detail: String,
+}
+
+impl Problem {
+    /// A problem of this kind; `detail` says what failed, on what, and what to do.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { title, status: status.as_u16(), detail: detail.into() }
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "this needs credentials: send `Authorization: Bearer <token>`")
+    }
+
+    pub(crate) fn not_here() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "this node does not have the query role")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")); // RFC 9110, section 11.6.1
+        }
+        response
+    }
+}
+
+impl From<query::Error> for Problem {
+    fn from(error: query::Error) -> Self {
+        let status = match &error {
+            query::Error::Statement(_) => StatusCode::BAD_REQUEST,
+            query::Error::TooMuch(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            query::Error::Store(_) | query::Error::Engine { .. } => {
+                tracing::error!(%error, "a question could not be answered");
+                // The details name files of this machine: they are for the operator's log.
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read now; try again");
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+pub(crate) async fn no_such_path(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}; `/` lists what there is", uri.path()))
+}
+
+pub(crate) async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not answer {method}", uri.path()))
+}

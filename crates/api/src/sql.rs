@@ -1,0 +1,132 @@
+//! `POST /v1/sql` and `GET /v1/query`.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Query as Parameters, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use query::{Cell, MAX_POINTS, Resolution, parse_rfc3339};
+use record::{DeviceId, MetricName, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Ask, Asker, Problem, value};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Statement {
+    query: String,
+    #[serde(default)]
+    params: Vec<Value>,
+}
+
+pub(crate) async fn run(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    headers: HeaderMap,
+    body: Result<Json<Statement>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(Statement { query, params }) =
+        body.map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
+    let format = Format::accepted(&headers)?;
+    let params =
+        params.into_iter().enumerate().map(|(n, value)| cell(n, value)).collect::<Result<Vec<_>, _>>()?;
+    let table = shared.ask(move |q| q.sql(&tenant, &query, &params)).await?;
+    Ok(match format {
+        Format::Json => Json(table).into_response(),
+        Format::Csv => {
+            ([(CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], table.to_csv()).into_response()
+        }
+    })
+}
+
+enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    fn accepted(headers: &HeaderMap) -> Result<Self, Problem> {
+        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("*/*");
+        let media = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+        for range in media {
+            match range {
+                "application/json" | "*/*" | "application/*" => return Ok(Self::Json),
+                "text/csv" | "text/*" => return Ok(Self::Csv),
+                _ => {}
+            }
+        }
+        let detail = format!("no answer as {accept:?}: application/json and text/csv are possible");
+        Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
+    }
+}
+
+fn cell(number: usize, value: Value) -> Result<Cell, Problem> {
+    Ok(match value {
+        Value::Null => Cell::Null,
+        Value::Bool(bool) => Cell::Bool(bool),
+        Value::String(text) => Cell::Text(text),
+        Value::Number(n) => match (n.as_i64(), n.as_f64()) {
+            (Some(int), _) => Cell::Int(int),
+            // An integer beyond 64 bits must not turn into a float in silence.
+            (None, Some(float)) if n.is_f64() => Cell::Float(float),
+            _ => {
+                return Err(Problem::bad_request(format!("parameter {number}: {n} is beyond 64 signed bits")));
+            }
+        },
+        Value::Array(_) | Value::Object(_) => {
+            let detail = format!("parameter {number} is no number, text, boolean or null");
+            return Err(Problem::bad_request(detail));
+        }
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Range {
+    device_id: String,
+    metric: String,
+    start: Option<String>,
+    end: Option<String>,
+    max_points: Option<usize>,
+}
+
+pub(crate) async fn points(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    range: Result<Parameters<Range>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Parameters(range) = range.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let device =
+        DeviceId::parse(&range.device_id).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let metric = MetricName::parse(&range.metric).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let start = time("start", range.start.as_deref())?.unwrap_or(Timestamp::from_nanos(i64::MIN));
+    let end = time("end", range.end.as_deref())?.unwrap_or(Timestamp::from_nanos(i64::MAX));
+    if start > end {
+        return Err(Problem::bad_request("start lies after end"));
+    }
+    let max_points = range.max_points.unwrap_or(MAX_POINTS);
+    let found = shared.ask(move |q| q.points(&tenant, &device, &metric, start..end, max_points)).await?;
+    let points: Vec<_> =
+        found.points.iter().map(|point| json!([point.time.millis(), value::json(&point.value)])).collect();
+    let resolution = match found.resolution {
+        Resolution::Raw => "raw".to_owned(),
+        Resolution::Extremes { bucket_nanos } => format!("extremes/{}ms", bucket_nanos.div_ceil(1_000_000)),
+    };
+    Ok(Json(json!({
+        "device_id": range.device_id,
+        "metric": range.metric,
+        "points": points,
+        "resolution": resolution,
+        "tiers": ["hot"],
+    }))
+    .into_response())
+}
+
+/// RFC 3339, or a number since the epoch whose unit shows from its size.
+fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let read = parse_rfc3339(text).map_or_else(|| Timestamp::parse(text, None), Ok);
+    read.map(Some).map_err(|error| Problem::bad_request(format!("{name}: the time {text:?} {error}")))
+}
