@@ -1,1 +1,19 @@
 //! Composition by role: configuration, start, readiness, drain.
+//!
+//! The only crate (with `edge`) that names concrete backends. Start goes up the floors, stop comes down:
+//!
+//! ```text
+//!   lock the data directory ▶ log ▶ metadata, store ▶ registry ▶ stream ▶ gateway ▶ HTTP ▶ ready
+//!   draining ▶ HTTP ▶ gateway (acknowledgements still due are sent) ▶ stream catches up ▶ log
+//! ```
+
+pub mod config;
+
+mod backends;
+mod figures;
+mod http;
+mod lock;
+mod start;
+
+pub use config::{Config, ConfigError};
+pub use start::{Addresses, Running, StartError, start};

@@ -1,0 +1,286 @@
+//! The configuration: one TOML file, every value overridable by the environment, everything checked before
+//! anything starts. Checking touches neither disk (beyond the file itself) nor network.
+
+mod overrides;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use registry::{AuthConfig, AuthPolicy};
+use serde::{Deserialize, Serialize};
+use wire::template::Templates;
+
+/// Why a configuration is refused: where, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {file} cannot be read: {reason}")]
+    File {
+        /// Which.
+        file: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// The file is not TOML, or a key or value in it is not one of ours.
+    #[error("the configuration {file} is refused:\n{reason}")]
+    Text {
+        /// Which.
+        file: String,
+        /// Line, column, the line itself and what is wrong.
+        reason: String,
+    },
+    /// A variable of the environment names no key or holds no value of that key.
+    #[error("the environment variable {variable} is refused: {reason}")]
+    Environment {
+        /// Which.
+        variable: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value is of the right type and still wrong.
+    #[error("{0}")]
+    Value(String),
+}
+
+/// The file as written. Absent parts have the defaults of docs/configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// What this node does.
+    pub roles: Vec<Role>,
+    /// `[gateway]`.
+    pub gateway: gateway::config::Raw,
+    /// `[http]`.
+    pub http: RawHttp,
+    /// `[auth]`.
+    pub auth: AuthConfig,
+    /// `[log]`.
+    pub log: RawLog,
+    /// `[series]`.
+    pub series: RawSeries,
+    /// `[metadata]`.
+    pub metadata: RawMetadata,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes readings from devices.
+    Gateway,
+    /// Turns messages into readings.
+    Stream,
+    /// Keeps readings. On embedded parts the stream writes into the store of its own node.
+    Store,
+    /// Answers questions.
+    Query,
+    /// Administration.
+    Control,
+}
+
+impl Role {
+    /// All of them: the default.
+    pub const ALL: [Self; 5] = [Self::Gateway, Self::Stream, Self::Store, Self::Query, Self::Control];
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawHttp {
+    /// Where to listen.
+    pub listen: String,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLog {
+    /// The backend.
+    pub kind: LogKind,
+    /// Records older than this may be dropped, hours; absent: 168, a week; 0: never by age.
+    pub max_age_hours: Option<u32>,
+    /// The oldest records are dropped above this size, bytes; absent: never by size.
+    pub max_bytes: Option<u64>,
+}
+
+/// A backend of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogKind {
+    /// Segments in the data directory.
+    #[default]
+    Embedded,
+    /// Apache Kafka.
+    Kafka,
+}
+
+/// `[series]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSeries {
+    /// The backend.
+    pub kind: SeriesKind,
+}
+
+/// A backend of the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeriesKind {
+    /// One SQLite file, until the Parquet store is there (docs/decisions/0002).
+    #[default]
+    Sqlite,
+    /// Parquet files.
+    Parquet,
+    /// TimescaleDB.
+    Timescale,
+}
+
+/// `[metadata]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMetadata {
+    /// The backend.
+    pub kind: MetadataKind,
+}
+
+/// A backend of the metadata.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetadataKind {
+    /// One SQLite file.
+    #[default]
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            data_dir: "penstock-data".into(),
+            roles: Role::ALL.to_vec(),
+            gateway: gateway::config::Raw::default(),
+            http: RawHttp::default(),
+            auth: AuthConfig::default(),
+            log: RawLog::default(),
+            series: RawSeries::default(),
+            metadata: RawMetadata::default(),
+        }
+    }
+}
+
+impl Default for RawHttp {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".into() }
+    }
+}
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// What this node does.
+    pub roles: BTreeSet<Role>,
+    /// The gateway.
+    pub gateway: gateway::Config,
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Who may come in.
+    pub auth: AuthPolicy,
+    /// Which topics are telemetry, and what they say.
+    pub templates: Templates,
+    /// What the log keeps.
+    pub retention: Retention,
+}
+
+/// What the log keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Older records may be dropped.
+    pub max_age: Option<Duration>,
+    /// The oldest are dropped above this size, bytes.
+    pub max_bytes: Option<u64>,
+}
+
+/// A week: long enough to repair a store over a holiday, and what R7.1 keeps raw.
+const MAX_AGE_HOURS: u32 = 7 * 24;
+
+impl Raw {
+    /// Reads the file, if one is named, and lays `environment` over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says where and what.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let text = match file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path).map_err(|error| ConfigError::File {
+                file: path.display().to_string(),
+                reason: error.to_string(),
+            })?,
+        };
+        let name = file.map_or_else(|| "(defaults)".to_owned(), |path| path.display().to_string());
+        overrides::read(&name, &text, environment)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the key, what is wrong, and what to do.
+    pub fn validate(self) -> Result<Config, ConfigError> {
+        let wrong = |text: String| ConfigError::Value(text);
+        match (self.log.kind, self.series.kind, self.metadata.kind) {
+            (LogKind::Kafka, ..) => return Err(not_yet("log.kind", "kafka", "embedded")),
+            (_, SeriesKind::Parquet, _) => return Err(not_yet("series.kind", "parquet", "sqlite")),
+            (_, SeriesKind::Timescale, _) => return Err(not_yet("series.kind", "timescale", "sqlite")),
+            (.., MetadataKind::Postgres) => return Err(not_yet("metadata.kind", "postgres", "sqlite")),
+            (LogKind::Embedded, SeriesKind::Sqlite, MetadataKind::Sqlite) => {}
+        }
+        if self.roles.is_empty() {
+            return Err(wrong("roles: empty: leave it out for all, or name at least one".into()));
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(wrong("data_dir: empty: name a directory".into()));
+        }
+        let http = self.http.listen.parse().map_err(|_| {
+            wrong(format!("http.listen: {:?} is not an address and port such as \"127.0.0.1:8080\"", self.http.listen))
+        })?;
+        let gateway = gateway::Config::try_from(self.gateway).map_err(|error| wrong(error.to_string()))?;
+        let templates = match &gateway.templates {
+            None => Templates::shipped(),
+            Some(texts) => Templates::compile(texts)
+                .map_err(|error| wrong(format!("gateway.topics.templates: {error}")))?,
+        };
+        let auth = self.auth.validate().map_err(|error| wrong(error.to_string()))?;
+        let hours = self.log.max_age_hours.unwrap_or(MAX_AGE_HOURS);
+        let max_age = (hours != 0).then(|| Duration::from_secs(u64::from(hours) * 3600));
+        Ok(Config {
+            data_dir: self.data_dir,
+            roles: self.roles.into_iter().collect(),
+            gateway,
+            http,
+            auth,
+            templates,
+            retention: Retention { max_age, max_bytes: self.log.max_bytes },
+        })
+    }
+}
+
+impl Config {
+    /// Whether the node has a role.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+fn not_yet(key: &str, value: &str, instead: &str) -> ConfigError {
+    ConfigError::Value(format!("{key}: {value:?} is not built yet: write {instead:?} or leave it out"))
+}

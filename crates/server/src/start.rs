@@ -1,0 +1,223 @@
+//! From a configuration to a running node, and back.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Access, Exporter, Health, Readiness};
+use log::Log as _;
+use record::{TenantId, Timestamp};
+use registry::Authenticator;
+use serde::Serialize;
+
+use crate::backends::Backends;
+use crate::config::Role;
+use crate::http::{Listener, Serving};
+use crate::lock::DirLock;
+use crate::{Config, figures};
+
+/// How long a stopping node waits for the store to hold everything in the log. What is left is durable in the
+/// log and is read after the next start.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// Why a node did not start. Nothing of it is left running.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("the data directory {} cannot be used: {source}", .directory.display())]
+    DataDir {
+        /// Which.
+        directory: PathBuf,
+        /// The system's words.
+        source: Arc<io::Error>,
+    },
+    /// Another process has the data directory.
+    #[error(
+        "the data directory {} is in use by process {process}: stop it, or name another with --data",
+        .directory.display()
+    )]
+    InUse {
+        /// Which.
+        directory: PathBuf,
+        /// Whose, as it wrote down itself.
+        process: String,
+    },
+    /// A port cannot be had.
+    #[error("cannot listen on {address} for {what}: {source}: stop who listens there, or set another address")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The system's words.
+        source: Arc<io::Error>,
+    },
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// The metadata.
+    #[error(transparent)]
+    Metadata(#[from] metadata::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] series::Error),
+    /// The stream.
+    #[error(transparent)]
+    Stream(#[from] stream::Error),
+    /// Keys of token issuers.
+    #[error(transparent)]
+    Keys(#[from] registry::KeyError),
+    /// The gateway.
+    #[error("the gateway did not start: {0}")]
+    Gateway(Arc<gateway::Error>),
+}
+
+/// Where a node listens, with the ports the system chose for port 0.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Addresses {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// Plain MQTT.
+    pub mqtt: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub mqtt_tls: Option<SocketAddr>,
+    /// MQTT over WebSocket.
+    pub websocket: Option<SocketAddr>,
+}
+
+/// A node at work.
+pub struct Running {
+    addresses: Addresses,
+    health: Health,
+    authenticator: Arc<Authenticator>,
+    http: Serving,
+    gateway: Option<gateway::Running>,
+    stream: Option<stream::Running>,
+    backends: Backends,
+    _lock: DirLock,
+}
+
+/// Starts a node; it is ready when this returns.
+///
+/// # Errors
+/// [`StartError`] says what could not be had and what to do.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let lock = DirLock::take(&config.data_dir)?;
+    let health = Health::default();
+    let mut exporter = Exporter::default();
+    figures::process(&mut exporter, health.clone());
+
+    let opening = config.clone();
+    let backends = tokio::task::spawn_blocking(move || Backends::open(&opening)).await;
+    let backends = backends.expect("opening does not panic and is not cancelled")?;
+    let authenticator = Arc::new(Authenticator::open(config.auth.clone(), Arc::clone(&backends.metadata))?);
+    if config.auth.is_open() {
+        tracing::warn!(
+            "auth.mode is \"open\": anyone who reaches the listeners may send and read everything; \
+             set [auth] mode = \"required\" before others can reach them"
+        );
+    }
+    // Bound before anything runs, so that a taken port leaves nothing behind to stop.
+    let listener = Listener::open(config.http).await?;
+
+    let stream = if config.has(Role::Stream) {
+        let running = stream::start(stream::Parts {
+            log: backends.log.clone(),
+            store: backends.store.clone(),
+            templates: Arc::new(config.templates.clone()),
+        })?;
+        figures::stream(&mut exporter, running.monitor().clone());
+        Some(running)
+    } else {
+        None
+    };
+    let gateway = if config.has(Role::Gateway) {
+        let parts = gateway::Parts::new(backends.log.clone(), Arc::clone(&backends.metadata));
+        match gateway::Gateway::start(config.gateway.clone(), parts).await {
+            Ok(running) => Some(running),
+            Err(error) => {
+                if let Some(stream) = stream {
+                    stream.shutdown().await;
+                }
+                return Err(StartError::Gateway(Arc::new(error)));
+            }
+        }
+    } else {
+        None
+    };
+
+    let router = api::router(api::Parts {
+        query: config.has(Role::Query).then(|| backends.query()),
+        health: health.clone(),
+        exporter: Arc::new(exporter),
+        access: access(Arc::clone(&authenticator)),
+    });
+    let at = gateway.as_ref().map(gateway::Running::local_addrs).unwrap_or_default();
+    let addresses = Addresses {
+        http: listener.address,
+        mqtt: at.mqtt,
+        mqtt_tls: at.mqtt_tls,
+        websocket: at.websocket,
+    };
+    let http = listener.serve(router);
+    health.set(Readiness::Ready);
+    Ok(Running { addresses, health, authenticator, http, gateway, stream, backends, _lock: lock })
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Reads again what may change without a restart: keys of token issuers. After an error everything stays as
+    /// it was.
+    ///
+    /// # Errors
+    /// [`StartError`] names what could not be read.
+    pub fn reload(&self) -> Result<(), StartError> {
+        Ok(self.authenticator.reload()?)
+    }
+
+    /// Drains and stops: takes nothing new, sends the acknowledgements still due, lets the store catch up.
+    pub async fn shutdown(self) {
+        self.health.set(Readiness::Draining);
+        self.http.shutdown().await;
+        if let Some(gateway) = self.gateway
+            && let Err(error) = gateway.shutdown().await
+        {
+            tracing::error!(%error, "the gateway did not stop cleanly; what it acknowledged is in the log");
+        }
+        if let Some(stream) = self.stream {
+            if tokio::time::timeout(CATCH_UP, stream.caught_up()).await.is_err() {
+                tracing::warn!("the store is behind the log; the rest is read after the next start");
+            }
+            stream.shutdown().await;
+        }
+        if let Err(error) = self.backends.log.close().await {
+            tracing::error!(%error, "the log did not close cleanly; what was acknowledged is in it");
+        }
+    }
+}
+
+/// Who may ask over HTTP. Until people have keys of their own, a credential that may read everything of its
+/// tenant.
+fn access(authenticator: Arc<Authenticator>) -> Access {
+    Arc::new(move |header| {
+        let presented = registry::Presented { secret: header.and_then(bearer), ..registry::Presented::nothing() };
+        let identity = authenticator.authenticate(&presented, Timestamp::now()).ok()?;
+        match identity.subject {
+            registry::Subject::Open | registry::Subject::Service(_) => Some(identity.tenant),
+            registry::Subject::Device(_) => None::<TenantId>,
+        }
+    })
+}
+
+/// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1).
+fn bearer(header: &str) -> Option<&[u8]> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes())
+}
