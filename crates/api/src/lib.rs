@@ -32,7 +32,7 @@ const BODY_BYTES: usize = 1 << 20;
 /// [`query::Limits::bytes`] in memory; more wait their turn.
 const QUESTIONS: usize = 8;
 
-/// Who may ask: takes the `Authorization` header, answers with the tenant whose data may be seen.
+/// Who may ask: takes the `Authorization` header, answers with the tenant whose data may be seen. May block.
 pub type Access = Arc<dyn Fn(Option<&str>) -> Option<TenantId> + Send + Sync>;
 
 /// What the API stands on.
@@ -105,8 +105,12 @@ impl FromRequestParts<Shared> for Asker {
     type Rejection = Problem;
 
     async fn from_request_parts(request: &mut RequestParts, shared: &Shared) -> Result<Self, Problem> {
-        let header = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        (shared.parts.access)(header).map(Self).ok_or_else(Problem::unauthorized)
+        let header =
+            request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let access = Arc::clone(&shared.parts.access);
+        // Looking up a credential reads the disk.
+        let tenant = tokio::task::spawn_blocking(move || access(header.as_deref())).await;
+        tenant.ok().flatten().map(Self).ok_or_else(Problem::unauthorized)
     }
 }
 

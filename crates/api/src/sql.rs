@@ -72,7 +72,9 @@ fn cell(number: usize, value: Value) -> Result<Cell, Problem> {
             // An integer beyond 64 bits must not turn into a float in silence.
             (None, Some(float)) if n.is_f64() => Cell::Float(float),
             _ => {
-                return Err(Problem::bad_request(format!("parameter {number}: {n} is beyond 64 signed bits")));
+                return Err(Problem::bad_request(format!(
+                    "parameter {number}: {n} is beyond 64 signed bits"
+                )));
             }
         },
         Value::Array(_) | Value::Object(_) => {

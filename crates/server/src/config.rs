@@ -250,7 +250,10 @@ impl Raw {
             return Err(wrong("data_dir: empty: name a directory".into()));
         }
         let http = self.http.listen.parse().map_err(|_| {
-            wrong(format!("http.listen: {:?} is not an address and port such as \"127.0.0.1:8080\"", self.http.listen))
+            wrong(format!(
+                "http.listen: {:?} is not an address and port such as \"127.0.0.1:8080\"",
+                self.http.listen
+            ))
         })?;
         let gateway = gateway::Config::try_from(self.gateway).map_err(|error| wrong(error.to_string()))?;
         let templates = match &gateway.templates {

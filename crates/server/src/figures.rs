@@ -24,8 +24,12 @@ pub(crate) fn stream(exporter: &mut Exporter, monitor: Monitor) {
         for (partition, records) in lag {
             let lane = if partition.lane == log::Lane::Live { "live" } else { "backfill" };
             let index = partition.index.to_string();
-            let labels =
-                [("reader", READER), ("topic", partition.topic.name()), ("lane", lane), ("partition", &index)];
+            let labels = [
+                ("reader", READER),
+                ("topic", partition.topic.name()),
+                ("lane", lane),
+                ("partition", &index),
+            ];
             page.sample(Metric::ReaderLag, &labels, records as f64);
         }
     });

@@ -15,8 +15,10 @@ pub(crate) struct DirLock {
 impl DirLock {
     /// Creates the directory where it is missing, and takes it.
     pub(crate) fn take(directory: &Path) -> Result<Self, StartError> {
-        let failed =
-            |source| StartError::DataDir { directory: directory.to_owned(), source: std::sync::Arc::new(source) };
+        let failed = |source| StartError::DataDir {
+            directory: directory.to_owned(),
+            source: std::sync::Arc::new(source),
+        };
         std::fs::create_dir_all(directory).map_err(failed)?;
         let path = directory.join("penstock.lock");
         let mut file =

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use api::{Access, Exporter, Health, Readiness};
 use log::Log as _;
-use record::{TenantId, Timestamp};
-use registry::Authenticator;
+use record::Timestamp;
+use registry::{Acl, Authenticator};
 use serde::Serialize;
 
 use crate::backends::Backends;
@@ -45,7 +45,9 @@ pub enum StartError {
         process: String,
     },
     /// A port cannot be had.
-    #[error("cannot listen on {address} for {what}: {source}: stop who listens there, or set another address")]
+    #[error(
+        "cannot listen on {address} for {what}: {source}: stop who listens there, or set another address"
+    )]
     Listen {
         /// What for.
         what: &'static str,
@@ -69,6 +71,9 @@ pub enum StartError {
     /// Keys of token issuers.
     #[error(transparent)]
     Keys(#[from] registry::KeyError),
+    /// Topic patterns of the rules.
+    #[error(transparent)]
+    Patterns(#[from] registry::PatternError),
     /// The gateway.
     #[error("the gateway did not start: {0}")]
     Gateway(Arc<gateway::Error>),
@@ -113,6 +118,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let backends = tokio::task::spawn_blocking(move || Backends::open(&opening)).await;
     let backends = backends.expect("opening does not panic and is not cancelled")?;
     let authenticator = Arc::new(Authenticator::open(config.auth.clone(), Arc::clone(&backends.metadata))?);
+    let acl = Acl::new(&config.auth, config.templates.texts())?;
     if config.auth.is_open() {
         tracing::warn!(
             "auth.mode is \"open\": anyone who reaches the listeners may send and read everything; \
@@ -152,15 +158,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         query: config.has(Role::Query).then(|| backends.query()),
         health: health.clone(),
         exporter: Arc::new(exporter),
-        access: access(Arc::clone(&authenticator)),
+        access: access(Arc::clone(&authenticator), acl),
     });
     let at = gateway.as_ref().map(gateway::Running::local_addrs).unwrap_or_default();
-    let addresses = Addresses {
-        http: listener.address,
-        mqtt: at.mqtt,
-        mqtt_tls: at.mqtt_tls,
-        websocket: at.websocket,
-    };
+    let addresses =
+        Addresses { http: listener.address, mqtt: at.mqtt, mqtt_tls: at.mqtt_tls, websocket: at.websocket };
     let http = listener.serve(router);
     health.set(Readiness::Ready);
     Ok(Running { addresses, health, authenticator, http, gateway, stream, backends, _lock: lock })
@@ -203,16 +205,15 @@ impl Running {
     }
 }
 
-/// Who may ask over HTTP. Until people have keys of their own, a credential that may read everything of its
-/// tenant.
-fn access(authenticator: Arc<Authenticator>) -> Access {
+/// Who may ask over HTTP. Until people have keys of their own (R2.3), a credential that may read everything of
+/// its tenant: one that may subscribe to `#`.
+fn access(authenticator: Arc<Authenticator>, acl: Acl) -> Access {
     Arc::new(move |header| {
-        let presented = registry::Presented { secret: header.and_then(bearer), ..registry::Presented::nothing() };
+        let presented =
+            registry::Presented { secret: header.and_then(bearer), ..registry::Presented::nothing() };
         let identity = authenticator.authenticate(&presented, Timestamp::now()).ok()?;
-        match identity.subject {
-            registry::Subject::Open | registry::Subject::Service(_) => Some(identity.tenant),
-            registry::Subject::Device(_) => None::<TenantId>,
-        }
+        acl.may_subscribe(&identity, "#").ok()?;
+        Some(identity.tenant)
     })
 }
 

@@ -160,7 +160,8 @@ impl Task {
         let (store, job) = (Arc::clone(&self.parts.store), Arc::clone(batch));
         let began = Instant::now();
         let written = tokio::task::spawn_blocking(move || store.write(&job)).await;
-        let written = written.expect("the store does not panic, and is not cancelled").map_err(Failure::Store)?;
+        let written =
+            written.expect("the store does not panic, and is not cancelled").map_err(Failure::Store)?;
         let records = batch.spans.iter().map(|span| span.to - span.from).sum();
         self.shared.wrote(records, written, began.elapsed());
         let stands = batch.spans.iter().map(|span| {
@@ -223,8 +224,7 @@ enum Failure {
 
 /// A reader of the lane from where the store stands; partitions it has never seen, from their beginning.
 fn open_reader(parts: &Parts, lane: Lane, shared: &Shared) -> Result<Box<dyn Reader>, Error> {
-    let held: HashMap<_, _> =
-        parts.store.positions()?.into_iter().map(|at| (at.source, at.offset)).collect();
+    let held: HashMap<_, _> = parts.store.positions()?.into_iter().map(|at| (at.source, at.offset)).collect();
     let mut from = Vec::new();
     for partition in partitions(&*parts.log, Topic::Raw, lane) {
         let extent = parts.log.extent(partition)?;

@@ -7,6 +7,7 @@ mod read;
 mod schema;
 mod write;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -38,6 +39,7 @@ impl Sqlite {
         let failed = |error| fault("opening the store", path, error);
         let mut connection = Connection::open(path).map_err(failed)?;
         schema::prepare(&mut connection, path)?;
+        sync_directory_of(path)?;
         let writer = Mutex::new(Writer::new(connection, path.to_owned()));
         Ok(Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()) })
     }
@@ -73,6 +75,16 @@ impl Sqlite {
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         Ok(connection)
     }
+}
+
+/// SQLite syncs the directory for its journals; the name of a file just created is ours to keep.
+fn sync_directory_of(path: &Path) -> Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| Error::Database {
+        operation: "syncing the directory",
+        place: directory.display().to_string(),
+        reason: error.to_string(),
+    })
 }
 
 fn fault(operation: &'static str, path: &Path, error: rusqlite::Error) -> Error {

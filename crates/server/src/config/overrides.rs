@@ -12,7 +12,8 @@ pub(super) fn read(
     text: &str,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Raw, ConfigError> {
-    let refused = |error: toml::de::Error| ConfigError::Text { file: file.to_owned(), reason: error.to_string() };
+    let refused =
+        |error: toml::de::Error| ConfigError::Text { file: file.to_owned(), reason: error.to_string() };
     // From the text, so that an error shows line and column; the table below has lost them.
     let mut raw: Raw = toml::from_str(text).map_err(refused)?;
     let mut table: Table = toml::from_str(text).map_err(refused)?;
@@ -31,7 +32,8 @@ fn lay_over(table: &Table, variable: &str, value: &str) -> Result<(Raw, Table), 
     let path = variable[PREFIX.len()..].to_lowercase();
     // `[1, 2]` and `true` are what they look like in TOML, and a plain word is text without quotes. A text
     // that happens to look like a number is tried as text where the number does not fit.
-    let as_toml = toml::from_str::<Table>(&format!("v = {value}")).ok().and_then(|mut table| table.remove("v"));
+    let as_toml =
+        toml::from_str::<Table>(&format!("v = {value}")).ok().and_then(|mut table| table.remove("v"));
     let as_text = Value::String(value.to_owned());
     let mut refused = String::new();
     for value in as_toml.into_iter().chain([as_text]) {
@@ -54,7 +56,8 @@ fn put(table: &mut Table, path: &str, value: Value) -> Result<(), String> {
         }
         Some((part, rest)) => {
             let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
-            let inner = inner.as_table_mut().ok_or_else(|| format!("{part} is a value, not a part of the file"))?;
+            let inner =
+                inner.as_table_mut().ok_or_else(|| format!("{part} is a value, not a part of the file"))?;
             put(inner, rest, value)
         }
     }
