@@ -15,6 +15,8 @@ mod batch;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod disk;
+mod embedded;
 mod memory;
 mod partitions;
 mod pending;
@@ -22,6 +24,9 @@ mod wait;
 
 pub use batch::{Batch, RecordRef};
 pub use clock::{Clock, SystemClock};
+pub use embedded::{Compression, EmbeddedLog, Histogram, Options, Protected, Retention, Stats};
+#[cfg(feature = "sim")]
+pub use embedded::{Sabotage, Stepper};
 pub use memory::MemoryLog;
 pub use partitions::Partitions;
 pub use pending::{Completion, Pending, pending};

@@ -81,6 +81,22 @@ impl Partitions {
         Some(Slot(u32::try_from(before + lane + usize::from(partition.index)).expect("7 × 2 × 1024 fits")))
     }
 
+    /// The partition in a place.
+    pub(crate) fn at(&self, slot: Slot) -> PartitionId {
+        let mut left = slot.0;
+        for topic in Topic::ALL {
+            for lane in [Lane::Live, Lane::Backfill] {
+                let count = u32::from(self.of(topic));
+                if left < count {
+                    let index = u16::try_from(left).expect("below a count that is a u16");
+                    return PartitionId { topic, lane, index };
+                }
+                left -= count;
+            }
+        }
+        unreachable!("slots are made by `slot`, which knows only partitions that are there")
+    }
+
     /// As [`Self::slot`], or the refusal.
     pub(crate) fn require(&self, partition: PartitionId) -> Result<Slot> {
         self.slot(partition).ok_or_else(|| {
@@ -119,6 +135,10 @@ impl SlotSet {
         new
     }
 
+    pub(crate) fn contains(&self, slot: Slot) -> bool {
+        self.0.get(slot.at() / 64).is_some_and(|word| word & (1 << (slot.at() % 64)) != 0)
+    }
+
     pub(crate) fn intersects(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
@@ -131,6 +151,7 @@ mod tests {
     #[test]
     fn slots_are_dense_and_in_order() {
         let partitions = Partitions::default().with(Topic::Late, 3).unwrap();
+        assert!(partitions.all().all(|p| partitions.at(partitions.slot(p).unwrap()) == p));
         let slots: Vec<usize> = partitions.all().map(|p| partitions.slot(p).unwrap().at()).collect();
         assert_eq!(slots, (0..partitions.count()).collect::<Vec<_>>());
         let beyond = PartitionId { topic: Topic::Late, lane: Lane::Live, index: 3 };

@@ -4,4 +4,5 @@
 
 extern crate penstock_log as log;
 
+mod embedded;
 mod memory;

@@ -1,0 +1,370 @@
+//! Readers: one pass over the physical sequence for all partitions they want, from memory where possible.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::format::{FRAMES_START, Frame, Kind, Scan, Step, segment_name};
+use super::locate::{Found, damaged};
+use super::shared::{Held, Place, Segment, Shared};
+use super::stats::add;
+use crate::partitions::{Slot, SlotSet};
+use crate::wait::ReaderId;
+use crate::{BoxFuture, Chunk, Error, Lost, Offset, PartitionId, Position, Reader, Result, Run};
+
+/// How much is read from the disk at a time, bytes: large enough that the hop to another thread and the system
+/// call cost nothing beside it.
+const READ_BYTES: u64 = 1 << 20;
+
+pub(crate) struct EmbeddedReader {
+    shared: Arc<Shared>,
+    id: ReaderId,
+    wants: SlotSet,
+    /// Sorted by slot.
+    next: Vec<(Slot, Offset)>,
+    /// Where it was asked to read, in the caller's order.
+    order: Vec<(Slot, PartitionId)>,
+    /// Everything wanted before this place has been returned or lies in `ahead`.
+    place: Option<Place>,
+    /// Read from the disk, not yet returned.
+    ahead: VecDeque<Ahead>,
+    /// The last damage that was read over; whether it concerns this reader shows in the offsets behind it.
+    damage: Option<Error>,
+}
+
+enum Ahead {
+    Frame(Arc<Frame>),
+    /// A segment ended: by slot, where the next one starts.
+    Boundary(Arc<[Offset]>),
+    Damage(Error),
+}
+
+/// What a look at the log told.
+enum Look {
+    Chunk(Chunk),
+    Disk(Job),
+}
+
+/// Work that reads the disk.
+enum Job {
+    Index(Segment),
+    Frames { segment: Segment, from: u64, after: After },
+}
+
+/// What follows a segment.
+#[derive(Clone)]
+enum After {
+    /// Nothing yet: it is being written.
+    Growing,
+    Segment {
+        number: u64,
+        starts: Arc<[Offset]>,
+    },
+}
+
+struct ReadAhead {
+    ahead: VecDeque<Ahead>,
+    place: Place,
+}
+
+impl EmbeddedReader {
+    pub(crate) fn new(shared: Arc<Shared>, from: &[Position]) -> Result<Self> {
+        let mut wants = SlotSet::default();
+        let mut next = Vec::with_capacity(from.len());
+        let mut order = Vec::with_capacity(from.len());
+        let mut held = shared.held.lock();
+        for &position in from {
+            let slot = shared.partitions.require(position.partition)?;
+            let end = held.ends[slot.at()];
+            if position.offset > end {
+                return Err(crate::beyond(position, end));
+            }
+            if !wants.insert(slot) {
+                return Err(crate::twice(position.partition));
+            }
+            next.push((slot, position.offset));
+            order.push((slot, position.partition));
+        }
+        let id = held.waiters.enter();
+        drop(held);
+        next.sort_unstable();
+        Ok(Self { shared, id, wants, next, order, place: None, ahead: VecDeque::new(), damage: None })
+    }
+
+    fn poll_look(&mut self, cx: &Context<'_>, max_bytes: usize) -> Poll<Result<Look>> {
+        let shared = Arc::clone(&self.shared);
+        let mut held = shared.held.lock();
+        self.check_expired(&held)?;
+        if !self.ahead.is_empty() {
+            drop(held);
+            let chunk = self.take_ahead(max_bytes)?;
+            if !chunk.runs.is_empty() {
+                return Poll::Ready(Ok(Look::Chunk(chunk)));
+            }
+            held = shared.held.lock();
+        }
+        let place = match self.place {
+            Some(place) => place,
+            None => match shared.find(&held, &self.next) {
+                Found::At(place) => *self.place.insert(place),
+                Found::NeedsIndex(segment) => return Poll::Ready(Ok(Look::Disk(Job::Index(segment)))),
+            },
+        };
+        if held.tail_from.is_none_or(|from| place < from) && place < held.end_place() {
+            return match disk_job(&held, place) {
+                Some(job) => Poll::Ready(Ok(Look::Disk(job))),
+                None => unreachable!("a place before the end lies in a segment or before one"),
+            };
+        }
+        let chunk = self.take_tail(&held, place, max_bytes)?;
+        if !chunk.runs.is_empty() {
+            add(&shared.counters.tail_reads, 1);
+            return Poll::Ready(Ok(Look::Chunk(chunk)));
+        }
+        self.check_reached(&held.ends)?;
+        if held.closed {
+            return Poll::Ready(Err(Error::Closed));
+        }
+        held.waiters.park(self.id, &self.wants, cx.waker());
+        Poll::Pending
+    }
+
+    fn check_expired(&self, held: &Held) -> Result<()> {
+        for &(slot, wanted) in &self.next {
+            let start = held.start(slot);
+            if wanted < start {
+                let partition = self.shared.partitions.at(slot);
+                return Err(Error::Expired { partition, wanted, start });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every wanted partition has been read up to here; otherwise records are missing.
+    fn check_reached(&self, ends: &[Offset]) -> Result<()> {
+        match self.next.iter().find(|&&(slot, next)| next < ends[slot.at()]) {
+            Some(&(slot, from)) => Err(self.missing(slot, from, ends[slot.at()])),
+            None => Ok(()),
+        }
+    }
+
+    /// What is said when offsets jump.
+    fn missing(&self, slot: Slot, from: Offset, to: Offset) -> Error {
+        add(&self.shared.counters.damage_met, 1);
+        let partition = self.shared.partitions.at(slot);
+        let mut error = self.damage.clone().unwrap_or_else(|| Error::Damaged {
+            place: self.shared.disk.place(),
+            at: 0,
+            reason: "a segment is missing".to_owned(),
+            lost: None,
+        });
+        if let Error::Damaged { lost, .. } = &mut error {
+            *lost = Some(Lost { partition, from, to });
+        }
+        error
+    }
+
+    fn take_ahead(&mut self, max_bytes: usize) -> Result<Chunk> {
+        let mut chunk = Chunk::default();
+        let mut left = max_bytes.max(1);
+        while let Some(ahead) = self.ahead.front() {
+            let done = match ahead {
+                Ahead::Frame(frame) => {
+                    let frame = Arc::clone(frame);
+                    self.take(&frame, &mut chunk, &mut left)
+                }
+                Ahead::Boundary(starts) => {
+                    let starts = Arc::clone(starts);
+                    self.check_reached(&starts).map(|()| true)
+                }
+                Ahead::Damage(error) => {
+                    self.damage = Some(error.clone());
+                    Ok(true)
+                }
+            };
+            match done {
+                Ok(true) => drop(self.ahead.pop_front()),
+                Ok(false) => break,
+                // What was taken before is good; the error comes again with the next call.
+                Err(_) if !chunk.runs.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(chunk)
+    }
+
+    fn take_tail(&mut self, held: &Held, place: Place, max_bytes: usize) -> Result<Chunk> {
+        let mut chunk = Chunk::default();
+        let mut left = max_bytes.max(1);
+        let behind = |frame: &Arc<Frame>| Place { segment: frame.segment, position: frame.position } < place;
+        let first = held.tail.partition_point(behind);
+        for frame in held.tail.range(first..) {
+            match self.take(frame, &mut chunk, &mut left) {
+                Ok(true) => self.place = Some(Place { segment: frame.segment, position: frame.end }),
+                Ok(false) => break,
+                Err(_) if !chunk.runs.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Takes what is wanted from a frame; `false` when something wanted stays behind.
+    fn take(&mut self, frame: &Frame, chunk: &mut Chunk, left: &mut usize) -> Result<bool> {
+        for run in &frame.runs {
+            let Ok(i) = self.next.binary_search_by_key(&run.slot, |&(slot, _)| slot) else { continue };
+            let next = self.next[i].1;
+            if next >= run.end() {
+                continue;
+            }
+            if next < run.base {
+                return Err(self.missing(run.slot, next, run.base));
+            }
+            if *left == 0 {
+                return Ok(false);
+            }
+            let records = frame.records(run, next, left);
+            self.next[i].1 = next + records.len() as u64;
+            let whole = self.next[i].1 == run.end();
+            chunk.runs.push(Run { partition: run.partition, base: next, records });
+            if !whole {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn run(&mut self, job: Job) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let wants = self.wants.clone();
+        let work = move || -> Result<Option<ReadAhead>> {
+            match job {
+                Job::Index(segment) => shared.load_index(&segment).map(|_| None),
+                Job::Frames { segment, from, after } => {
+                    add(&shared.counters.disk_reads, 1);
+                    read_ahead(&shared, &segment, from, after, &wants).map(Some)
+                }
+            }
+        };
+        // On a runtime the disk is read beside the tasks; without one (a simulation) in place.
+        let outcome = match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => match runtime.spawn_blocking(work).await {
+                Ok(outcome) => outcome,
+                Err(stopped) => Err(Error::Io {
+                    operation: "reading",
+                    place: self.shared.disk.place(),
+                    reason: stopped.to_string(),
+                }),
+            },
+            Err(_) => work(),
+        };
+        match outcome {
+            Ok(Some(read)) => {
+                self.ahead.extend(read.ahead);
+                self.place = Some(read.place);
+            }
+            Ok(None) => {}
+            // Retention may have taken the file away meanwhile; then the reader's next look says `Expired`.
+            Err(error) => self.check_expired(&self.shared.held.lock()).and(Err(error))?,
+        }
+        Ok(())
+    }
+}
+
+/// What to read for a place that is not in the tail.
+fn disk_job(held: &Held, place: Place) -> Option<Job> {
+    let mut at = held.segments.partition_point(|segment| segment.number < place.segment);
+    let mut segment = held.segments.get(at)?;
+    let mut from = if segment.number == place.segment { place.position } else { FRAMES_START };
+    if from >= segment.end {
+        at += 1;
+        segment = held.segments.get(at)?;
+        from = FRAMES_START;
+    }
+    let after = held.segments.get(at + 1).map_or(After::Growing, |next| After::Segment {
+        number: next.number,
+        starts: Arc::clone(&next.starts),
+    });
+    Some(Job::Frames { segment: segment.clone(), from, after })
+}
+
+fn read_ahead(
+    shared: &Shared,
+    segment: &Segment,
+    from: u64,
+    after: After,
+    wants: &SlotSet,
+) -> Result<ReadAhead> {
+    let name = segment_name(segment.number);
+    let read = || -> io::Result<ReadAhead> {
+        let file = shared.disk.open(&name)?;
+        let range = from..segment.end;
+        let window = usize::try_from(READ_BYTES).expect("small");
+        let mut scan = Scan::new(&*file, shared.seed, segment.number, range, window);
+        let mut ahead = VecDeque::new();
+        while scan.position() < from + READ_BYTES {
+            match scan.step()? {
+                Step::Frame(raw) if raw.head.kind == Kind::Records => {
+                    match Frame::decode(&raw, &shared.partitions) {
+                        Some(frame) if frame.runs.iter().any(|run| wants.contains(run.slot)) => {
+                            ahead.push_back(Ahead::Frame(Arc::new(frame)));
+                        }
+                        Some(_) => {}
+                        None => {
+                            let reason = "a frame's content contradicts its checksum";
+                            ahead.push_back(Ahead::Damage(damaged(
+                                shared,
+                                segment.number,
+                                raw.head.position,
+                                reason,
+                            )));
+                        }
+                    }
+                }
+                Step::Frame(_) => {}
+                Step::Bad { from, to, reason } => {
+                    let reason = format!("{reason}; the next good frame is {} bytes on", to - from);
+                    ahead.push_back(Ahead::Damage(damaged(shared, segment.number, from, &reason)));
+                }
+                Step::End => break,
+            }
+        }
+        let mut place = Place { segment: segment.number, position: scan.position() };
+        if scan.position() >= segment.end
+            && let After::Segment { number, starts } = after
+        {
+            ahead.push_back(Ahead::Boundary(starts));
+            place = Place { segment: number, position: FRAMES_START };
+        }
+        Ok(ReadAhead { ahead, place })
+    };
+    read().map_err(|error| shared.fault("reading", &name, &error))
+}
+
+impl Reader for EmbeddedReader {
+    fn next(&mut self, max_bytes: usize) -> BoxFuture<'_, Result<Chunk>> {
+        Box::pin(async move {
+            loop {
+                match poll_fn(|cx| self.poll_look(cx, max_bytes)).await? {
+                    Look::Chunk(chunk) => return Ok(chunk),
+                    Look::Disk(job) => self.run(job).await?,
+                }
+            }
+        })
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        let place =
+            |slot: Slot| self.next.binary_search_by_key(&slot, |&(slot, _)| slot).expect("every slot is in");
+        let positions = self.order.iter();
+        positions.map(|&(slot, partition)| Position { partition, offset: self.next[place(slot)].1 }).collect()
+    }
+}
+
+impl Drop for EmbeddedReader {
+    fn drop(&mut self) {
+        self.shared.held.lock().waiters.leave(self.id);
+    }
+}
