@@ -9,9 +9,12 @@
 //!
 //! Nothing is acknowledged before the log says it is durable, and a subscriber sees only what is durable.
 
+pub mod admission;
 pub mod config;
 mod mqtt;
+pub mod tls;
 pub mod topics;
+pub mod websocket;
 
 pub use config::Config;
 pub use mqtt::{Addresses, Error, Gateway, Parts, Running};
