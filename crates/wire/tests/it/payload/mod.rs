@@ -2,4 +2,5 @@
 
 mod json;
 mod line_protocol;
+mod oracle;
 mod show;
