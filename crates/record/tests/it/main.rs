@@ -1,0 +1,8 @@
+//! Tests of the words through their public interface.
+
+#![allow(clippy::unwrap_used)] // tests, what they share included
+
+extern crate penstock_record as record; // the name its users have for it
+
+mod envelope;
+mod readings;
