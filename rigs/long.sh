@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The long forms of the fault rigs. Needs root and loop devices for all but kill9.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+cargo build --release -p penstock -p penstock-rigs --bins
+"$target/release/powercut" --cuts 1000 --server-cuts 50
+"$target/release/diskfull" --rounds 5
+"$target/release/kill9" --rounds 200

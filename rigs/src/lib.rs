@@ -1,0 +1,23 @@
+//! Fault rigs: the real binary (or the real log) under faults that a machine really has, and the check that
+//! nothing acknowledged before the fault is missing after it.
+//!
+//! | rig | fault | needs |
+//! |---|---|---|
+//! | `kill9` | SIGKILL at random moments under load | nothing |
+//! | `powercut` | the file system under the data stops at once, what was not flushed is gone | root, loop devices, ext4 |
+//! | `diskfull` | no space left, then space again | root, loop devices, ext4 |
+//!
+//! Every rig has a broken control (`--broken …`) that it must catch: a rig that never fails proves nothing.
+//! Exit codes: 0 every promise kept, 1 one was broken, 2 wrong use or the rig itself failed, 77 this machine cannot
+//! run the rig.
+
+pub mod appender;
+pub mod damage;
+pub mod image;
+pub mod logged;
+pub mod nofsync;
+pub mod outcome;
+pub mod retained;
+pub mod seen;
+pub mod served;
+pub mod server;
