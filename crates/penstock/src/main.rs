@@ -1,1 +1,118 @@
-fn main() {}
+//! The `penstock` binary: the server, and the commands that talk to one or look at its files.
+//!
+//! stdout is data, stderr is for people; exit 0 fine, 1 the answer is no, 2 wrong use.
+
+mod check;
+mod client;
+mod device;
+mod doctor;
+mod host;
+mod inspect;
+mod query;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Telemetry from fleets of devices, without losing or doubling a reading.
+#[derive(Parser)]
+#[command(name = "penstock", version, arg_required_else_help = true)]
+struct Cli {
+    /// What is logged to stderr: error, warn, info, debug, trace, or per part such as `info,penstock_gateway=debug`
+    #[arg(long, global = true, value_name = "FILTER", env = "PENSTOCK_LOG")]
+    log: Option<String>,
+    /// Logs as JSON, one object a line
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server until SIGTERM or Ctrl-C
+    Serve(serve::Serve),
+    /// Asks a server with SQL
+    Query(query::Query),
+    /// Checks and shows the configuration
+    #[command(subcommand)]
+    Config(check::Config),
+    /// Devices' credentials, in a data directory (also of a running server)
+    #[command(subcommand)]
+    Device(device::Device),
+    /// Services' credentials: dashboards, bridges, people's scripts
+    #[command(subcommand)]
+    Key(device::Key),
+    /// Looks into a log's files
+    #[command(subcommand)]
+    Log(inspect::Log),
+    /// Checks this machine and the configuration before and while a server runs
+    Doctor(doctor::Doctor),
+    /// Simulated devices and load
+    #[command(subcommand)]
+    Fleet(fleet::cli::Fleet),
+    /// Sends this machine's own counters over MQTT, as a device
+    Host(host::Host),
+}
+
+/// How a command ended.
+enum Answer {
+    Yes,
+    No,
+    WrongUse,
+}
+
+fn main() -> ExitCode {
+    // Not a panic on a closed pipe (`penstock query … | head`), but the quiet end that every tool has.
+    // SAFETY: called before any thread is started; resetting a signal to its default touches no memory of ours.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+    let cli = Cli::parse();
+    log_to_stderr(&cli);
+    let outcome = match cli.command {
+        Command::Serve(command) => command.run(),
+        Command::Query(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Device(command) => command.run(),
+        Command::Key(command) => command.run(),
+        Command::Log(command) => command.run(),
+        Command::Doctor(command) => command.run(),
+        Command::Fleet(command) => fleet(&command),
+        Command::Host(command) => command.run(),
+    };
+    match outcome {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::WrongUse) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("penstock: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)] // stdout is data
+fn fleet(command: &fleet::cli::Fleet) -> anyhow::Result<Answer> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let _inside = runtime.enter();
+    let outcome = command.run()?;
+    println!("{}", outcome.text.trim_end());
+    Ok(if outcome.good { Answer::Yes } else { Answer::No })
+}
+
+fn log_to_stderr(cli: &Cli) {
+    // Commands speak for themselves; a server tells what it does.
+    let quiet = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::new(cli.log.as_deref().unwrap_or(quiet));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    if cli.log_json {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}

@@ -44,8 +44,8 @@ pub enum ConfigError {
     Value(String),
 }
 
-/// The file as written. Absent parts have the defaults of docs/configuration.
-#[derive(Clone, Debug, Deserialize)]
+/// The file as written. Absent parts have their defaults.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Raw {
     /// Where everything is kept.

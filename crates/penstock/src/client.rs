@@ -1,0 +1,74 @@
+//! Talking to a server over HTTP.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use serde_json::Value;
+
+/// Longer than the longest answer of a server takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `--server` and `--token`, for every command that asks a server.
+#[derive(clap::Args)]
+pub(crate) struct Server {
+    /// The server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "PENSTOCK_SERVER")]
+    server: String,
+    /// A token, where the server requires credentials
+    #[arg(long, value_name = "TOKEN", env = "PENSTOCK_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+/// What a server said.
+pub(crate) enum Said {
+    /// 2xx, the body.
+    Fine(String),
+    /// Anything else: what it said was wrong.
+    Refused { status: u16, detail: String },
+}
+
+impl Server {
+    /// Asks for `accept` with a JSON body.
+    pub(crate) fn post(&self, path: &str, accept: &str, body: &Value) -> anyhow::Result<Said> {
+        let url = self.url(path);
+        let mut request = agent().post(&url).header("accept", accept).content_type("application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        read(request.send(body.to_string()), &url)
+    }
+
+    /// Asks.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Said> {
+        let url = self.url(path);
+        let mut request = agent().get(&url);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        read(request.call(), &url)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.trim_end_matches('/'))
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
+}
+
+fn read(
+    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    url: &str,
+) -> anyhow::Result<Said> {
+    let mut response = response.map_err(|error| anyhow!("{url} does not answer: {error}"))?;
+    let status = response.status();
+    let body = response.body_mut().with_config().limit(u64::MAX).read_to_string();
+    let body = body.with_context(|| format!("the answer of {url} cannot be read"))?;
+    if status.is_success() {
+        return Ok(Said::Fine(body));
+    }
+    let problem: Option<Value> = serde_json::from_str(&body).ok();
+    let detail = problem.and_then(|problem| problem["detail"].as_str().map(str::to_owned));
+    Ok(Said::Refused { status: status.as_u16(), detail: detail.unwrap_or_else(|| body.trim().to_owned()) })
+}

@@ -1,0 +1,218 @@
+//! `penstock device …` and `penstock key …`: credentials, in a data directory.
+//!
+//! They go straight to the metadata: who can write the data directory is the administrator. A running server
+//! reads credentials at every authentication, so a change counts at once.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use record::{DeviceId, TenantId, Timestamp};
+use registry::{Administration, SubjectKind};
+use serde_json::json;
+
+use crate::{Answer, serve};
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Device {
+    /// Makes a token for a device and prints it, once; it is kept only as a hash
+    Add {
+        /// The device
+        id: String,
+        /// Days until the token ends; without it, never
+        #[arg(long, value_name = "DAYS")]
+        expires: Option<u32>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Lists devices that have credentials
+    List(List),
+    /// Takes one token (--token-id) or all of them from a device
+    Revoke(Revoke),
+}
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Key {
+    /// Makes a token for a service and prints it, once; it is kept only as a hash
+    Add {
+        /// The service
+        id: String,
+        /// Topics it may publish to, as patterns
+        #[arg(long, value_name = "PATTERN")]
+        publish: Vec<String>,
+        /// Topics it may subscribe to; `#` also lets it ask over HTTP
+        #[arg(long, value_name = "PATTERN")]
+        subscribe: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Lists services that have credentials
+    List(List),
+    /// Takes one token (--token-id) or all of them from a service
+    Revoke(Revoke),
+}
+
+/// Where, and whose.
+#[derive(clap::Args)]
+pub(crate) struct Place {
+    /// The data directory, instead of the configuration's
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "PENSTOCK_CONFIG")]
+    config: Option<PathBuf>,
+    /// The tenant
+    #[arg(long, default_value = TenantId::DEFAULT)]
+    tenant: String,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct List {
+    /// As JSON
+    #[arg(long, value_parser = ["table", "json"], default_value = "table")]
+    format: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Revoke {
+    /// Whose
+    id: String,
+    /// Which token, as `list` shows it; without it, all
+    #[arg(long, value_name = "ID")]
+    token_id: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Device {
+    pub(crate) fn run(self) -> anyhow::Result<Answer> {
+        match self {
+            Self::Add { id, expires, place } => {
+                let desk = place.open()?;
+                let now = Timestamp::now();
+                let expires_at = expires.map(|days| after(now, days)).transpose()?;
+                let token = desk.office.add_device_token(&desk.tenant, &name(&id)?, expires_at, now)?;
+                desk.show(&id, token.reveal());
+                Ok(Answer::Yes)
+            }
+            Self::List(list) => list.run(SubjectKind::Device),
+            Self::Revoke(revoke) => revoke.run(),
+        }
+    }
+}
+
+impl Key {
+    pub(crate) fn run(self) -> anyhow::Result<Answer> {
+        match self {
+            Self::Add { id, publish, subscribe, place } => {
+                let desk = place.open()?;
+                let service = name(&id)?;
+                let token =
+                    desk.office.add_service_token(&desk.tenant, &service, &publish, &subscribe, Timestamp::now())?;
+                desk.show(&id, token.reveal());
+                Ok(Answer::Yes)
+            }
+            Self::List(list) => list.run(SubjectKind::Service),
+            Self::Revoke(revoke) => revoke.run(),
+        }
+    }
+}
+
+/// The administration of one data directory, held by this process alone.
+struct Desk {
+    office: Administration,
+    tenant: TenantId,
+    _lock: File,
+}
+
+impl Desk {
+    #[allow(clippy::print_stdout)] // stdout is data
+    fn show(&self, id: &str, token: &str) {
+        eprintln!("user name {}/{id}; the token, which is shown only now:", self.tenant);
+        println!("{token}");
+    }
+}
+
+impl Place {
+    fn open(&self) -> anyhow::Result<Desk> {
+        let config = serve::configuration(self.config.as_deref(), self.data.clone())?;
+        let tenant = TenantId::parse(&self.tenant)?;
+        let lock = lock(&config.data_dir)?;
+        let metadata = Arc::new(metadata::Sqlite::open(&config.data_dir.join("metadata.db"))?);
+        Ok(Desk { office: Administration::new(&config.auth, metadata), tenant, _lock: lock })
+    }
+}
+
+/// Two that change one user at once would overwrite each other.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join("administration.lock");
+    std::fs::create_dir_all(data_dir).with_context(|| format!("{} cannot be created", data_dir.display()))?;
+    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
+    file.lock().with_context(|| format!("{} cannot be locked", path.display()))?;
+    Ok(file)
+}
+
+impl List {
+    #[allow(clippy::print_stdout)] // stdout is data
+    fn run(&self, kind: SubjectKind) -> anyhow::Result<Answer> {
+        let desk = self.place.open()?;
+        let found = desk.office.list(Some(&desk.tenant))?;
+        let wanted = found.into_iter().filter(|summary| summary.kind == kind);
+        let mut rows = Vec::new();
+        for summary in wanted {
+            for token in summary.tokens {
+                rows.push(json!({
+                    "tenant": summary.tenant, "id": summary.name, "token_id": token.id,
+                    "created_at": token.created_at.to_rfc3339(),
+                    "expires_at": token.expires_at.map(Timestamp::to_rfc3339),
+                    "publish": summary.publish, "subscribe": summary.subscribe,
+                }));
+            }
+        }
+        if self.format == "json" {
+            println!("{}", serde_json::Value::from(rows));
+        } else {
+            for row in rows {
+                let text = |key: &str| row[key].as_str().unwrap_or("never").to_owned();
+                println!("{}\t{}\tcreated {}\tends {}", text("id"), text("token_id"), text("created_at"), text("expires_at"));
+            }
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+impl Revoke {
+    fn run(&self) -> anyhow::Result<Answer> {
+        let desk = self.place.open()?;
+        let name = name(&self.id)?;
+        let was_there = match &self.token_id {
+            Some(token) => desk.office.revoke_token(&desk.tenant, &name, token)?,
+            None => desk.office.remove(&desk.tenant, &name)?,
+        };
+        if was_there {
+            eprintln!("revoked; connections that were let in with it end at their next check");
+            Ok(Answer::Yes)
+        } else {
+            eprintln!("penstock: {}/{} has no such credentials", desk.tenant, self.id);
+            Ok(Answer::No)
+        }
+    }
+}
+
+fn name(id: &str) -> anyhow::Result<DeviceId> {
+    Ok(DeviceId::parse(id)?)
+}
+
+fn after(now: Timestamp, days: u32) -> anyhow::Result<Timestamp> {
+    let span = Duration::from_secs(u64::from(days) * 86_400);
+    let nanos = i64::try_from(span.as_nanos()).ok().and_then(|span| now.nanos().checked_add(span));
+    match nanos {
+        Some(nanos) => Ok(Timestamp::from_nanos(nanos)),
+        None => bail!("--expires {days}: so far ahead that no clock here can hold it"),
+    }
+}

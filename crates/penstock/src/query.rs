@@ -1,0 +1,74 @@
+//! `penstock query`
+
+use anyhow::Context;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde_json::{Value, json};
+
+use crate::Answer;
+use crate::client::{Said, Server};
+
+#[derive(clap::Args)]
+pub(crate) struct Query {
+    /// The statement, such as "SELECT device_id, metric, value FROM telemetry LIMIT 10"
+    #[arg(value_name = "SQL")]
+    statement: String,
+    /// What fills the `?` of the statement, in order: JSON values, or plain text
+    #[arg(long = "param", short, value_name = "VALUE")]
+    params: Vec<String>,
+    /// How the answer is printed
+    #[arg(long, short, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// {"columns":[…],"rows":[{…}]}
+    Json,
+    /// RFC 4180, with a header line
+    Csv,
+}
+
+impl Query {
+    #[allow(clippy::print_stdout)] // stdout is data
+    pub(crate) fn run(self) -> anyhow::Result<Answer> {
+        let params = self.params.iter().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
+        let body = json!({ "query": self.statement, "params": params.collect::<Vec<Value>>() });
+        let accept = if self.format == Format::Csv { "text/csv" } else { "application/json" };
+        match self.server.post("/v1/sql", accept, &body)? {
+            Said::Fine(answer) if self.format == Format::Table => println!("{}", table(&answer)?),
+            Said::Fine(answer) => println!("{}", answer.trim_end()),
+            Said::Refused { status, detail } => {
+                eprintln!("penstock: {detail}");
+                return Ok(if status == 400 { Answer::WrongUse } else { Answer::No });
+            }
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+fn table(answer: &str) -> anyhow::Result<Table> {
+    let answer: Value = serde_json::from_str(answer).context("the server's answer is no JSON")?;
+    let columns = answer["columns"].as_array().context("the server's answer has no columns")?;
+    let rows = answer["rows"].as_array().context("the server's answer has no rows")?;
+    let names: Vec<&str> = columns.iter().filter_map(Value::as_str).collect();
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(&names);
+    for row in rows {
+        table.add_row(names.iter().map(|name| cell(&row[*name])));
+    }
+    Ok(table)
+}
+
+fn cell(value: &Value) -> comfy_table::Cell {
+    match value {
+        Value::Null => comfy_table::Cell::new(""),
+        Value::String(text) => comfy_table::Cell::new(text),
+        number => comfy_table::Cell::new(number).set_alignment(CellAlignment::Right),
+    }
+}
