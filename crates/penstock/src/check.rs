@@ -32,8 +32,7 @@ impl Config {
         match self {
             Self::Check(_) => eprintln!("the configuration is good"),
             Self::Show(file) => {
-                let raw = Raw::load(file.config.as_deref(), std::env::vars())?;
-                print!("{}", toml::to_string(&raw)?);
+                print!("{}", Raw::show(file.config.as_deref(), std::env::vars())?);
             }
         }
         Ok(Answer::Yes)

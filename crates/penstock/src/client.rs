@@ -57,10 +57,7 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
 }
 
-fn read(
-    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    url: &str,
-) -> anyhow::Result<Said> {
+fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>, url: &str) -> anyhow::Result<Said> {
     let mut response = response.map_err(|error| anyhow!("{url} does not answer: {error}"))?;
     let status = response.status();
     let body = response.body_mut().with_config().limit(u64::MAX).read_to_string();

@@ -111,8 +111,13 @@ impl Key {
             Self::Add { id, publish, subscribe, place } => {
                 let desk = place.open()?;
                 let service = name(&id)?;
-                let token =
-                    desk.office.add_service_token(&desk.tenant, &service, &publish, &subscribe, Timestamp::now())?;
+                let token = desk.office.add_service_token(
+                    &desk.tenant,
+                    &service,
+                    &publish,
+                    &subscribe,
+                    Timestamp::now(),
+                )?;
                 desk.show(&id, token.reveal());
                 Ok(Answer::Yes)
             }
@@ -179,7 +184,13 @@ impl List {
         } else {
             for row in rows {
                 let text = |key: &str| row[key].as_str().unwrap_or("never").to_owned();
-                println!("{}\t{}\tcreated {}\tends {}", text("id"), text("token_id"), text("created_at"), text("expires_at"));
+                println!(
+                    "{}\t{}\tcreated {}\tends {}",
+                    text("id"),
+                    text("token_id"),
+                    text("created_at"),
+                    text("expires_at")
+                );
             }
         }
         Ok(Answer::Yes)

@@ -104,26 +104,33 @@ fn exposure(config: &Config) -> Finding {
     let listeners = [Some(config.http), config.gateway.mqtt, config.gateway.websocket];
     let open = config.auth.is_open();
     match listeners.into_iter().flatten().find(|address| open && !address.ip().is_loopback()) {
-        Some(address) => bad("exposure", format!("{address} can be reached by others and auth.mode is \"open\"")),
+        Some(address) => {
+            bad("exposure", format!("{address} can be reached by others and auth.mode is \"open\""))
+        }
         None if open => good("exposure", "auth.mode is \"open\", only this machine can reach it"),
         None => good("exposure", "credentials are required"),
     }
 }
 
 fn directory(directory: &Path) -> Finding {
-    let probe = directory.join("doctor.probe");
-    let tried = std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .and_then(|()| std::fs::remove_file(&probe));
-    match tried {
-        Ok(()) => good("data", format!("{} can be written", directory.display())),
-        Err(error) => bad("data", format!("{}: {error}", directory.display())),
+    // Looks without creating it: the directory, or where it would be created.
+    let place = existing(directory);
+    let probe = place.join(format!(".penstock-doctor-{}", std::process::id()));
+    match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
+        Ok(()) => good("data", format!("{} can be written", place.display())),
+        Err(error) => bad("data", format!("{}: {error}", place.display())),
     }
+}
+
+/// The directory, or the nearest one above it that is there.
+fn existing(directory: &Path) -> &Path {
+    let there = directory.ancestors().find(|place| place.is_dir());
+    there.filter(|place| !place.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn space(directory: &Path) -> Finding {
     use std::os::unix::ffi::OsStrExt;
-    let Ok(path) = std::ffi::CString::new(directory.as_os_str().as_bytes()) else {
+    let Ok(path) = std::ffi::CString::new(existing(directory).as_os_str().as_bytes()) else {
         return bad("space", "the path holds a zero byte");
     };
     // SAFETY: statvfs is plain old data, for which all zeros is a value; the call fills it in.

@@ -100,7 +100,10 @@ impl Connection {
         let mut open = Self { stream, received: Vec::new(), packet_id: 0 };
         let mut out = Vec::new();
         let client_id = format!("host-{client_id}");
-        packet::connect(&mut out, &Connect { client_id: &client_id, clean_start: true, ..Connect::default() });
+        packet::connect(
+            &mut out,
+            &Connect { client_id: &client_id, clean_start: true, ..Connect::default() },
+        );
         open.stream.write_all(&out)?;
         open.wait(|packet| match packet {
             Incoming::ConnAck { code, .. } => Some(*code),
@@ -127,7 +130,9 @@ impl Connection {
         loop {
             while let Some((packet, size)) = packet::incoming(&self.received, Version::V5)? {
                 let code = match packet {
-                    Incoming::Disconnect { code } => bail!("the server ended the connection, reason 0x{code:02X}"),
+                    Incoming::Disconnect { code } => {
+                        bail!("the server ended the connection, reason 0x{code:02X}")
+                    }
                     other => wanted(&other),
                 };
                 self.received.drain(..size);
@@ -212,7 +217,8 @@ fn rounded(value: f64) -> f64 {
 /// Busy and all ticks of all cores, from the first line of `/proc/stat` (proc_stat(5)).
 fn cpu_ticks() -> Option<(u64, u64)> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    let ticks: Vec<u64> = stat.lines().next()?.split_whitespace().skip(1).map_while(|n| n.parse().ok()).collect();
+    let ticks: Vec<u64> =
+        stat.lines().next()?.split_whitespace().skip(1).map_while(|n| n.parse().ok()).collect();
     let all: u64 = ticks.iter().take(8).sum(); // guest time, fields 9 and 10, is in user time already
     let idle = ticks.get(3)? + ticks.get(4)?;
     Some((all.saturating_sub(idle), all))

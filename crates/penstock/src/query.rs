@@ -36,7 +36,8 @@ pub(crate) enum Format {
 impl Query {
     #[allow(clippy::print_stdout)] // stdout is data
     pub(crate) fn run(self) -> anyhow::Result<Answer> {
-        let params = self.params.iter().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
+        let params =
+            self.params.iter().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
         let body = json!({ "query": self.statement, "params": params.collect::<Vec<Value>>() });
         let accept = if self.format == Format::Csv { "text/csv" } else { "application/json" };
         match self.server.post("/v1/sql", accept, &body)? {

@@ -43,7 +43,10 @@ impl Serve {
 }
 
 /// Reads and checks the configuration, the environment laid over it.
-pub(crate) fn configuration(file: Option<&Path>, data: Option<PathBuf>) -> Result<Config, server::ConfigError> {
+pub(crate) fn configuration(
+    file: Option<&Path>,
+    data: Option<PathBuf>,
+) -> Result<Config, server::ConfigError> {
     let mut raw = Raw::load(file, std::env::vars())?;
     if let Some(data) = data {
         raw.data_dir = data;

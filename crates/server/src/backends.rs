@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
 use query::{Limits, Query, SqliteSql};
 
+use crate::config::Role;
 use crate::{Config, StartError};
 
 /// The engines, open and recovered.
 pub(crate) struct Backends {
-    pub(crate) log: Arc<log::MemoryLog>,
+    pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) metadata: Arc<dyn Metadata>,
     pub(crate) store: Arc<series::Sqlite>,
 }
@@ -31,6 +33,13 @@ impl Backends {
     }
 }
 
-fn open_log(_config: &Config, _directory: &Path) -> Result<Arc<log::MemoryLog>, StartError> {
-    Ok(Arc::new(log::MemoryLog::new(log::Partitions::default())))
+fn open_log(config: &Config, directory: &Path) -> Result<Arc<EmbeddedLog>, StartError> {
+    // The store has no other copy: what it has not taken yet stays, whatever the bounds say.
+    let store = Protected { reader: stream::READER.to_owned(), topics: vec![Topic::Raw] };
+    let retention = log::Retention {
+        max_age: config.retention.max_age,
+        max_bytes: config.retention.max_bytes,
+        keep_for: if config.has(Role::Stream) { vec![store] } else { Vec::new() },
+    };
+    Ok(Arc::new(EmbeddedLog::open(directory, log::Options { retention, ..log::Options::default() })?))
 }

@@ -45,7 +45,7 @@ pub enum ConfigError {
 }
 
 /// The file as written. Absent parts have their defaults.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Raw {
     /// Where everything is kept.
@@ -219,15 +219,36 @@ impl Raw {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let text = match file {
-            None => String::new(),
-            Some(path) => std::fs::read_to_string(path).map_err(|error| ConfigError::File {
-                file: path.display().to_string(),
-                reason: error.to_string(),
-            })?,
-        };
-        let name = file.map_or_else(|| "(defaults)".to_owned(), |path| path.display().to_string());
-        overrides::read(&name, &text, environment)
+        overrides::read(&name_of(file), &text_of(file)?, environment).map(|(raw, _)| raw)
+    }
+
+    /// What [`Raw::load`] would see, as TOML: defaults and environment included; of `[gateway]` what is set.
+    ///
+    /// # Errors
+    /// As [`Raw::load`].
+    pub fn show(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<String, ConfigError> {
+        let (raw, set) = overrides::read(&name_of(file), &text_of(file)?, environment)?;
+        let refused = |error: toml::ser::Error| ConfigError::Value(error.to_string());
+        let mut shown = toml::Table::new();
+        let parts = [
+            ("data_dir", toml::Value::try_from(&raw.data_dir)),
+            ("roles", toml::Value::try_from(&raw.roles)),
+            ("http", toml::Value::try_from(&raw.http)),
+            ("auth", toml::Value::try_from(&raw.auth)),
+            ("log", toml::Value::try_from(&raw.log)),
+            ("series", toml::Value::try_from(&raw.series)),
+            ("metadata", toml::Value::try_from(&raw.metadata)),
+        ];
+        for (name, part) in parts {
+            shown.insert(name.into(), part.map_err(refused)?);
+        }
+        if let Some(gateway) = set.get("gateway") {
+            shown.insert("gateway".into(), gateway.clone());
+        }
+        toml::to_string(&shown).map_err(refused)
     }
 
     /// Checks every value.
@@ -282,6 +303,16 @@ impl Config {
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
+}
+
+fn name_of(file: Option<&Path>) -> String {
+    file.map_or_else(|| "(defaults)".to_owned(), |path| path.display().to_string())
+}
+
+fn text_of(file: Option<&Path>) -> Result<String, ConfigError> {
+    let Some(path) = file else { return Ok(String::new()) };
+    std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::File { file: name_of(file), reason: error.to_string() })
 }
 
 fn not_yet(key: &str, value: &str, instead: &str) -> ConfigError {

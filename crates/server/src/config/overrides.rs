@@ -11,7 +11,7 @@ pub(super) fn read(
     file: &str,
     text: &str,
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Raw, ConfigError> {
+) -> Result<(Raw, Table), ConfigError> {
     let refused =
         |error: toml::de::Error| ConfigError::Text { file: file.to_owned(), reason: error.to_string() };
     // From the text, so that an error shows line and column; the table below has lost them.
@@ -25,7 +25,7 @@ pub(super) fn read(
         (raw, table) = lay_over(&table, &variable, &value)
             .map_err(|reason| ConfigError::Environment { variable: variable.clone(), reason })?;
     }
-    Ok(raw)
+    Ok((raw, table))
 }
 
 fn lay_over(table: &Table, variable: &str, value: &str) -> Result<(Raw, Table), String> {
