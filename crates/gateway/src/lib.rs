@@ -12,6 +12,7 @@
 pub mod admission;
 pub mod config;
 mod mqtt;
+pub mod state;
 pub mod tls;
 pub mod topics;
 pub mod websocket;
