@@ -11,6 +11,7 @@
 
 pub mod admission;
 pub mod config;
+pub mod http;
 mod mqtt;
 pub mod state;
 pub mod tls;
