@@ -42,13 +42,11 @@ pub struct RawMqtt {
     pub workers: usize,
     /// Longest keep-alive a client may ask for, seconds; 0: as the client wishes. MQTT 5 clients are told (3.2.2.3.14).
     pub max_keep_alive_s: u16,
-    /// Filters that nobody may subscribe to (answered "not authorized").
-    pub deny_subscribe: Vec<String>,
 }
 
 impl Default for RawMqtt {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:1883".into(), workers: 0, max_keep_alive_s: 0, deny_subscribe: Vec::new() }
+        Self { listen: "127.0.0.1:1883".into(), workers: 0, max_keep_alive_s: 0 }
     }
 }
 
@@ -155,8 +153,6 @@ pub struct Config {
     pub workers: usize,
     /// Cap on the keep-alive; zero: none.
     pub max_keep_alive_s: u16,
-    /// Filters that nobody may subscribe to.
-    pub deny_subscribe: Vec<String>,
     /// Topic templates; `None`: the shipped ones.
     pub templates: Option<Vec<String>>,
     /// Age at which a reading is backfill; `None`: never by age.
@@ -245,7 +241,6 @@ impl TryFrom<Raw> for Config {
             websocket: listen("websocket.listen", &raw.websocket.listen)?,
             workers: if raw.mqtt.workers == 0 { cores } else { raw.mqtt.workers },
             max_keep_alive_s: raw.mqtt.max_keep_alive_s,
-            deny_subscribe: raw.mqtt.deny_subscribe,
             templates: raw.topics.templates,
             backfill_after: match raw.topics.backfill_after_s {
                 None => Some(Duration::from_secs(3600)),

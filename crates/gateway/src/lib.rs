@@ -11,9 +11,9 @@
 
 pub mod admission;
 pub mod config;
-pub mod http;
+mod dispatch;
+pub mod metrics;
 mod mqtt;
-pub mod state;
 pub mod tls;
 pub mod topics;
 pub mod websocket;

@@ -1,5 +1,18 @@
 //! The MQTT server.
 
+mod commit;
+mod connection;
+mod listen;
+mod output;
+mod route;
 mod server;
+mod shared;
+mod shell;
+mod stream;
+mod wheel;
+mod worker;
 
 pub use server::{Addresses, Error, Gateway, Parts, Running};
+
+pub(crate) use listen::Accepted;
+pub(crate) use shared::Shared;

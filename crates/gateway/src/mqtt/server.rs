@@ -2,10 +2,27 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use record::Timestamp;
+use registry::{Acl, AuthConfig, Authenticator, Identity};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle as Task;
+use wire::mqtt::session;
+use wire::template::Templates;
 
+use super::listen;
+use super::route::Rules;
+use super::shared::{Gauge, Shared};
+use super::worker::Worker;
 use crate::Config;
+use crate::dispatch::{Command, Dispatcher, ToWorker, WorkerPort};
+use crate::metrics::Metrics;
+use crate::topics::{Retained, RetainedLimits, SubscriptionLimits, Subscriptions};
 
 /// What the gateway stands on.
 #[derive(Clone)]
@@ -14,13 +31,22 @@ pub struct Parts {
     pub log: Arc<dyn log::Log>,
     /// Where the checkpoint of sessions and retained messages is kept.
     pub metadata: Arc<dyn metadata::Metadata>,
+    /// Who is let in; `None`: everybody, under the default tenant.
+    pub authenticator: Option<Arc<Authenticator>>,
 }
 
 impl Parts {
     /// Open mode: every client is let in, under the default tenant.
     #[must_use]
     pub fn new(log: Arc<dyn log::Log>, metadata: Arc<dyn metadata::Metadata>) -> Self {
-        Self { log, metadata }
+        Self { log, metadata, authenticator: None }
+    }
+
+    /// With an authenticator.
+    #[must_use]
+    pub fn with_authenticator(mut self, authenticator: Arc<Authenticator>) -> Self {
+        self.authenticator = Some(authenticator);
+        self
     }
 }
 
@@ -36,8 +62,17 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A thread could not be started.
-    #[error("cannot start a worker thread: {0}")]
-    Worker(std::io::Error),
+    #[error("cannot start a thread of the gateway: {0}")]
+    Thread(std::io::Error),
+    /// A thread ended with a panic; its message is in the log of the process.
+    #[error("the gateway's {0} thread failed")]
+    Failed(String),
+    /// The topic templates or the rules over them are wrong.
+    #[error("gateway.topics.templates: {0}")]
+    Templates(String),
+    /// Keys of the authenticator could not be read.
+    #[error(transparent)]
+    Keys(#[from] registry::KeyError),
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -57,6 +92,11 @@ pub struct Addresses {
     pub websocket: Option<SocketAddr>,
 }
 
+/// Topic aliases a client may use: each keeps a topic in memory.
+const TOPIC_ALIASES: u16 = 32;
+/// Deliveries to a client that may be unacknowledged at once.
+const OUTGOING_WINDOW: u16 = 1024;
+
 /// The gateway, before it runs.
 #[derive(Debug)]
 pub struct Gateway;
@@ -67,6 +107,11 @@ impl Gateway {
     /// # Errors
     /// [`Error`] says what could not be opened or read.
     pub async fn start(config: Config, parts: Parts) -> Result<Running, Error> {
+        let rules = rules(&config, &parts)?;
+        let authenticator = match parts.authenticator {
+            Some(authenticator) => authenticator,
+            None => Arc::new(Authenticator::open(open_policy()?, Arc::clone(&parts.metadata))?),
+        };
         let mut addresses = Addresses::default();
         let mut listeners = Vec::new();
         if let Some(address) = config.mqtt {
@@ -75,16 +120,114 @@ impl Gateway {
             addresses.mqtt = listener.local_addr().ok();
             listeners.push(listener);
         }
-        Ok(Running { addresses, _listeners: listeners, _parts: parts })
+        let retained = Retained::new(RetainedLimits::default());
+        let (commands, command_inbox) = unbounded_channel();
+        let (ports, inboxes): (Vec<_>, Vec<_>) = (0..config.workers)
+            .map(|_| {
+                let (port, inbox) = unbounded_channel();
+                (WorkerPort(port), inbox)
+            })
+            .unzip();
+        let shared = Arc::new(Shared {
+            session_limits: session_limits(&config),
+            metrics: Arc::new(Metrics::new(config.workers)),
+            log: parts.log,
+            subscriptions: Arc::new(Subscriptions::new(SubscriptionLimits::default())),
+            full_tenants: retained.full_tenants(),
+            rules: ArcSwap::from_pointee(rules),
+            authenticator,
+            anyone: Arc::new(Identity::open()),
+            commands,
+            ports: ports.into(),
+            direct: Gauge::default(),
+            in_flight: Gauge::default(),
+            connections: AtomicUsize::new(0),
+            shutting_down: AtomicBool::new(false),
+            assigned: AtomicU64::new(0),
+            started_at: Timestamp::now(),
+            config,
+        });
+        let mut workers = Vec::new();
+        for (index, inbox) in inboxes.into_iter().enumerate() {
+            workers.push(start_worker(index, Arc::clone(&shared), inbox)?);
+        }
+        let dispatcher = start_dispatcher(Dispatcher::new(Arc::clone(&shared), retained), command_inbox)?;
+        let acceptors = listeners
+            .into_iter()
+            .map(|listener| tokio::spawn(listen::accept(listener, Arc::clone(&shared))))
+            .collect();
+        Ok(Running { shared, addresses, acceptors, workers, dispatcher: Some(dispatcher) })
     }
+}
+
+fn open_policy() -> Result<registry::AuthPolicy, Error> {
+    AuthConfig::default().validate().map_err(|e| Error::Templates(e.to_string()))
+}
+
+fn rules(config: &Config, parts: &Parts) -> Result<Rules, Error> {
+    let templates = match &config.templates {
+        Some(texts) => Templates::compile(texts).map_err(|e| Error::Templates(e.to_string()))?,
+        None => Templates::shipped(),
+    };
+    let open = open_policy()?;
+    let policy = parts.authenticator.as_ref().map_or(&open, |a| a.policy());
+    let acl = Acl::new(policy, templates.texts()).map_err(|e| Error::Templates(e.to_string()))?;
+    Ok(Rules { templates, acl, backfill_after: config.backfill_after })
+}
+
+fn session_limits(config: &Config) -> session::Limits {
+    session::Limits {
+        receive_maximum: config.limits.receive_maximum,
+        packet_bytes: config.limits.packet_bytes,
+        topic_alias_maximum: TOPIC_ALIASES,
+        max_keep_alive_s: config.max_keep_alive_s,
+        session_expiry_s: config.limits.session_expiry_s,
+        outgoing_window: OUTGOING_WINDOW,
+        outgoing_aliases: TOPIC_ALIASES,
+        queued: config.limits.queued_messages,
+    }
+}
+
+/// A runtime for one thread.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)
+}
+
+fn start_worker(
+    index: usize,
+    shared: Arc<Shared>,
+    inbox: UnboundedReceiver<ToWorker>,
+) -> Result<JoinHandle<()>, Error> {
+    let runtime = runtime()?;
+    let number = u16::try_from(index).map_err(|e| Error::Thread(std::io::Error::other(e)))?;
+    std::thread::Builder::new()
+        .name(format!("mqtt-{index}"))
+        .spawn(move || runtime.block_on(Worker::run(number, shared, inbox)))
+        .map_err(Error::Thread)
+}
+
+fn start_dispatcher(
+    dispatcher: Dispatcher,
+    inbox: UnboundedReceiver<Command>,
+) -> Result<JoinHandle<Result<(), log::Error>>, Error> {
+    let runtime = runtime()?;
+    std::thread::Builder::new()
+        .name("mqtt-dispatch".into())
+        .spawn(move || runtime.block_on(dispatcher.run(inbox)))
+        .map_err(Error::Thread)
 }
 
 /// The gateway, running. Dropping it without [`Running::shutdown`] closes the sockets without a word.
 pub struct Running {
+    shared: Arc<Shared>,
     addresses: Addresses,
-    _listeners: Vec<TcpListener>,
-    _parts: Parts,
+    acceptors: Vec<Task<()>>,
+    workers: Vec<JoinHandle<()>>,
+    dispatcher: Option<JoinHandle<Result<(), log::Error>>>,
 }
+
+/// Longest wait for clients to take their last bytes.
+const DRAIN: Duration = Duration::from_secs(10);
 
 impl Running {
     /// Where it listens.
@@ -93,12 +236,53 @@ impl Running {
         self.addresses
     }
 
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.shared.metrics)
+    }
+
     /// Stops: takes no new connections, sends the acknowledgements still due and a DISCONNECT (0x8B) to MQTT 5
     /// clients, writes the checkpoint.
     ///
     /// # Errors
     /// [`Error`] when the checkpoint could not be written; everything acknowledged is in the log all the same.
-    pub async fn shutdown(self) -> Result<(), Error> {
+    pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.shared.shutting_down.store(true, Ordering::Relaxed);
+        for acceptor in self.acceptors.drain(..) {
+            acceptor.abort();
+        }
+        for worker in 0..self.workers.len() {
+            self.shared.to_worker(worker, ToWorker::Stop);
+        }
+        let workers = std::mem::take(&mut self.workers);
+        let joined = tokio::task::spawn_blocking(move || {
+            workers.into_iter().try_for_each(|worker| worker.join()).is_ok()
+        });
+        match tokio::time::timeout(DRAIN, joined).await {
+            Ok(Ok(true)) => {}
+            Ok(_) => return Err(Error::Failed("worker".into())),
+            Err(_) => tracing::warn!("some clients did not take their last bytes in time"),
+        }
+        self.shared.command(Command::Stop);
+        if let Some(dispatcher) = self.dispatcher.take() {
+            let joined = tokio::task::spawn_blocking(move || dispatcher.join()).await;
+            match joined {
+                Ok(Ok(outcome)) => outcome?,
+                _ => return Err(Error::Failed("dispatcher".into())),
+            }
+        }
         Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for acceptor in self.acceptors.drain(..) {
+            acceptor.abort();
+        }
+        for worker in 0..self.workers.len() {
+            self.shared.to_worker(worker, ToWorker::Stop);
+        }
     }
 }

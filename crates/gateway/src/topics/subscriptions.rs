@@ -105,7 +105,8 @@ impl<K: Copy + Ord + Hash> Subscriptions<K> {
         audience: &impl Audience<K>,
         out: &mut Matches<K>,
     ) {
-        out.clear();
+        out.found.clear();
+        out.unserved = 0;
         if let Some(tree) = self.tenants.read().get(tenant) {
             tree.read().matching(topic, qos, audience, out);
         }

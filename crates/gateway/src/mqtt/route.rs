@@ -1,0 +1,209 @@
+//! Where a publish goes: telemetry or plain message, which lane, and whether it may.
+
+use std::time::Duration;
+
+use record::{DeviceId, Encoding, Kind, Lane, Timestamp};
+use registry::{Acl, Identity};
+use wire::mqtt::session::Inbound;
+use wire::payload::{self, Scratch};
+use wire::template::{Match, Templates};
+
+/// The user property that names the lane of a telemetry message.
+const LANE_PROPERTY: &str = "penstock-lane";
+
+/// The rules that decide.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) templates: Templates,
+    pub(crate) acl: Acl,
+    pub(crate) backfill_after: Option<Duration>,
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub(super) struct Route<'a> {
+    pub(super) kind: Kind,
+    pub(super) lane: Lane,
+    pub(super) encoding: Encoding,
+    /// The device that topic or credential name; empty: none.
+    pub(super) device: &'a str,
+    /// The device that decides the partition, where only the payload names it.
+    pub(super) device_in_payload: Option<String>,
+    /// Why it becomes a dead letter.
+    pub(super) refused: Option<Box<str>>,
+}
+
+impl Rules {
+    /// Decides about a publish; `None`: the identity may not publish it.
+    pub(super) fn decide<'a>(
+        &self,
+        identity: &'a Identity,
+        publish: &Inbound<'a>,
+        now: Timestamp,
+        scratch: &mut Scratch,
+    ) -> Option<Route<'a>> {
+        self.acl.may_publish(identity, publish.topic).ok()?;
+        let Some(found) = self.templates.matching(publish.topic) else {
+            return Some(Route {
+                kind: Kind::Message,
+                lane: Lane::Live,
+                encoding: Encoding::Opaque,
+                device: "",
+                device_in_payload: None,
+                refused: None,
+            });
+        };
+        if found.tenant.is_some_and(|tenant| tenant != identity.tenant.as_str()) {
+            return None;
+        }
+        self.telemetry(identity, publish, &found, now, scratch)
+    }
+
+    fn telemetry<'a>(
+        &self,
+        identity: &'a Identity,
+        publish: &Inbound<'a>,
+        found: &Match<'_, 'a>,
+        now: Timestamp,
+        scratch: &mut Scratch,
+    ) -> Option<Route<'a>> {
+        let named = found.device.or_else(|| identity.device().map(DeviceId::as_str));
+        let encoding = encoding_of(publish.payload);
+        let message = payload::Message {
+            encoding,
+            device: named,
+            metric: found.metric,
+            arrived_at: now,
+            time_unit: None,
+            payload: publish.payload,
+        };
+        let asked = asked_lane(publish).or(found.lane());
+        let mut route = Route {
+            kind: Kind::Telemetry,
+            lane: asked.unwrap_or(Lane::Live),
+            encoding,
+            device: named.unwrap_or_default(),
+            device_in_payload: None,
+            refused: None,
+        };
+        match payload::inspect(&message, scratch) {
+            Ok(summary) => {
+                if asked.is_none() && self.is_old(summary.newest, now) {
+                    route.lane = Lane::Backfill;
+                }
+                if named.is_none() {
+                    for device in scratch.readings().devices() {
+                        let device = DeviceId::parse(device).ok()?;
+                        self.acl.may_report(identity, &device).ok()?;
+                    }
+                    route.device_in_payload = scratch.readings().devices().next().map(str::to_owned);
+                }
+            }
+            Err(reason) => route.refused = Some(reason.to_string().into()),
+        }
+        Some(route)
+    }
+
+    /// A message is history when even its newest reading is: one old reading among fresh ones stays live.
+    fn is_old(&self, newest: Timestamp, now: Timestamp) -> bool {
+        let age_ns = now.nanos().saturating_sub(newest.nanos());
+        self.backfill_after.is_some_and(|after| i128::from(age_ns) > after.as_nanos() as i128)
+    }
+}
+
+fn asked_lane(publish: &Inbound<'_>) -> Option<Lane> {
+    if publish.properties.is_empty() {
+        return None;
+    }
+    let (_, lane) = publish.properties.user_properties().find(|(name, _)| *name == LANE_PROPERTY)?;
+    match lane {
+        "backfill" => Some(Lane::Backfill),
+        "live" => Some(Lane::Live),
+        _ => None,
+    }
+}
+
+/// How a telemetry payload is to be read. JSON values begin with one of a few characters or are one of three words;
+/// anything else with a `=` in it is line protocol.
+fn encoding_of(payload: &[u8]) -> Encoding {
+    let text = payload.trim_ascii();
+    let json = match text.first() {
+        Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9') | None => true,
+        Some(_) => matches!(text, b"true" | b"false" | b"null") || !text.contains(&b'='),
+    };
+    if json { payload::detect_json(payload) } else { Encoding::Influx }
+}
+
+#[cfg(test)]
+mod tests {
+    use record::Qos;
+    use registry::AuthConfig;
+    use wire::mqtt::{Properties, PropertiesBuf, Property};
+
+    use super::*;
+
+    fn rules() -> Rules {
+        let policy = AuthConfig::default().validate().unwrap();
+        Rules {
+            templates: Templates::shipped(),
+            acl: Acl::new(&policy, Templates::SHIPPED).unwrap(),
+            backfill_after: Some(Duration::from_secs(3600)),
+        }
+    }
+
+    #[test]
+    fn a_publish_goes_where_its_topic_and_payload_say() {
+        let now = Timestamp::from_millis(1_750_000_000_000).unwrap();
+        let old = r#"{"ts":1740000000,"metrics":{"t":1}}"#;
+        let fresh = r#"{"ts":1750000000,"metrics":{"t":1}}"#;
+        let backfill = PropertiesBuf::new().with(Property::UserProperty(LANE_PROPERTY, "backfill"));
+        let none = PropertiesBuf::new();
+        for (topic, payload, properties, kind, lane, device, refused) in [
+            ("devices/d1/telemetry", fresh, &none, Kind::Telemetry, Lane::Live, "d1", false),
+            ("devices/d1/telemetry", old, &none, Kind::Telemetry, Lane::Backfill, "d1", false),
+            ("devices/d1/telemetry", fresh, &backfill, Kind::Telemetry, Lane::Backfill, "d1", false),
+            ("devices/d1/telemetry", "{", &none, Kind::Telemetry, Lane::Live, "d1", true),
+            (
+                "devices/d1/telemetry",
+                "cpu,device_id=d1 load=1",
+                &none,
+                Kind::Telemetry,
+                Lane::Live,
+                "d1",
+                false,
+            ),
+            ("chat", "{", &none, Kind::Message, Lane::Live, "", false),
+        ] {
+            let publish = Inbound {
+                topic,
+                qos: Qos::AtLeastOnce,
+                retain: false,
+                packet_id: 0,
+                properties: properties.as_properties(),
+                payload: payload.as_bytes(),
+            };
+            let identity = Identity::open();
+            let route = rules().decide(&identity, &publish, now, &mut Scratch::new()).unwrap();
+            assert_eq!(
+                (route.kind, route.lane, route.device, route.refused.is_some()),
+                (kind, lane, device, refused),
+                "{topic} {payload}: {:?}",
+                route.refused
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_publishes_to_the_servers_own_topics() {
+        let publish = Inbound {
+            topic: "$SYS/broker/version",
+            qos: Qos::AtMostOnce,
+            retain: false,
+            packet_id: 0,
+            properties: Properties::EMPTY,
+            payload: b"",
+        };
+        let identity = Identity::open();
+        assert!(rules().decide(&identity, &publish, Timestamp::now(), &mut Scratch::new()).is_none());
+    }
+}

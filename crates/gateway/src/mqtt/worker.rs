@@ -1,0 +1,414 @@
+//! A worker: a thread with its own runtime and the connections pinned to it.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use log::{PartitionId, Position, Topic};
+use record::{Lane, TenantId, Timestamp, partition_of};
+use slab::Slab;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::LocalSet;
+use wire::mqtt::ReasonCode;
+use wire::mqtt::session::{End, Event};
+use wire::payload::Scratch;
+
+use super::commit::{Commits, ConnKey, Settled};
+use super::connection::{Conn, Phase};
+use super::listen::Accepted;
+use super::output::Spares;
+use super::shared::Shared;
+use super::wheel::Wheel;
+use crate::dispatch::{ConnRef, Delivery, Message, ToWorker};
+use crate::metrics::Counters;
+
+/// What one read can take: a socket's usual receive buffer.
+const SCRATCH_BYTES: usize = 64 << 10;
+/// How long a connection that we closed may take to read our last word.
+const LINGER_S: u32 = 5;
+/// Messages of the dispatcher handled before the sockets have their turn again.
+const INBOX_BATCH: usize = 256;
+
+/// A connection, shared by its task, the commits and the inbox of its worker.
+type Shared1 = Rc<RefCell<Conn>>;
+
+/// The state of a worker.
+pub(super) struct Worker {
+    index: u16,
+    pub(super) shared: Arc<Shared>,
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) payloads: RefCell<Scratch>,
+    pub(super) spares: Spares,
+    pub(super) commits: RefCell<Commits>,
+    conns: RefCell<Slab<Shared1>>,
+    generation: Cell<u32>,
+    wheel: RefCell<Wheel>,
+    lingering: RefCell<Vec<(ConnKey, u32)>>,
+    blocked: RefCell<Vec<ConnKey>>,
+    /// Connections that wait because too much waits for the log.
+    stalled: RefCell<Vec<ConnKey>>,
+    tick: Cell<u32>,
+    now: Cell<Timestamp>,
+    instant: Cell<Instant>,
+    stopping: Cell<bool>,
+}
+
+impl Worker {
+    /// Serves until it is told to stop and its connections have ended.
+    pub(super) async fn run(index: u16, shared: Arc<Shared>, inbox: UnboundedReceiver<ToWorker>) {
+        let worker = Rc::new(Self {
+            index,
+            shared,
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            payloads: RefCell::default(),
+            spares: Spares::default(),
+            commits: RefCell::default(),
+            conns: RefCell::default(),
+            generation: Cell::new(0),
+            wheel: RefCell::default(),
+            lingering: RefCell::default(),
+            blocked: RefCell::default(),
+            stalled: RefCell::default(),
+            tick: Cell::new(1),
+            now: Cell::new(Timestamp::now()),
+            instant: Cell::new(Instant::now()),
+            stopping: Cell::new(false),
+        });
+        let local = LocalSet::new();
+        local.spawn_local(Rc::clone(&worker).take_orders(inbox));
+        local.spawn_local(Rc::clone(&worker).commit());
+        local.run_until(worker.count_time()).await;
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        self.shared.metrics.worker(self.index.into())
+    }
+
+    pub(super) fn conn_ref(&self, key: ConnKey) -> ConnRef {
+        ConnRef { worker: self.index, slot: key.slot, generation: key.generation }
+    }
+
+    /// Seconds since the worker began, from 1.
+    pub(super) fn tick(&self) -> u32 {
+        self.tick.get()
+    }
+
+    /// The time, as of the last read.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    pub(super) fn take_time(&self) {
+        self.now.set(Timestamp::now());
+        self.instant.set(Instant::now());
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Whether too much waits for the log to read on. The connection is woken when that has passed.
+    pub(super) fn is_full(&self, key: ConnKey) -> bool {
+        let full = self.shared.in_flight.get() > self.shared.config.limits.in_flight_bytes;
+        if full {
+            let mut stalled = self.stalled.borrow_mut();
+            if stalled.last() != Some(&key) {
+                stalled.push(key);
+            }
+        }
+        full
+    }
+
+    /// Notes that a socket takes nothing.
+    pub(super) fn blocked(&self, key: ConnKey) {
+        self.blocked.borrow_mut().push(key);
+    }
+
+    /// Notes that a socket is to be closed by force if the client does not.
+    pub(super) fn linger(&self, key: ConnKey) {
+        self.lingering.borrow_mut().push((key, self.tick() + LINGER_S));
+    }
+
+    /// Watches for the connection's keep-alive from now on.
+    pub(super) fn watch(&self, conn: &Conn) {
+        if let Some(patience_s) = conn.patience_s(self) {
+            self.wheel.borrow_mut().insert(conn.key, self.tick(), self.tick().saturating_add(patience_s));
+        }
+    }
+
+    /// Logs an event of a persistent session with the next batch.
+    pub(super) fn log_event(&self, tenant: &TenantId, client_id: &str, event: &Event<Position>) {
+        let index = partition_of(tenant.as_str(), client_id, self.shared.log.partitions(Topic::Sessions));
+        let partition = PartitionId { topic: Topic::Sessions, lane: Lane::Live, index };
+        let _ = (partition, event);
+    }
+
+    /// Reads a body from the log.
+    pub(super) fn fetch(&self, key: ConnKey, position: Position) {
+        let (log, conn) = (Arc::clone(&self.shared.log), self.conn_ref(key));
+        let to = self.shared.port(self.index);
+        tokio::task::spawn_local(async move {
+            let body = read_one(&*log, position).await;
+            to.send(ToWorker::Body(conn, position, body.map(Arc::new)));
+        });
+    }
+
+    fn find(&self, slot: u32, generation: u32) -> Option<Shared1> {
+        let conns = self.conns.borrow();
+        let conn = conns.get(slot as usize)?;
+        // Borrowed only by whoever is asking for another connection.
+        (conn.try_borrow().ok()?.key.generation == generation).then(|| Rc::clone(conn))
+    }
+
+    async fn take_orders(self: Rc<Self>, mut inbox: UnboundedReceiver<ToWorker>) {
+        let mut orders = Vec::with_capacity(INBOX_BATCH);
+        while inbox.recv_many(&mut orders, INBOX_BATCH).await > 0 {
+            self.take_time();
+            for order in orders.drain(..) {
+                self.obey(order);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn obey(self: &Rc<Self>, order: ToWorker) {
+        match order {
+            ToWorker::Accepted(accepted) => self.accept(*accepted),
+            ToWorker::Opened(conn, opened) => self.with(conn, |c| c.opened(*opened, self)),
+            ToWorker::TakeOver(conn, clean) => self.with(conn, |c| c.taken_over(clean, self)),
+            ToWorker::Detached(conn) => self.with(conn, |c| c.release(self)),
+            ToWorker::Deliver(deliveries) => self.deliver(deliveries),
+            ToWorker::Retained(messages, conn, next) => self.with(conn, |c| c.retained(messages, next, self)),
+            ToWorker::Body(conn, position, body) => self.with(conn, |c| c.body(position, body, self)),
+            ToWorker::Stop => self.stop(),
+        }
+    }
+
+    fn with(&self, conn: ConnRef, act: impl FnOnce(&mut Conn)) {
+        if let Some(conn) = self.find(conn.slot, conn.generation) {
+            let mut conn = conn.borrow_mut();
+            act(&mut conn);
+            conn.settled(self);
+        }
+    }
+
+    fn deliver(&self, deliveries: Vec<Delivery>) {
+        let mut deliveries = deliveries.into_iter().peekable();
+        while let Some(first) = deliveries.next() {
+            let at = first.conn;
+            let Some(conn) = self.find(at.slot, at.generation) else { continue };
+            let mut conn = conn.borrow_mut();
+            conn.deliver(first, self);
+            while let Some(next) = deliveries.next_if(|d| d.conn == at) {
+                conn.deliver(next, self);
+            }
+            conn.settled(self);
+        }
+    }
+
+    fn accept(self: &Rc<Self>, accepted: Accepted) {
+        let Accepted { stream, peer, certificate } = accepted;
+        let Some(stream) = stream.into_stream() else { return };
+        let generation = self.generation.get().wrapping_add(1);
+        self.generation.set(generation);
+        let mut conns = self.conns.borrow_mut();
+        let entry = conns.vacant_entry();
+        let slot = u32::try_from(entry.key()).expect("connections are limited far below 2^32");
+        let mut conn = Conn::new(ConnKey { slot, generation }, stream, self.tick());
+        (conn.peer, conn.certificate) = (peer, certificate);
+        self.watch(&conn);
+        let conn = Rc::new(RefCell::new(conn));
+        entry.insert(Rc::clone(&conn));
+        drop(conns);
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            poll_fn(|cx| conn.borrow_mut().poll(&worker, cx)).await;
+            worker.conns.borrow_mut().remove(slot as usize);
+            worker.shared.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+
+    /// Hands over the batch of each turn and gives out the answers of those that are durable.
+    async fn commit(self: Rc<Self>) {
+        poll_fn(|cx| {
+            loop {
+                let bytes = self.commits.borrow_mut().flush(&*self.shared.log, self.instant.get());
+                self.shared.in_flight.add(bytes);
+                let polled = self.poll_settled(cx);
+                match polled {
+                    Poll::Ready(settled) => self.settle(settled),
+                    Poll::Pending => return Poll::<()>::Pending,
+                }
+            }
+        })
+        .await;
+    }
+
+    fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<Settled> {
+        self.commits.borrow_mut().poll_settled(cx)
+    }
+
+    fn settle(&self, settled: Settled) {
+        let Settled { outcome, waiting, bytes, since } = settled;
+        self.shared.in_flight.sub(bytes);
+        self.take_time();
+        let (positions, failure) = match outcome {
+            Ok(positions) => (positions, None),
+            Err(error) => {
+                self.counters().append_failures.add(1);
+                tracing::warn!(%error, "publishes refused");
+                (Vec::new(), Some(reason_of(&error)))
+            }
+        };
+        let answered = waiting.iter().filter(|w| w.due.is_some()).count() as u64;
+        self.counters().acknowledgement.record(self.instant.get().saturating_duration_since(since), answered);
+        let mut waiting = waiting.into_iter().peekable();
+        while let Some(first) = waiting.next() {
+            let at = first.conn;
+            let Some(conn) = self.find(at.slot, at.generation) else { continue };
+            let mut conn = conn.borrow_mut();
+            let mut next = Some(first);
+            while let Some(one) = next {
+                let outcome = failure.map_or_else(|| Ok(one.position(&positions)), Err);
+                conn.settle(one, outcome, self);
+                next = waiting.next_if(|w| w.conn == at);
+            }
+            conn.settled(self);
+        }
+        self.wake_stalled();
+    }
+
+    fn wake_stalled(&self) {
+        if self.shared.in_flight.get() > self.shared.config.limits.in_flight_bytes {
+            return;
+        }
+        for key in self.stalled.take() {
+            if let Some(conn) = self.find(key.slot, key.generation) {
+                conn.borrow().wake();
+            }
+        }
+    }
+
+    /// The worker's clock; returns when the worker is done.
+    async fn count_time(&self) {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        seconds.tick().await;
+        let started = Instant::now();
+        loop {
+            if self.stopping.get() {
+                // Quicker while there is an end to wait for.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                if self.conns.borrow().is_empty() && self.commits.borrow().is_idle() {
+                    return;
+                }
+            } else {
+                seconds.tick().await;
+            }
+            let tick = u32::try_from(started.elapsed().as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            if tick != self.tick.get() {
+                self.tick.set(tick);
+                self.take_time();
+                self.on_tick(tick);
+            }
+            if self.stopping.get() {
+                self.say_goodbye();
+            }
+        }
+    }
+
+    fn on_tick(&self, tick: u32) {
+        let due = self.wheel.borrow_mut().advance(tick);
+        for key in due {
+            let Some(conn) = self.find(key.slot, key.generation) else { continue };
+            let mut conn = conn.borrow_mut();
+            let Some(patience_s) = conn.patience_s(self) else { continue };
+            let ends = conn.heard.saturating_add(patience_s);
+            if tick >= ends {
+                conn.silent(self);
+            } else {
+                self.wheel.borrow_mut().insert(key, tick, ends);
+            }
+        }
+        self.close_lingering(tick);
+        self.close_stalled_writes(tick);
+        self.wake_stalled();
+    }
+
+    fn close_lingering(&self, tick: u32) {
+        let mut over = Vec::new();
+        self.lingering.borrow_mut().retain(|&(key, at)| {
+            if tick >= at {
+                over.push(key);
+            }
+            tick < at
+        });
+        for key in over {
+            if let Some(conn) = self.find(key.slot, key.generation) {
+                conn.borrow_mut().close_socket(self);
+                conn.borrow().wake();
+            }
+        }
+    }
+
+    /// A reader that takes nothing for so long holds our memory for nothing.
+    fn close_stalled_writes(&self, tick: u32) {
+        let limit_s = u32::try_from(self.shared.config.limits.write_stall.as_secs()).unwrap_or(u32::MAX);
+        for key in self.blocked.take() {
+            let Some(conn) = self.find(key.slot, key.generation) else { continue };
+            let mut conn = conn.borrow_mut();
+            if conn.blocked == 0 {
+                continue;
+            }
+            if tick.saturating_sub(conn.blocked) >= limit_s {
+                self.counters().write_stalls.add(1);
+                conn.close_socket(self);
+                conn.end(self, End::Lost, None);
+            } else {
+                self.blocked.borrow_mut().push(key);
+            }
+        }
+    }
+
+    fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Once every answer has gone out, ends what is still connected.
+    fn say_goodbye(&self) {
+        if !self.commits.borrow().is_idle() {
+            return;
+        }
+        let conns: Vec<Shared1> = self.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+        for conn in conns {
+            let mut conn = conn.borrow_mut();
+            match &conn.phase {
+                Phase::Live(live) if !live.is_serving() => {}
+                Phase::Opening(_) => {}
+                _ => conn.end(self, End::Lost, Some(ReasonCode::ServerShuttingDown)),
+            }
+        }
+    }
+}
+
+/// What a client is told of a batch that failed.
+fn reason_of(error: &log::Error) -> ReasonCode {
+    match error {
+        log::Error::Full { .. } | log::Error::Busy { .. } => ReasonCode::QuotaExceeded,
+        log::Error::Refused(_) => ReasonCode::ImplementationSpecificError,
+        _ => ReasonCode::UnspecifiedError,
+    }
+}
+
+async fn read_one(log: &dyn log::Log, position: Position) -> Option<Message> {
+    let end = log.extent(position.partition).ok()?.end;
+    if position.offset >= end {
+        return None;
+    }
+    let chunk = log.read(&[position]).ok()?.next(1).await.ok()?;
+    let run = chunk.runs.into_iter().find(|run| run.base == position.offset)?;
+    Message::new(run.records.into_iter().next()?.value, Some(position)).ok()
+}
