@@ -47,7 +47,7 @@ pub(super) fn decode(
             Err(reason) => {
                 readings.rollback(&mark);
                 notes.rejected.truncate(rejected_before);
-                scanner.skip_line(reason.at);
+                scanner.skip_line(); // it never is past the line, but for line breaks in texts that were closed
                 notes.reject(reason);
                 None
             }
@@ -55,7 +55,7 @@ pub(super) fn decode(
         for rejected in &mut notes.rejected[rejected_before..] {
             rejected.reason.line = line;
         }
-        let range = start..start + text[start..scanner.at()].trim_ascii_end().len();
+        let range = start..start + text[start..scanner.at()].trim_end_matches([' ', '\t', '\r']).len();
         let element = Element { range, device, rows: first_row..readings.len() };
         notes.element(element, rejected_before, readings).map_err(|problem| problem.at(start))?;
         line += scanner.lines_since(start);

@@ -81,7 +81,7 @@ impl<'a> Scanner<'a> {
         loop {
             match self.peek() {
                 Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
-                Some(b'#') => self.skip_line(self.at),
+                Some(b'#') => self.skip_line(),
                 _ => return self.lines_since(start),
             }
         }
@@ -92,10 +92,10 @@ impl<'a> Scanner<'a> {
         (self.at < self.text.len()).then_some(self.at)
     }
 
-    /// Goes to the line end at or after `from`.
-    pub(super) fn skip_line(&mut self, from: usize) {
-        let rest = &self.text.as_bytes()[from..];
-        self.at = memchr::memchr(b'\n', rest).map_or(self.text.len(), |step| from + step);
+    /// Goes to the end of the line.
+    pub(super) fn skip_line(&mut self) {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
     }
 
     /// How many line ends lie between `start` and here.
@@ -168,7 +168,7 @@ impl<'a> Scanner<'a> {
             return Ok((key, Token::Quoted(self.quoted()?)));
         }
         let start = self.at;
-        while !matches!(self.peek(), None | Some(b',' | b' ' | b'\n' | b'\r')) {
+        while !matches!(self.peek(), None | Some(b',' | b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
         Ok((key, Token::Bare(&self.text[start..self.at])))
@@ -196,7 +196,7 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 Ok(true)
             }
-            None | Some(b' ' | b'\n' | b'\r') => Ok(false),
+            None | Some(b' ' | b'\t' | b'\n' | b'\r') => Ok(false),
             _ => self.wrong("expected a comma, a space or the end of the line after the field"),
         }
     }
@@ -212,8 +212,7 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         let text = &self.text[start..self.at];
-        self.spaces();
-        if self.peek() == Some(b'\r') {
+        while let Some(b' ' | b'\t' | b'\r') = self.peek() {
             self.at += 1;
         }
         if !matches!(self.peek(), None | Some(b'\n')) {

@@ -92,7 +92,7 @@ pub(super) fn decode_lines(
                     notes.elements.truncate(elements);
                     notes.rejected.truncate(rejected);
                     notes.reject(fault.into());
-                    let to = from + bytes[from..end].trim_ascii_end().len();
+                    let to = from + text[from..end].trim_end_matches([' ', '\t', '\r']).len();
                     let rows = readings.len()..readings.len();
                     notes
                         .element(Element { range: from..to, device: None, rows }, rejected, readings)
