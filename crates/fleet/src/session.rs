@@ -310,7 +310,12 @@ impl Session {
         });
     }
 
-    /// Nothing to write, nothing on its way, nothing due.
+    /// Publishes are due that the window has not let out.
+    pub(crate) fn has_due(&self) -> bool {
+        self.quota > 0 && !self.backlog.is_empty()
+    }
+
+    /// Nothing to write, nothing on its way.
     pub(crate) fn is_drained(&self) -> bool {
         self.flight.used() == 0 && self.out.len() == self.written
     }

@@ -1,20 +1,19 @@
 //! A thread with its share of the connections: one poll, no locks, no allocation per message.
 
+mod timing;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::fd::OwnedFd;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 use crate::content::Writer;
 use crate::load::{Clock, Command, News, Options, Pace};
@@ -407,119 +406,5 @@ impl Worker {
                 },
             }
         }
-    }
-
-    /// Open loop: hands out the publishes that are due.
-    fn publish_due(&mut self) {
-        if self.due_ns == u64::MAX || self.halted {
-            return;
-        }
-        let now_ns = self.clock.now_ns();
-        let end_ns = self.options.duration.map_or(u64::MAX, |d| self.started_ns + d.as_nanos() as u64);
-        while self.due_ns <= now_ns {
-            if self.due_ns >= end_ns || self.links.is_empty() {
-                self.due_ns = u64::MAX;
-                return;
-            }
-            let index = self.due_link;
-            self.links[index].session.due(self.due_ns);
-            self.advance(index);
-            self.due_link = (self.due_link + 1) % self.links.len();
-            self.gaps += 1;
-            // Counted from the start, so that rounding does not add up.
-            self.due_ns = self.started_ns + self.gaps * self.gap_ns;
-        }
-        self.arm(self.due_ns - now_ns);
-    }
-
-    /// `poll` waits in milliseconds; publishes are due in nanoseconds.
-    fn arm(&self, wait_ns: u64) {
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let wait = Timespec {
-            tv_sec: (wait_ns / 1_000_000_000) as i64,
-            tv_nsec: (wait_ns % 1_000_000_000).max(1) as i64,
-        };
-        let spec = Itimerspec { it_interval: zero, it_value: wait };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)
-            .expect("the timer is ours and the time is valid");
-    }
-
-    /// Keep-alives, deadlines.
-    fn sweep(&mut self) {
-        let now_ns = self.clock.now_ns();
-        if now_ns - self.swept_ns < SWEEP_NS {
-            return;
-        }
-        self.swept_ns = now_ns;
-        if let (Some(duration), true) = (self.options.duration, self.running) {
-            self.halted |= now_ns >= self.started_ns + duration.as_nanos() as u64;
-        }
-        for index in 0..self.links.len() {
-            let link = &mut self.links[index];
-            let quiet_ns = now_ns.saturating_sub(link.spoke_ns);
-            let keep_alive_ns = u64::from(link.session.keep_alive_s) * 1_000_000_000;
-            match link.session.phase {
-                Phase::Up if keep_alive_ns > 0 && quiet_ns > keep_alive_ns / 4 * 3 => {
-                    crate::packet::ping(&mut link.session.out);
-                    self.flush(index);
-                }
-                Phase::Greeting if now_ns.saturating_sub(link.began_ns) > ATTEMPT_LIMIT_NS => {
-                    self.failed(index, "no CONNACK in time");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn timeout(&self) -> Option<Duration> {
-        if !self.hungry.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        let now_ns = self.clock.now_ns();
-        let attempt = self.attempts.peek().map_or(u64::MAX, |Reverse((due_ns, _))| *due_ns);
-        let end = match (self.options.duration, self.running && !self.halted) {
-            (Some(duration), true) => self.started_ns + duration.as_nanos() as u64,
-            _ => u64::MAX,
-        };
-        let next_ns = attempt.min(end).min(self.swept_ns + SWEEP_NS);
-        Some(Duration::from_nanos(next_ns.saturating_sub(now_ns)))
-    }
-
-    /// Tells the coordinator what changed.
-    fn tell(&mut self) {
-        let new = self.stats.acknowledged - self.told_acknowledged;
-        if new > 0 {
-            self.acknowledged.fetch_add(new, Ordering::Relaxed);
-            self.told_acknowledged = self.stats.acknowledged;
-        }
-        if let (Some(duration), true, false) = (self.options.duration, self.running, self.halted) {
-            self.halted = self.clock.now_ns() >= self.started_ns + duration.as_nanos() as u64;
-        }
-        if self.up == self.links.len() && !self.told_up {
-            self.told_up = true;
-            // A coordinator that is gone closes the command channel too; nothing to do about it here.
-            let _ = self.news.send(News::Up { at_ns: self.clock.now_ns() });
-        }
-        if self.running && !self.told_drained && self.is_done() {
-            self.told_drained = true;
-            let _ = self.news.send(News::Drained { at_ns: self.clock.now_ns() });
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        let stopped = self.halted
-            || match self.options.pace {
-                Pace::Closed => false,
-                Pace::Open { .. } => self.due_ns == u64::MAX,
-                Pace::Idle => false,
-            };
-        let gone = |link: &Link| link.transport.is_none() && !self.options.reconnect;
-        // Looked at only near the end: with thousands of links it is not free.
-        if !stopped && !self.links[0].session.is_spent() && !gone(&self.links[0]) {
-            return false;
-        }
-        self.links
-            .iter()
-            .all(|link| gone(link) || ((stopped || link.session.is_spent()) && link.session.is_drained()))
     }
 }

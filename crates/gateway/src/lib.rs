@@ -12,8 +12,10 @@
 pub mod admission;
 pub mod config;
 mod dispatch;
+pub mod http;
 pub mod metrics;
 mod mqtt;
+pub mod state;
 pub mod tls;
 pub mod topics;
 pub mod websocket;

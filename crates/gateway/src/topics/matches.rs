@@ -73,6 +73,12 @@ impl<K> Matches<K> {
         self.unserved
     }
 
+    /// Makes it none.
+    pub fn clear(&mut self) {
+        self.found.clear();
+        self.unserved = 0;
+    }
+
     /// The subscribers, taken out.
     pub fn drain(&mut self) -> impl Iterator<Item = Match<K>> + '_ {
         self.found.drain(..)

@@ -105,8 +105,7 @@ impl<K: Copy + Ord + Hash> Subscriptions<K> {
         audience: &impl Audience<K>,
         out: &mut Matches<K>,
     ) {
-        out.found.clear();
-        out.unserved = 0;
+        out.clear();
         if let Some(tree) = self.tenants.read().get(tenant) {
             tree.read().matching(topic, qos, audience, out);
         }

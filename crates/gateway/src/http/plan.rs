@@ -1,0 +1,277 @@
+//! Cuts a body up into the records that the log gets: one envelope per device and lane with all of its good
+//! elements, and one for each refused element, which the stream makes a dead letter.
+
+use hashbrown::HashMap;
+use log::{Batch, PartitionId, Topic};
+use record::{
+    DeviceId, DeviceNo, Encoding, Envelope, Kind, Lane, Protocol, Qos, TimeUnit, Timestamp, partition_of,
+};
+use registry::{Denied, Identity};
+use wire::payload::{self, Message, Scratch};
+
+use super::Parts;
+use super::failure::Failure;
+
+/// An envelope is closed when its payload has this many bytes. One record is one transaction of the stream, and
+/// line protocol grows when its times become nanoseconds.
+const ENVELOPE_BYTES: usize = 1 << 20;
+/// Refusals listed in an answer; the others are counted. Each is about a hundred bytes.
+const LISTED: usize = 1000;
+
+/// What is known of a request beside its body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) protocol: Protocol,
+    pub(super) encoding: Encoding,
+    /// The pseudo-topic. It begins with `$`, so that no topic template takes its levels for a device.
+    pub(super) topic: &'static str,
+    /// The unit of numeric times, where the request names one.
+    pub(super) time_unit: Option<TimeUnit>,
+    /// The lane, where the request names one.
+    pub(super) lane: Option<Lane>,
+    pub(super) now: Timestamp,
+}
+
+/// What becomes of a body.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// What is to be committed.
+    pub(super) batch: Batch,
+    /// Good readings in it.
+    pub(super) accepted: usize,
+    /// Refused elements and readings.
+    pub(super) rejected: usize,
+    /// The first of them.
+    pub(super) listed: Vec<Rejection>,
+}
+
+/// A refused element or reading.
+#[derive(Debug)]
+pub(super) struct Rejection {
+    /// Its number in the body; `None`: the body as a whole.
+    pub(super) index: Option<usize>,
+    /// Its line, from 1, where the format has lines; else 0.
+    pub(super) line: u32,
+    pub(super) reason: String,
+}
+
+/// Makes the plan.
+///
+/// A body without a good reading is one dead letter, and the plan accepts nothing. One whose every reading is of
+/// devices that the identity may not report is refused, and leaves nothing behind.
+pub(super) fn plan(
+    parts: &Parts,
+    identity: &Identity,
+    arrival: &Arrival,
+    payload: &[u8],
+    scratch: &mut Scratch,
+) -> Result<Plan, Failure> {
+    // Many call lines of JSON "application/json"; whoever says lines means lines.
+    let encoding = match arrival.encoding {
+        Encoding::Json => payload::detect_json(payload),
+        named => named,
+    };
+    let arrival = &Arrival { encoding, ..*arrival };
+    let message = Message {
+        encoding,
+        device: identity.device().map(DeviceId::as_str),
+        metric: None,
+        arrived_at: arrival.now,
+        time_unit: arrival.time_unit,
+        payload,
+    };
+    let outcome = payload::inspect(&message, scratch);
+    let mut cut =
+        Cut { parts, identity, arrival, payload, scratch, plan: Plan::default(), groups: Vec::new() };
+    match outcome {
+        Ok(_) => cut.by_device(),
+        Err(reason) => {
+            cut.whole(&reason);
+            Ok(cut.plan)
+        }
+    }
+}
+
+struct Cut<'a> {
+    parts: &'a Parts,
+    identity: &'a Identity,
+    arrival: &'a Arrival,
+    payload: &'a [u8],
+    scratch: &'a Scratch,
+    plan: Plan,
+    groups: Vec<Group>,
+}
+
+/// The good elements of one device in one lane.
+struct Group {
+    device: DeviceNo,
+    lane: Lane,
+    elements: usize,
+    payload: Vec<u8>,
+}
+
+impl Cut<'_> {
+    fn by_device(mut self) -> Result<Plan, Failure> {
+        let scratch = self.scratch;
+        let mut refusals = scratch.rejected().iter().peekable();
+        let mut allowed: HashMap<u32, Result<(), Denied>> = HashMap::new();
+        let mut of_group: HashMap<(u32, Lane), usize> = HashMap::new();
+        let mut denied_first = None;
+        for (index, element) in scratch.elements().iter().enumerate() {
+            let mut first_reason = None;
+            while let Some(refused) = refusals.next_if(|refused| refused.element == index) {
+                let reason = self.reason(&refused.reason);
+                first_reason.get_or_insert_with(|| reason.clone());
+                self.reject(Some(index), refused.reason.line, reason);
+            }
+            let Some(device) = element.device.filter(|_| !element.rows.is_empty()) else {
+                let reason = first_reason.unwrap_or_else(|| {
+                    let reason = "there is no reading in it".to_owned();
+                    self.reject(Some(index), 0, reason.clone());
+                    reason
+                });
+                self.dead_letter(index, &reason);
+                continue;
+            };
+            let name = scratch.readings().device_name(device);
+            let may = *allowed.entry(device.0).or_insert_with(|| {
+                let device = DeviceId::parse(name).expect("the decoder takes only valid device ids");
+                self.parts.acl.may_report(self.identity, &device)
+            });
+            if let Err(denied) = may {
+                denied_first.get_or_insert((denied, name));
+                let reason = format!("readings of {name:?}: {denied}");
+                self.reject(Some(index), 0, reason.clone());
+                self.dead_letter(index, &reason);
+                continue;
+            }
+            let lane = self.lane(element.rows.clone());
+            let group = *of_group.entry((device.0, lane)).or_insert_with(|| {
+                self.groups.push(Group { device, lane, elements: 0, payload: Vec::new() });
+                self.groups.len() - 1
+            });
+            self.plan.accepted += element.rows.len();
+            self.append_element(group, index);
+            if self.groups[group].payload.len() >= ENVELOPE_BYTES {
+                self.close(group);
+            }
+        }
+        for group in 0..self.groups.len() {
+            self.close(group);
+        }
+        match denied_first {
+            Some((denied, name)) if self.plan.accepted == 0 => Err(Failure::denied(denied, name)),
+            _ => Ok(self.plan),
+        }
+    }
+
+    /// Nothing in the body is good.
+    fn whole(&mut self, reason: &payload::Reason) {
+        let text = self.reason(reason);
+        let refused = self.scratch.rejected();
+        if refused.is_empty() {
+            self.reject(None, reason.line, text.clone());
+        }
+        for refused in refused {
+            let text = self.reason(&refused.reason);
+            self.reject(Some(refused.element), refused.reason.line, text);
+        }
+        let device = self.identity.device().map_or("", DeviceId::as_str);
+        self.push(device, Lane::Live, self.arrival.encoding, Some(&text), self.payload);
+    }
+
+    fn reject(&mut self, index: Option<usize>, line: u32, reason: String) {
+        self.plan.rejected += 1;
+        if self.plan.listed.len() < LISTED {
+            self.plan.listed.push(Rejection { index, line, reason });
+        }
+    }
+
+    /// A refused line keeps its times as they were sent, so whoever mends it must know their unit.
+    fn reason(&self, reason: &payload::Reason) -> String {
+        match (self.arrival.encoding, self.arrival.time_unit) {
+            (Encoding::Influx, Some(unit)) if unit != TimeUnit::Nanoseconds => {
+                format!("{reason} (precision: {unit:?})")
+            }
+            _ => reason.to_string(),
+        }
+    }
+
+    /// A refused element, on its own, for the dead letters.
+    fn dead_letter(&mut self, index: usize, reason: &str) {
+        let encoding = match self.arrival.encoding {
+            Encoding::Ndjson => Encoding::Json,
+            other => other,
+        };
+        let device = self.identity.device().map_or("", DeviceId::as_str);
+        let payload = &self.payload[self.scratch.elements()[index].range.clone()];
+        self.push(device, Lane::Live, encoding, Some(reason), payload);
+    }
+
+    /// The lane asked for, or by the age of the element's newest reading.
+    fn lane(&self, rows: std::ops::Range<usize>) -> Lane {
+        if let Some(lane) = self.arrival.lane {
+            return lane;
+        }
+        let newest = self.scratch.readings().time_column()[rows].iter().max();
+        match (newest, self.parts.backfill_after) {
+            (Some(newest), Some(after)) => {
+                let age = self.arrival.now.nanos().saturating_sub(newest.nanos());
+                let old = i64::try_from(after.as_nanos()).is_ok_and(|after| age > after);
+                if old { Lane::Backfill } else { Lane::Live }
+            }
+            _ => Lane::Live,
+        }
+    }
+
+    fn append_element(&mut self, group: usize, index: usize) {
+        let group = &mut self.groups[group];
+        group.elements += 1;
+        if self.arrival.encoding == Encoding::Influx {
+            self.scratch.append_line(index, self.payload, self.arrival.time_unit, &mut group.payload);
+            return;
+        }
+        // Line breaks between the tokens of a document are white space, and inside strings they are escaped.
+        let element = &self.payload[self.scratch.elements()[index].range.clone()];
+        let spaced = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+        group.payload.extend(element.iter().map(spaced));
+        group.payload.push(b'\n');
+    }
+
+    fn close(&mut self, group: usize) {
+        let Group { device, lane, elements, payload } = &mut self.groups[group];
+        if payload.is_empty() {
+            return;
+        }
+        let encoding = match self.arrival.encoding {
+            Encoding::Influx => Encoding::Influx,
+            _ if *elements == 1 => Encoding::Json,
+            _ => Encoding::Ndjson,
+        };
+        let (device, lane, payload) = (*device, *lane, std::mem::take(payload));
+        *elements = 0;
+        let name = self.scratch.readings().device_name(device);
+        self.push(name, lane, encoding, None, payload.trim_ascii_end());
+    }
+
+    fn push(&mut self, device: &str, lane: Lane, encoding: Encoding, refused: Option<&str>, payload: &[u8]) {
+        let tenant = self.identity.tenant.as_str();
+        let index = partition_of(tenant, device, self.parts.log.partitions(Topic::Raw));
+        let envelope = Envelope {
+            kind: Kind::Telemetry,
+            protocol: self.arrival.protocol,
+            encoding,
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            refused,
+            arrived_at: self.arrival.now,
+            tenant,
+            device,
+            topic: self.arrival.topic,
+            origin: None,
+            properties: &[],
+            payload,
+        };
+        self.plan.batch.push_with(PartitionId { topic: Topic::Raw, lane, index }, |out| envelope.encode(out));
+    }
+}
