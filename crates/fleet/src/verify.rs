@@ -41,6 +41,14 @@ pub struct Verdict {
 /// Points in one answer of `/v1/query`, at most, are 10 000; more are downsampled.
 const POINTS_PER_QUESTION: usize = 5_000;
 const EXAMPLES: usize = 10;
+/// A query of some seconds of one series that takes longer is not coming.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Who is asked.
+struct Server<'a> {
+    agent: ureq::Agent,
+    url: &'a str,
+}
 
 impl Verdict {
     /// Everything was there, once, as it was.
@@ -88,6 +96,9 @@ pub fn ask(server: &str, names: Names<'_>, acked: &[Acked], settle: Duration) ->
         stamps.entry(ack.connection).or_default().push(ack.stamp_ms);
     }
     let deadline = Instant::now() + settle;
+    // One agent, so that thousands of questions share a connection.
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_LIMIT));
+    let server = Server { agent: config.build().into(), url: server };
     let mut verdict = Verdict::default();
     for (number, mut stamps) in stamps {
         stamps.sort_unstable();
@@ -97,7 +108,7 @@ pub fn ask(server: &str, names: Names<'_>, acked: &[Acked], settle: Duration) ->
             for part in stamps.chunks(POINTS_PER_QUESTION) {
                 let expected: Vec<_> =
                     part.iter().map(|&at| (at, metric.at(names.seed, number, at).to_f64())).collect();
-                compare(server, &device, metric.name(), &expected, deadline, &mut verdict)?;
+                compare(&server, &device, metric.name(), &expected, deadline, &mut verdict)?;
             }
         }
     }
@@ -109,7 +120,7 @@ fn device_of(topic: &str, number: u32) -> String {
 }
 
 fn compare(
-    server: &str,
+    server: &Server<'_>,
     device: &str,
     metric: &str,
     expected: &[(i64, f64)],
@@ -147,7 +158,7 @@ fn compare(
 
 /// What `/v1/query` has from `start` to `end` (exclusive), milliseconds: values by time.
 fn points(
-    server: &str,
+    server: &Server<'_>,
     device: &str,
     metric: &str,
     start: i64,
@@ -157,9 +168,8 @@ fn points(
     struct Answer {
         points: Vec<(i64, f64)>,
     }
-    let url = format!("{server}/v1/query?device_id={device}&metric={metric}&start={start}&end={end}");
-    let mut response =
-        ureq::get(&url).config().http_status_as_error(false).build().call().with_context(|| url.clone())?;
+    let url = format!("{}/v1/query?device_id={device}&metric={metric}&start={start}&end={end}", server.url);
+    let mut response = server.agent.get(&url).call().with_context(|| url.clone())?;
     if response.status() == 404 {
         return Ok(HashMap::new()); // the device is not known yet
     }
