@@ -95,3 +95,10 @@ fn decode_noting(
     }
     outcome
 }
+
+fn as_text(payload: &[u8]) -> Result<&str, Reason> {
+    if payload.starts_with(b"\xef\xbb\xbf") {
+        return Err(Problem::ByteOrderMark.at(0));
+    }
+    std::str::from_utf8(payload).map_err(|error| Problem::Utf8.at(error.valid_up_to()))
+}

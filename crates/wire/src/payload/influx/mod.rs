@@ -15,9 +15,9 @@ pub(super) use facts::LineFacts;
 use record::{DeviceNo, Readings, TimeUnit, Timestamp, When};
 use smallvec::SmallVec;
 
-use super::Message;
 use super::reason::{Problem, Reason, excerpt};
 use super::scratch::{Element, Notes};
+use super::{Message, as_text};
 use scan::{Name, Scanner};
 
 /// Tags that may name the device, the first that is there does.
@@ -33,7 +33,7 @@ pub(super) fn decode(
     readings: &mut Readings,
     notes: &mut Notes,
 ) -> Result<(), Reason> {
-    let text = std::str::from_utf8(message.payload).map_err(|error| Problem::Utf8.at(error.valid_up_to()))?;
+    let text = as_text(message.payload)?;
     let mut scanner = Scanner::new(text);
     let mut line = 1;
     loop {

@@ -7,9 +7,9 @@ mod value;
 
 use record::Readings;
 
-use super::Message;
 use super::reason::{Problem, Reason};
 use super::scratch::{Element, Notes};
+use super::{Message, as_text};
 use object::element;
 use scan::{Fault, Scanner};
 
@@ -128,11 +128,4 @@ fn document(
         None => Ok(()),
         Some(_) => Ok(scanner.fault("there is more text after the end")?),
     }
-}
-
-fn as_text(payload: &[u8]) -> Result<&str, Reason> {
-    if payload.starts_with(b"\xef\xbb\xbf") {
-        return Err(Problem::ByteOrderMark.at(0));
-    }
-    std::str::from_utf8(payload).map_err(|error| Problem::Utf8.at(error.valid_up_to()))
 }

@@ -241,3 +241,30 @@ fn good_readings_are_kept_and_bad_ones_reported() {
          4 at 35..43 line 5, byte 42: not JSON: there is more text after the end"
     );
 }
+
+#[test]
+fn limits_hold_to_the_byte() {
+    let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
+    assert!(json("d/m", &text(65_536)).ends_with("@server"));
+    assert_eq!(json("d/m", &text(65_537)), "refused: byte 0: \"m\" is a text of more than 65536 bytes");
+    assert!(json("d/-", &format!("{{{}:1}}", text(1024))).ends_with("1i @server"));
+    assert_eq!(
+        json("d/-", &format!("{{{}:1}}", text(1025))),
+        "refused: byte 1: the metric name has 1025 bytes, at most 1024 are allowed"
+    );
+    let nested =
+        |levels: usize| format!("{{\"a\":1,\"b\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+    assert!(json("d/-", &nested(32)).starts_with("d a 1i @server; 0 at"));
+    assert_eq!(json("d/-", &nested(33)), "refused: byte 42: nested deeper than 32 levels");
+}
+
+#[test]
+#[ignore = "a million elements take seconds in a debug build"]
+fn a_message_of_more_than_a_million_readings_is_refused() {
+    let many = |elements: usize| format!("[{}]", vec!["{\"a\":1}"; elements].join(","));
+    assert!(json("d/-", &many(1_000_000)).len() > 1_000_000);
+    assert_eq!(
+        json("d/-", &many(1_000_001)),
+        "refused: byte 0: more than 1000000 readings in one message: send several"
+    );
+}

@@ -33,6 +33,7 @@ fn lines_become_readings() {
         ("d1/-", "t,device_id=d1,host=h v=1", "d1 t.v{host=h} 1 @server"),
         ("d1/-", "# comment\r\n\r\n  t v=1 5 \r\n#end", "d1 t.v 1 @0.000000005"),
         ("d1/-", "t v=1 -5", "d1 t.v 1 @-1.999999995"),
+        ("d1/-", "t v=1 5\t\r\n", "d1 t.v 1 @0.000000005"),
         ("d1/-", "t  a=1,b=2  5", "d1 t.a 1 @0.000000005; d1 t.b 2 @0.000000005"),
         ("d1/-", "my\\ t\\,x,k\\=1=v\\ 2 f\\ g=1", "d1 my t,x.f g{k\\=1=v\\ 2} 1 @server"),
         (
@@ -68,6 +69,7 @@ fn a_refusal_names_the_line() {
         "a field's value is a number, an integer such as 1i, true, false or a text in double quotes";
     for (topic, payload, expect) in [
         ("d/-", "", "byte 0: the payload is empty".to_owned()),
+        ("d/-", "\u{feff}t v=1", "byte 0: the payload begins with a byte order mark: send plain UTF-8".to_owned()),
         ("d/-", "# nothing\n\n", "byte 0: the payload is empty".to_owned()),
         ("-/-", "\n#c\nt v=1", "line 3, byte 4: no device: give the line a tag device_id, device or host".to_owned()),
         ("d/-", "t", "line 1, byte 1: not line protocol: the line ends before its fields".to_owned()),
@@ -96,6 +98,11 @@ fn a_refusal_names_the_line() {
     ] {
         check(topic, payload, &format!("refused: {expect}"));
     }
+    check(
+        "d/-",
+        "t a=\"1\n2\",a=1\nt b=1", // the line break in the text is no line's end
+        "d t.b 1 @server; 0 at 0..13 line 1, byte 10: \"a\" is given twice: which one counts is not defined",
+    );
     check(
         "d/-",
         "t a=1\nbad\nt b=9223372036854775808u,c=1\n\"\nt d=1",
