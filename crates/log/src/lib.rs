@@ -17,6 +17,7 @@ mod clock;
 pub mod conformance;
 pub mod disk;
 mod embedded;
+pub mod inspect;
 mod memory;
 mod partitions;
 mod pending;
@@ -27,6 +28,7 @@ pub use clock::{Clock, SystemClock};
 pub use embedded::{Compression, EmbeddedLog, Histogram, Options, Protected, Retention, Stats};
 #[cfg(feature = "sim")]
 pub use embedded::{Sabotage, Stepper};
+pub use inspect::inspect;
 pub use memory::MemoryLog;
 pub use partitions::Partitions;
 pub use pending::{Completion, Pending, pending};

@@ -2,6 +2,8 @@
 //! crashes, tears and lies.
 
 mod real;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 use std::any::Any;
 use std::io;

@@ -64,7 +64,8 @@ impl Shared {
                 let mut scan =
                     Scan::new(&*file, self.seed, segment.number, position..segment.end, FRAME_HEAD_BYTES);
                 if let Some(frame) = scan.single()?.filter(|frame| frame.head.kind == Kind::Index)
-                    && let Some(index) = frame.body().and_then(|body| Index::decode(&self.partitions, &body))
+                    && let Some((index, _)) =
+                        frame.body().and_then(|body| Index::decode(&self.partitions, &body))
                 {
                     return Ok(index);
                 }

@@ -12,6 +12,7 @@
 //! written with the content they had.
 
 mod format;
+pub(crate) mod inspection;
 mod locate;
 mod open;
 mod options;

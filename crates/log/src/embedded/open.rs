@@ -8,10 +8,12 @@ use super::recover::{Recovered, Recovery};
 use super::sabotage::Sabotage;
 use super::shared::{Shared, fault};
 use super::writer::{Start, Writer};
-use crate::disk::{Disk, read_file, write_all};
+use crate::disk::{Disk, read_file, read_full, write_all};
 use crate::{Clock, Error, Result, Topic};
 
 const META_DRAFT: &str = "log.meta.new";
+/// Behind a segment's name while it is being renamed and renamed back.
+const ASIDE: &str = ".aside";
 
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
@@ -27,6 +29,7 @@ pub(crate) fn open(
         }
         _ => fault(&*disk, "locking", "LOCK", &error),
     })?;
+    put_back(&*disk).map_err(|error| fault(&*disk, "renaming back", "segments", &error))?;
     let meta = meta(&*disk, &options, new_id, sabotage)?;
     let recovery = Recovery {
         disk: &*disk,
@@ -43,10 +46,9 @@ pub(crate) fn open(
     let mut writer = Writer::new(Arc::clone(&shared), clock, start);
     if let Err(error) = writer.start_segment(&mut copied) {
         let (Error::Full { .. }, Some(as_found)) = (&error, as_found) else { return Err(error) };
-        // No room to write the last group again: then it must do where it is.
+        // No room to write the last group again elsewhere.
         let name = segment_name(as_found.number);
-        let synced = disk.open(&name).and_then(|file| file.sync());
-        synced.map_err(|error| fault(&*disk, "fsync", &name, &error))?;
+        rewrite(&*disk, &name, as_found.end).map_err(|error| fault(&*disk, "rewriting", &name, &error))?;
         obsolete.retain(|&number| number != as_found.number);
         writer.stay(as_found, &copied, error);
     }
@@ -57,6 +59,43 @@ pub(crate) fn open(
         }
     }
     Ok(writer)
+}
+
+/// Makes a file durable about which nothing is known but that it can be read. A sync alone would not do: after
+/// one that failed, the system takes what it could not write for clean. So every byte is written once more where
+/// it is, which takes no space, and the name too is made to change.
+fn rewrite(disk: &dyn Disk, name: &str, size: u64) -> std::io::Result<()> {
+    let file = disk.open(name)?;
+    let mut at = 0;
+    let mut bytes = vec![0; 1 << 20];
+    while at < size {
+        let wanted = usize::try_from(size - at).unwrap_or(usize::MAX).min(bytes.len());
+        let have = read_full(&*file, at, &mut bytes[..wanted])?;
+        if have == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        write_all(&*file, at, &bytes[..have])?;
+        at += have as u64;
+    }
+    file.sync()?;
+    let aside = format!("{name}{ASIDE}");
+    disk.rename(name, &aside)?;
+    disk.rename(&aside, name)?;
+    disk.sync_dir()
+}
+
+/// Puts back what [`rewrite`] was about to rename back when a crash came.
+fn put_back(disk: &dyn Disk) -> std::io::Result<()> {
+    let names = disk.list()?;
+    for aside in names.iter().filter(|name| name.ends_with(ASIDE)) {
+        let name = aside.trim_end_matches(ASIDE);
+        if names.iter().any(|other| other == name) {
+            disk.remove(aside)?;
+        } else {
+            disk.rename(aside, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads `log.meta`, or writes it for a new log.

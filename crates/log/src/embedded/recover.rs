@@ -8,19 +8,22 @@
 use std::io;
 
 use super::format::{
-    FRAMES_START, Frame, HeadFound, Kind, RawFrame, Scan, SegmentHead, State, Step, decode_positions,
+    FRAMES_START, Frame, HeadFound, Index, Kind, RawFrame, Scan, SegmentHead, State, Step, decode_positions,
     segment_name, segment_number,
 };
 use super::sabotage::Sabotage;
 use super::shared::{Held, Segment, fault};
 use crate::disk::{Disk, DiskFile, read_full};
-use crate::partitions::Partitions;
+use crate::partitions::{Partitions, Slot};
 use crate::{Error, Offset, Result};
 
 /// How much of a segment is read at once, bytes.
 pub(super) const SCAN_BYTES: usize = 1 << 20;
 /// How much is read for a head and the state behind it; larger states take another read.
 const HEAD_BYTES: usize = 16 << 10;
+
+/// More records than a commit group can hold. See where it is used.
+const SWALLOWED: Offset = 1 << 24;
 
 /// What was found.
 pub(crate) struct Recovered {
@@ -47,6 +50,8 @@ pub(crate) enum Content {
     Records(Frame),
     State(State),
     Positions(super::format::ReaderPositions),
+    /// The next offsets at the end of a sealed segment.
+    Ends(Vec<(Slot, Offset)>),
     Nothing,
 }
 
@@ -76,6 +81,8 @@ struct LastScan {
     end: u64,
     /// Nothing in the first group is missing.
     born_whole: bool,
+    /// Some durable bytes are no longer what was written.
+    damaged: bool,
 }
 
 impl Recovery<'_> {
@@ -97,6 +104,10 @@ impl Recovery<'_> {
             found.pop();
         };
         obsolete.extend(skipped(&mut found));
+        if let Some(state) = found.last().map(|last| self.read_state(last)).transpose()?.flatten() {
+            let dropped = found.partition_point(|segment| segment.number < state.oldest);
+            obsolete.extend(found.drain(..dropped).map(|segment| segment.number));
+        }
         let mut held = Held { ends: vec![0; self.partitions.count()], ..Held::default() };
         for place in 0..found.len() {
             let starts = self.starts(&found, place, &held)?;
@@ -115,6 +126,8 @@ impl Recovery<'_> {
         held.last_ms = last.born_ms;
         let as_found = Some(last.clone());
         let mut copied = scan.frames.split_off(scan.last_group);
+        let told = copied.iter().any(|frame| matches!(frame.content, Content::Ends(_)));
+        let vague = scan.damaged && !told;
         let sealed = copied.iter().all(|frame| frame.raw.head.kind == Kind::Index) && !copied.is_empty();
         let only_birth =
             scan.frames.iter().chain(&copied).all(|frame| {
@@ -130,9 +143,7 @@ impl Recovery<'_> {
             {
                 before.end = head.previous_end;
             }
-        } else if sealed {
-            copied.clear();
-        } else {
+        } else if !sealed {
             // The bytes stay where they are: the next segment's head says that they do not count.
             last.end = copied.first().map_or(scan.end, |frame| frame.raw.head.position);
         }
@@ -145,6 +156,14 @@ impl Recovery<'_> {
                 held.adopt(&copied, self.index_interval_bytes);
                 copied = rest;
             }
+        }
+        let ends = copied.iter().position(|frame| matches!(frame.content, Content::Ends(_)));
+        if let Some(ends) = ends.filter(|_| !only_birth) {
+            held.adopt(&copied[ends..=ends], self.index_interval_bytes);
+        }
+        if vague {
+            // Which offsets the damage has swallowed cannot be known, and none may be given twice.
+            held.ends.iter_mut().for_each(|end| *end += SWALLOWED);
         }
         copied.retain(|frame| matches!(frame.raw.head.kind, Kind::Records | Kind::Positions));
         held.tail_base.clone_from(&held.ends);
@@ -289,6 +308,7 @@ impl Recovery<'_> {
         let mut doubts: Vec<u64> = Vec::new();
         let mut limbo: Vec<Adopted> = Vec::new();
         let mut end = FRAMES_START;
+        let mut damaged = false;
         loop {
             match scan.step()? {
                 Step::End => break,
@@ -299,6 +319,7 @@ impl Recovery<'_> {
                     doubts.retain(|&from| from >= durable_before && !self.sabotage.no_truncate());
                     limbo.push(Adopted::new(raw, self.partitions));
                     if was_doubtful && doubts.is_empty() {
+                        damaged = true;
                         tracing::error!(segment = last.number, "the last segment has damage in its middle");
                     }
                     let settled = match doubts.first() {
@@ -330,7 +351,7 @@ impl Recovery<'_> {
                     || pair[1].raw.head.group_start > FRAMES_START
             });
         let reaches = birth_end.is_some_and(|birth_end| end >= birth_end);
-        Ok(LastScan { frames, last_group, end, born_whole: contiguous && reaches })
+        Ok(LastScan { frames, last_group, end, born_whole: contiguous && reaches, damaged })
     }
 }
 
@@ -364,7 +385,10 @@ impl Adopted {
             Kind::Records => Frame::decode(&raw, partitions).map(Content::Records),
             Kind::State => raw.body().and_then(|body| State::decode(&body)).map(Content::State),
             Kind::Positions => raw.body().and_then(|body| decode_positions(&body)).map(Content::Positions),
-            Kind::Index => None,
+            Kind::Index => {
+                let index = raw.body().and_then(|body| Index::decode(partitions, &body));
+                index.map(|(_, ends)| Content::Ends(ends))
+            }
         };
         Self { raw, content: content.unwrap_or(Content::Nothing) }
     }
@@ -394,6 +418,11 @@ impl Held {
                 Content::Positions(positions) => {
                     for (reader, offsets) in positions {
                         self.positions.entry(reader.clone()).or_default().extend(offsets);
+                    }
+                }
+                Content::Ends(ends) => {
+                    for &(slot, end) in ends {
+                        self.ends[slot.at()] = self.ends[slot.at()].max(end);
                     }
                 }
                 Content::Nothing => {}

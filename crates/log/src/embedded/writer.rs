@@ -39,6 +39,8 @@ pub(crate) struct Writer {
     /// By slot, as far as assigned; equal to what is published between groups.
     next: Vec<Offset>,
     builder: FrameBuilder,
+    /// The oldest segment may come back with a crash, until the next segment starts.
+    retention_waits: bool,
     /// Whoever holds this has the directory.
     lock: Option<Box<dyn std::any::Any + Send + Sync>>,
     sabotage: Sabotage,
@@ -79,7 +81,19 @@ impl Writer {
         let next = shared.held.lock().ends.clone();
         let builder = FrameBuilder::new(shared.partitions.clone());
         let Start { log_id, last_number, lock, sabotage } = start;
-        Self { shared, clock, log_id, active: None, last_number, next, builder, lock: Some(lock), sabotage }
+        let lock = Some(lock);
+        Self {
+            shared,
+            clock,
+            log_id,
+            active: None,
+            last_number,
+            next,
+            builder,
+            retention_waits: false,
+            lock,
+            sabotage,
+        }
     }
 
     /// Takes the last segment as it was found, for want of room to start the next.
@@ -119,9 +133,22 @@ impl Writer {
 
     /// Retention, and another try after a failure.
     fn tick(&mut self) {
+        self.seal_if_old();
         self.retain();
         if self.active.is_none() {
             let _ = self.ready();
+        }
+    }
+
+    /// With retention by age, a quiet log must not keep old records only because their segment is not full.
+    fn seal_if_old(&mut self) {
+        let Some(age) = self.shared.options.retention.max_age else { return };
+        let held = self.shared.held.lock();
+        let due = self.clock.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let is_old = held.last_ms < due && !held.index.is_empty();
+        drop(held);
+        if is_old {
+            self.seal();
         }
     }
 
@@ -327,7 +354,7 @@ impl Writer {
         let held = self.shared.held.lock();
         let at = self.whereabouts(&Group::default(), held.last_ms);
         let mut frame = vec![0; FRAME_HEAD_BYTES];
-        held.index.encode(&self.shared.partitions, active.end, &mut frame);
+        held.index.encode(&self.shared.partitions, &held.ends, active.end, &mut frame);
         drop(held);
         let number = active.number;
         match self.write(&[plain_frame(Kind::Index, at, frame)]) {
@@ -382,6 +409,7 @@ impl Writer {
         self.next.clone_from(&held.ends);
         drop(held);
         self.active = Some(Active { number, name, file, end });
+        self.retention_waits = false;
         Ok(())
     }
 
@@ -407,7 +435,7 @@ impl Writer {
         let (previous, previous_end) = held.segments.back().map_or((0, 0), |last| (last.number, last.end));
         let born_ms = held.last_ms;
         let starts: Arc<[Offset]> = held.ends.as_slice().into();
-        let state = state_of(&held, &self.shared.partitions);
+        let state = state_of(&held, &self.shared.partitions, number);
         drop(held);
         let mut at = Whereabouts {
             segment: number,
@@ -442,15 +470,19 @@ impl Writer {
         Birth { bytes, starts, born_ms, copied_at }
     }
 
-    /// Drops what retention allows, oldest first, one durable step after the other.
+    /// Drops what retention allows, oldest first, each durably before the next: a crash must not bring an older
+    /// segment back without the younger ones. When that cannot be told, nothing more goes until the state of a
+    /// new segment has said which one is the oldest.
     fn retain(&mut self) {
-        while let Some(number) = self.shared.expired(self.clock.now_ms()) {
+        while !self.retention_waits {
+            let Some(number) = self.shared.expired(self.clock.now_ms()) else { break };
             let name = segment_name(number);
             let removed = self.shared.disk.remove(&name);
-            let outcome = removed.and_then(|()| self.shared.disk.sync_dir());
-            if let Err(error) = outcome {
+            if let Err(error) = removed.and_then(|()| self.shared.disk.sync_dir()) {
                 let error = self.shared.fault("removing", &name, &error);
                 tracing::warn!(%error, "retention could not remove a segment");
+                self.retention_waits = true;
+                self.seal();
                 break;
             }
             add(&self.shared.counters.dropped_segments, 1);
@@ -484,10 +516,11 @@ impl Group {
     }
 }
 
-fn state_of(held: &Held, partitions: &crate::Partitions) -> State {
+fn state_of(held: &Held, partitions: &crate::Partitions, number: u64) -> State {
+    let oldest = held.segments.front().map_or(number, |oldest| oldest.number);
     let next = partitions.all().zip(&held.ends).filter(|&(_, &end)| end > 0);
     let next = next.map(|(partition, &end)| (partition, end)).collect();
-    State { last_ms: held.last_ms, next, positions: held.positions.clone() }
+    State { last_ms: held.last_ms, oldest, next, positions: held.positions.clone() }
 }
 
 /// A frame that is not compressed, around a body that stands behind room for the head.

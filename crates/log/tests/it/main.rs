@@ -6,3 +6,4 @@ extern crate penstock_log as log;
 
 mod embedded;
 mod memory;
+mod sim;

@@ -100,6 +100,12 @@ impl Frame {
         records
     }
 
+    /// Bytes of a run's records.
+    pub(crate) fn value_bytes(&self, run: &RunAt) -> u64 {
+        let lengths = self.body[run.lengths_at..run.values_at].chunks_exact(4);
+        lengths.map(|b| u64::from(u32::from_le_bytes(b.try_into().expect("chunks of four")))).sum()
+    }
+
     /// What it takes in memory, about, bytes.
     pub(crate) fn weight(&self) -> usize {
         self.body.len() + self.runs.len() * size_of::<RunAt>() + size_of::<Self>()

@@ -3,6 +3,7 @@
 //! ```text
 //! u32  number of marks, each: position u64 · time i64
 //! u32  number of partitions, each: partition 4 · u32 number, each: base offset u64 · position u64
+//! u32  number of partitions with records, each: partition 4 · next offset u64 at the end of the segment
 //! u64  position of this frame's head: the last eight bytes of a sealed segment lead to its index
 //! ```
 //!
@@ -53,8 +54,8 @@ impl Index {
         self.marks.get(after.checked_sub(1)?).map(|&(position, _)| position)
     }
 
-    /// The body of the index frame whose head stands at `position`.
-    pub(crate) fn encode(&self, partitions: &Partitions, position: u64, out: &mut Vec<u8>) {
+    /// The body of the index frame whose head stands at `position`; `ends` are the next offsets by slot.
+    pub(crate) fn encode(&self, partitions: &Partitions, ends: &[Offset], position: u64, out: &mut Vec<u8>) {
         put_count(out, self.marks.len());
         for &(position, time_ms) in &self.marks {
             out.extend_from_slice(&position.to_le_bytes());
@@ -69,10 +70,16 @@ impl Index {
                 out.extend_from_slice(&position.to_le_bytes());
             }
         }
+        put_count(out, ends.iter().filter(|&&end| end > 0).count());
+        for (partition, &end) in partitions.all().zip(ends).filter(|&(_, &end)| end > 0) {
+            put_partition(out, partition);
+            out.extend_from_slice(&end.to_le_bytes());
+        }
         out.extend_from_slice(&position.to_le_bytes());
     }
 
-    pub(crate) fn decode(partitions: &Partitions, body: &[u8]) -> Option<Self> {
+    /// The index, and the next offsets at the end of its segment.
+    pub(crate) fn decode(partitions: &Partitions, body: &[u8]) -> Option<(Self, Vec<(Slot, Offset)>)> {
         let mut take = Take(body);
         let mut index = Self::default();
         for _ in 0..take.u32()? {
@@ -87,8 +94,11 @@ impl Index {
             }
             index.runs.insert(slot, runs);
         }
+        let count = take.u32()?;
+        let ends = (0..count).map(|_| Some((partitions.slot(take.partition()?)?, take.u64()?)));
+        let ends = ends.collect::<Option<_>>()?;
         take.u64()?;
-        take.0.is_empty().then_some(index)
+        take.0.is_empty().then_some((index, ends))
     }
 }
 

@@ -2,8 +2,9 @@
 //! and positions (what readers committed since).
 //!
 //! ```text
-//! state      i64 time of the last record · u32 number of partitions, each: partition 4 · next offset u64
-//!            (partitions that never had a record are left out) · then as positions, all readers
+//! state      i64 time of the last record · u64 the oldest segment (retention has dropped those before it)
+//!            · u32 number of partitions, each: partition 4 · next offset u64 (partitions that never had a record
+//!            are left out) · then as positions, all readers
 //! positions  u32 number of readers, each: u16 name length · name, UTF-8 · u32 number, each: partition 4 · offset u64
 //! ```
 
@@ -19,6 +20,7 @@ pub(crate) type ReaderPositions = BTreeMap<String, BTreeMap<PartitionId, Offset>
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) last_ms: i64,
+    pub(crate) oldest: u64,
     pub(crate) next: Vec<(PartitionId, Offset)>,
     pub(crate) positions: ReaderPositions,
 }
@@ -26,6 +28,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.last_ms.to_le_bytes());
+        out.extend_from_slice(&self.oldest.to_le_bytes());
         put_count(out, self.next.len());
         for &(partition, next) in &self.next {
             put_partition(out, partition);
@@ -36,10 +39,10 @@ impl State {
 
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
         let mut take = Take(body);
-        let last_ms = take.i64()?;
+        let (last_ms, oldest) = (take.i64()?, take.u64()?);
         let count = take.u32()?;
         let next = (0..count).map(|_| Some((take.partition()?, take.u64()?))).collect::<Option<_>>()?;
-        Some(Self { last_ms, next, positions: take_positions(take)? })
+        Some(Self { last_ms, oldest, next, positions: take_positions(take)? })
     }
 }
 
