@@ -17,8 +17,6 @@ const RATIO_FREE_BYTES: usize = 1 << 20;
 const LIKELY_RATIO: usize = 10;
 /// Output taken from the decompressor at a time.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Memory for each byte of a decoded body: itself, its copy in the log's batch, and its readings as columns.
-const COPIES: usize = 3;
 
 /// A share of [`Limits::in_flight_bytes`]; dropped, it is given back.
 pub(super) struct Held {
@@ -49,6 +47,19 @@ enum Coding {
 impl Held {
     pub(super) fn none(all: &Arc<Semaphore>) -> Self {
         Self { all: all.clone(), permit: None }
+    }
+
+    /// Holds exactly `bytes` from here on, or what it held before.
+    pub(super) fn set(&mut self, bytes: usize) -> Result<(), Failure> {
+        let before = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        match (bytes.checked_sub(before), &mut self.permit) {
+            (Some(more), _) => self.grow(more),
+            (None, Some(permit)) => {
+                drop(permit.split(before - bytes));
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     /// Takes `bytes` more, or none.
@@ -126,7 +137,6 @@ impl Body {
                 if self.bytes.len() > limits.decoded_bytes {
                     return Err(decoded_too_large(limits));
                 }
-                self.held.grow(self.bytes.len() * (COPIES - 1))?;
                 self.bytes
             }
             Coding::Gzip => {
@@ -139,6 +149,7 @@ impl Body {
                 inflate(reader, "deflate", self.bytes.len(), &mut self.held, limits)?
             }
         };
+        self.held.set(bytes.len())?;
         Ok(Decoded { bytes, held: self.held })
     }
 }
@@ -148,7 +159,7 @@ impl Decoded {
         &self.bytes
     }
 
-    /// Lets go of the bytes, not of their share: the log has copies until the commit.
+    /// Lets go of the bytes, not of their share: what was made of them takes it over.
     pub(super) fn into_held(self) -> Held {
         self.held
     }
@@ -201,7 +212,7 @@ fn inflate(
                 .with("limit", "decompression_ratio")
                 .with("limit_ratio", limits.decompression_ratio));
         }
-        held.grow(n * COPIES)?;
+        held.grow(n)?;
         out.extend_from_slice(&chunk[..n]);
     }
 }

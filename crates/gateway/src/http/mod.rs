@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 use parking_lot::Mutex;
 use record::Timestamp;
 use registry::{Acl, Authenticator, Identity};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wire::payload::Scratch;
 
 use failure::Failure;
@@ -86,13 +86,23 @@ pub struct Ingest {
     parts: Parts,
     /// A permit is a byte of [`Limits::in_flight_bytes`].
     in_flight: Arc<Semaphore>,
+    /// A permit is a kibibyte of [`PLANNING_KIB`].
+    planning: Arc<Semaphore>,
     counters: Counters,
     /// Working memory of the decoders, kept between requests.
     scratches: Mutex<Vec<Scratch>>,
 }
 
-/// Scratches kept; each keeps up to a few megabytes.
+/// Scratches kept.
 const SCRATCHES: usize = 8;
+/// A scratch that had to do with more than this is not kept: it may have grown to hundreds of times as much.
+const SCRATCH_BYTES: usize = 256 << 10;
+/// Memory for decoding, of all requests. Decoding takes milliseconds, so a request waits for its share.
+const PLANNING_KIB: usize = 512 << 10;
+/// The shortest element of a body is a digit and a comma; what is noted of it, at worst a refusal, has so many
+/// bytes.
+const SHORTEST_ELEMENT_BYTES: usize = 2;
+const NOTES_BYTES: usize = 256;
 /// Bodies that are likely above this are decompressed and cut up on a blocking thread: a millisecond or more of work would hold
 /// up the other requests of this one.
 const BLOCKING_BYTES: usize = 128 << 10;
@@ -105,6 +115,7 @@ impl Ingest {
         Arc::new(Self {
             parts,
             in_flight: Arc::new(Semaphore::new(bytes)),
+            planning: Arc::new(Semaphore::new(PLANNING_KIB)),
             counters: Counters::default(),
             scratches: Mutex::new(Vec::new()),
         })
@@ -129,33 +140,44 @@ impl Ingest {
     ) -> Result<Plan, Failure> {
         let started = std::time::Instant::now();
         let (size, likely) = (body.size_bytes(), body.likely_bytes());
-        let work = {
+        let limits = self.parts.limits;
+        let decoded = somewhere(likely, move || body.decompress(&limits)).await?;
+        let (mut plan, _held) = {
+            let _share = self.share_of_planning(decoded.bytes().len()).await;
             let ingest = self.clone();
-            move || {
-                let decoded = body.decompress(&ingest.parts.limits)?;
+            let work = move || {
                 let plan = ingest.plan(&identity, &arrival, decoded.bytes())?;
-                Ok::<_, Failure>((plan, decoded.into_held()))
+                let mut held = decoded.into_held();
+                held.set(plan.size_bytes())?;
+                Ok((plan, held))
+            };
+            somewhere(likely, work).await?
+        };
+        let accepted = plan.accepted;
+        let pending: Vec<_> = plan.batches.drain(..).map(|batch| self.parts.log.append(batch)).collect();
+        let durable = async {
+            for promise in pending {
+                promise.await?;
             }
+            Ok(())
         };
-        let (mut plan, _held) = if likely > BLOCKING_BYTES {
-            tokio::task::spawn_blocking(work).await.map_err(|e| Failure::internal(e.to_string()))??
-        } else {
-            work()?
-        };
-        if plan.batch.is_empty() {
-            return Ok(plan);
-        }
-        let batch = std::mem::take(&mut plan.batch);
-        let pending = self.parts.log.append(batch);
-        match tokio::time::timeout(self.parts.limits.commit_deadline, pending).await {
-            Ok(Ok(_positions)) => {}
+        match tokio::time::timeout(limits.commit_deadline, durable).await {
+            Ok(Ok(())) => {}
             // The client hears that it was refused, and why, whether or not the dead letter could be kept.
-            Ok(Err(_)) | Err(_) if plan.accepted == 0 => {}
+            Ok(Err(_)) | Err(_) if accepted == 0 => {}
             Ok(Err(error)) => return Err(Failure::log(&error)),
-            Err(_elapsed) => return Err(Failure::commit_deadline(self.parts.limits.commit_deadline)),
+            Err(_elapsed) => return Err(Failure::commit_deadline(limits.commit_deadline)),
         }
         self.counters.committed(&plan, size, started.elapsed());
         Ok(plan)
+    }
+
+    /// Waits until what decoding a body may need is free. Dropped, it is given back.
+    async fn share_of_planning(&self, body_bytes: usize) -> SemaphorePermit<'_> {
+        let elements = (body_bytes / SHORTEST_ELEMENT_BYTES).min(record::limits::READINGS_PER_MESSAGE);
+        let kib = ((elements * NOTES_BYTES + 2 * body_bytes) >> 10).min(PLANNING_KIB);
+        let kib = u32::try_from(kib).expect("half a gibibyte in kibibytes fits");
+        self.planning.acquire_many(kib).await.expect("the semaphore is never closed")
     }
 
     fn plan(&self, identity: &Identity, arrival: &Arrival, payload: &[u8]) -> Result<Plan, Failure> {
@@ -163,11 +185,22 @@ impl Ingest {
         let mut scratch = idle.unwrap_or_default();
         let plan = plan::plan(&self.parts, identity, arrival, payload, &mut scratch);
         let mut scratches = self.scratches.lock();
-        if scratches.len() < SCRATCHES {
+        if scratches.len() < SCRATCHES && payload.len() <= SCRATCH_BYTES {
             scratches.push(scratch);
         }
         plan
     }
+}
+
+/// Does `work` here if it is short, else on a blocking thread.
+async fn somewhere<T: Send + 'static>(
+    likely_bytes: usize,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    if likely_bytes <= BLOCKING_BYTES {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|e| Failure::internal(e.to_string()))?
 }
 
 /// The routes, to be merged into the server's. They set no body limit of axum's: they have their own.

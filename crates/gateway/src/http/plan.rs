@@ -15,6 +15,11 @@ use super::failure::Failure;
 /// An envelope is closed when its payload has this many bytes. One record is one transaction of the stream, and
 /// line protocol grows when its times become nanoseconds.
 const ENVELOPE_BYTES: usize = 1 << 20;
+/// A batch is closed when it has this many bytes: well below what the log takes at once.
+const BATCH_BYTES: usize = 8 << 20;
+/// Refused elements that become a dead letter each. Beyond it they share one, or a body of a megabyte of commas
+/// would become a hundred megabytes of reasons.
+const DEAD_LETTERS: usize = 1000;
 /// Refusals listed in an answer; the others are counted. Each is about a hundred bytes.
 const LISTED: usize = 1000;
 
@@ -35,14 +40,21 @@ pub(super) struct Arrival {
 /// What becomes of a body.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// What is to be committed.
-    pub(super) batch: Batch,
+    /// What is to be committed, in order.
+    pub(super) batches: Vec<Batch>,
     /// Good readings in it.
     pub(super) accepted: usize,
     /// Refused elements and readings.
     pub(super) rejected: usize,
     /// The first of them.
     pub(super) listed: Vec<Rejection>,
+}
+
+impl Plan {
+    /// What it takes until it is committed, bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.batches.iter().map(Batch::size_bytes).sum()
+    }
 }
 
 /// A refused element or reading.
@@ -81,8 +93,17 @@ pub(super) fn plan(
         payload,
     };
     let outcome = payload::inspect(&message, scratch);
-    let mut cut =
-        Cut { parts, identity, arrival, payload, scratch, plan: Plan::default(), groups: Vec::new() };
+    let mut cut = Cut {
+        parts,
+        identity,
+        arrival,
+        payload,
+        scratch,
+        plan: Plan::default(),
+        groups: Vec::new(),
+        dead_letters: 0,
+        rest: Rest::default(),
+    };
     match outcome {
         Ok(_) => cut.by_device(),
         Err(reason) => {
@@ -100,6 +121,16 @@ struct Cut<'a> {
     scratch: &'a Scratch,
     plan: Plan,
     groups: Vec<Group>,
+    dead_letters: usize,
+    rest: Rest,
+}
+
+/// Refused elements beyond [`DEAD_LETTERS`], for the dead letter that they share.
+#[derive(Default)]
+struct Rest {
+    elements: usize,
+    first_reason: String,
+    payload: Vec<u8>,
 }
 
 /// The good elements of one device in one lane.
@@ -159,6 +190,7 @@ impl Cut<'_> {
         for group in 0..self.groups.len() {
             self.close(group);
         }
+        self.close_rest();
         match denied_first {
             Some((denied, name)) if self.plan.accepted == 0 => Err(Failure::denied(denied, name)),
             _ => Ok(self.plan),
@@ -172,12 +204,12 @@ impl Cut<'_> {
         if refused.is_empty() {
             self.reject(None, reason.line, text.clone());
         }
-        for refused in refused {
+        for refused in refused.iter().take(LISTED) {
             let text = self.reason(&refused.reason);
             self.reject(Some(refused.element), refused.reason.line, text);
         }
-        let device = self.identity.device().map_or("", DeviceId::as_str);
-        self.push(device, Lane::Live, self.arrival.encoding, Some(&text), self.payload);
+        self.plan.rejected += refused.len().saturating_sub(LISTED);
+        self.push_refused(self.arrival.encoding, &text, self.payload);
     }
 
     fn reject(&mut self, index: Option<usize>, line: u32, reason: String) {
@@ -197,14 +229,41 @@ impl Cut<'_> {
         }
     }
 
-    /// A refused element, on its own, for the dead letters.
+    /// A refused element, for the dead letters.
     fn dead_letter(&mut self, index: usize, reason: &str) {
+        let element = &self.payload[self.scratch.elements()[index].range.clone()];
+        self.dead_letters += 1;
+        if self.dead_letters > DEAD_LETTERS {
+            self.rest.elements += 1;
+            if self.rest.elements == 1 {
+                reason.clone_into(&mut self.rest.first_reason);
+            }
+            append_line(&mut self.rest.payload, element);
+            return;
+        }
         let encoding = match self.arrival.encoding {
             Encoding::Ndjson => Encoding::Json,
             other => other,
         };
-        let device = self.identity.device().map_or("", DeviceId::as_str);
-        let payload = &self.payload[self.scratch.elements()[index].range.clone()];
+        self.push_refused(encoding, reason, element);
+    }
+
+    fn close_rest(&mut self) {
+        let Rest { elements, first_reason, payload } = std::mem::take(&mut self.rest);
+        if elements > 0 {
+            let reason = format!("{elements} more refused, the first: {first_reason}");
+            let encoding = match self.arrival.encoding {
+                Encoding::Json => Encoding::Ndjson,
+                other => other,
+            };
+            self.push_refused(encoding, &reason, payload.trim_ascii_end());
+        }
+    }
+
+    /// What is refused is of the credential's device, or of nobody.
+    fn push_refused(&mut self, encoding: Encoding, reason: &str, payload: &[u8]) {
+        let identity = self.identity;
+        let device = identity.device().map_or("", DeviceId::as_str);
         self.push(device, Lane::Live, encoding, Some(reason), payload);
     }
 
@@ -231,11 +290,7 @@ impl Cut<'_> {
             self.scratch.append_line(index, self.payload, self.arrival.time_unit, &mut group.payload);
             return;
         }
-        // Line breaks between the tokens of a document are white space, and inside strings they are escaped.
-        let element = &self.payload[self.scratch.elements()[index].range.clone()];
-        let spaced = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
-        group.payload.extend(element.iter().map(spaced));
-        group.payload.push(b'\n');
+        append_line(&mut group.payload, &self.payload[self.scratch.elements()[index].range.clone()]);
     }
 
     fn close(&mut self, group: usize) {
@@ -272,6 +327,18 @@ impl Cut<'_> {
             properties: &[],
             payload,
         };
-        self.plan.batch.push_with(PartitionId { topic: Topic::Raw, lane, index }, |out| envelope.encode(out));
+        let partition = PartitionId { topic: Topic::Raw, lane, index };
+        if self.plan.batches.last().is_none_or(|batch| batch.size_bytes() >= BATCH_BYTES) {
+            self.plan.batches.push(Batch::new());
+        }
+        let batch = self.plan.batches.last_mut().expect("one was pushed if there was none");
+        batch.push_with(partition, |out| envelope.encode(out));
     }
+}
+
+/// Appends an element as one line. Line breaks between the tokens of a document are white space, inside strings
+/// they are escaped, and a line has none.
+fn append_line(out: &mut Vec<u8>, element: &[u8]) {
+    out.extend(element.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    out.push(b'\n');
 }

@@ -496,12 +496,12 @@ async fn the_bytes_of_all_requests_together_are_bounded() {
     let bench = Bench::with(Mode::Open, limits);
     let body =
         |size: usize| format!("{{\"device_id\":\"d\",\"metric\":\"m\",\"value\":\"{}\"}}", "x".repeat(size));
-    assert_eq!(bench.telemetry(body(1000)).await.status, 200);
-    let over = bench.telemetry(body(4000)).await;
+    assert_eq!(bench.telemetry(body(4000)).await.status, 200);
+    let over = bench.telemetry(body(10_000)).await;
     assert_eq!((over.status.as_u16(), over.header("retry-after")), (503, "1"));
     // What waits for its commit counts.
     *bench.log.script.lock() = Script::Hold(Vec::new());
-    let mut waiting = Box::pin(bench.telemetry(body(2500)));
+    let mut waiting = Box::pin(bench.telemetry(body(9000)));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     assert_eq!(bench.telemetry(body(1000)).await.status, 503);
     drop(waiting);
@@ -677,4 +677,166 @@ async fn what_was_done_is_counted() {
     assert_eq!((read(&counters.accepted_requests), read(&counters.readings)), (1, 1));
     assert_eq!((read(&counters.rejected), read(&counters.refused_requests)), (2, 1));
     assert_eq!(counters.acknowledgement.buckets.iter().map(read).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_stays_small() {
+    let bench = Bench::open();
+    let mut body = String::from("[{\"device_id\":\"d\",\"metric\":\"m\",\"value\":1}");
+    body.push_str(&",7".repeat(100_000));
+    body.push(']');
+    let answer = bench.telemetry(body).await;
+    let json = answer.json();
+    assert_eq!((&json["accepted"], &json["rejected_count"]), (&json!(1), &json!(100_000)));
+    assert_eq!(json["rejected"].as_array().unwrap().len(), 1000);
+    let records = bench.records().await;
+    assert_eq!(records.len(), 1 + 1000 + 1);
+    let rest = records.iter().find(|kept| kept.payload.contains('\n')).unwrap();
+    assert_eq!((rest.encoding, rest.payload.lines().count()), (Encoding::Ndjson, 99_000));
+    assert!(
+        rest.refused.as_ref().unwrap().starts_with("99000 more refused, the first: "),
+        "{:?}",
+        rest.refused
+    );
+    assert!(bench.ingest.scratches.lock().len() <= 1);
+    assert_eq!(bench.ingest.planning.available_permits(), PLANNING_KIB);
+}
+
+#[tokio::test]
+async fn every_batch_of_a_large_body_must_be_durable() {
+    let bench = Bench::open();
+    *bench.log.script.lock() = Script::Hold(Vec::new());
+    let lines: Vec<String> =
+        (0..100_000).map(|n| format!("m,device=device-{n:06} text=\"{}\"", "x".repeat(80))).collect();
+    let mut answer = Box::pin(bench.write("", lines.join("\n")));
+    let held = loop {
+        assert!(futures_util::poll!(&mut answer).is_pending());
+        tokio::task::yield_now().await;
+        if let Script::Hold(held) = &mut *bench.log.script.lock()
+            && held.len() > 1
+        {
+            break std::mem::take(held);
+        }
+    };
+    assert_eq!(held.iter().map(|(batch, _)| batch.len()).sum::<usize>(), 100_000);
+    let last = held.len() - 1;
+    for (n, (_, completion)) in held.into_iter().enumerate() {
+        let place = String::new();
+        completion.complete(if n == last { Err(log::Error::Full { place }) } else { Ok(Vec::new()) });
+    }
+    assert_eq!(answer.await.status, 503);
+}
+
+#[tokio::test]
+async fn it_serves_a_real_socket() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let limits = Limits { body_bytes: 1000, ..Limits::default() };
+    let bench = Bench::with(Mode::Open, limits);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(axum::serve(listener, routes(bench.ingest.clone())).into_future());
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let good = "m,device=d f=1";
+    // Two requests on one connection, one with a length and one in chunks; the third announces too much.
+    let requests = format!(
+        "POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{good}\
+         POST /write HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{good}\r\n0\r\n\r\n\
+         POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000000\r\n\r\n",
+        good.len(),
+        good.len()
+    );
+    socket.write_all(requests.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.contains("body_bytes") {
+        let n = socket.read(&mut buffer).await.unwrap();
+        assert!(n > 0, "{text}");
+        text.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+    }
+    let statuses: Vec<&str> = text.lines().filter(|line| line.starts_with("HTTP/1.1 ")).collect();
+    assert_eq!(
+        statuses,
+        ["HTTP/1.1 204 No Content", "HTTP/1.1 204 No Content", "HTTP/1.1 413 Payload Too Large"]
+    );
+    assert_eq!(bench.records().await.len(), 2);
+    server.abort();
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn element() -> impl Strategy<Value = String> {
+        let device = prop::sample::select(vec!["d1", "d2", "d3"]);
+        let age = prop::sample::select(vec![0_i64, 10, 7200]);
+        prop_oneof![
+            4 => (device.clone(), age.clone(), any::<i32>()).prop_map(|(d, age, v)| {
+                format!("{{\"device_id\":\"{d}\",\"metric\":\"m\",\"value\":{v},\"ts\":{}}}", NOW_S - age)
+            }),
+            2 => (device, age).prop_map(|(d, age)| {
+                format!(
+                    "{{\"device_id\":\"{d}\",\n \"ts\":{},\r\n\"metrics\":{{\"a\":1,\"b\":null,\"c\":\"x\\ny\"}}}}",
+                    NOW_S - age
+                )
+            }),
+            1 => prop::sample::select(vec!["7", "{}", "{\"metric\":\"m\",\"value\":1}", "null", "\"text\""])
+                .prop_map(str::to_owned),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// However a body is cut up, what the stream reads from the pieces is what the body holds, a device's
+        /// readings in the order in which they were sent; and what is refused is somewhere.
+        #[test]
+        fn the_pieces_are_the_whole(elements in prop::collection::vec(element(), 1..30)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let body = format!("[{}]", elements.join(" ,\n"));
+            let (answer, records) = runtime.block_on(async {
+                let bench = Bench::open();
+                let answer = bench.telemetry(body.clone()).await;
+                (answer, bench.records().await)
+            });
+            let message = Message {
+                encoding: Encoding::Json,
+                device: None,
+                metric: None,
+                arrived_at: now(),
+                time_unit: None,
+                payload: body.as_bytes(),
+            };
+            let (mut readings, mut scratch) = (Readings::new(), Scratch::new());
+            let whole = wire::payload::decode(&message, &mut readings, &mut scratch);
+            let good = |device: &str, lane: Lane| -> Vec<String> {
+                let of = |kept: &&Kept| kept.refused.is_none() && kept.device == device && kept.lane == lane;
+                records.iter().filter(of).flat_map(Kept::readings).collect()
+            };
+            let refused = records.iter().filter(|kept| kept.refused.is_some()).count();
+            match whole {
+                Err(_) => {
+                    prop_assert_eq!(answer.status, 422);
+                    prop_assert_eq!((records.len(), refused), (1, 1));
+                }
+                Ok(summary) => {
+                    prop_assert_eq!(answer.status, 200);
+                    prop_assert_eq!(&answer.json()["accepted"], summary.readings);
+                    prop_assert_eq!(answer.json()["rejected"].as_array().unwrap().len(), summary.rejected);
+                    for device in ["d1", "d2", "d3"] {
+                        for lane in [Lane::Live, Lane::Backfill] {
+                            let old = |time: Timestamp| now().nanos() - time.nanos() > 3_600_000_000_000;
+                            let expect: Vec<String> = readings
+                                .iter()
+                                .filter(|r| r.device == device && old(r.when.time) == (lane == Lane::Backfill))
+                                .map(|r| format!("{} {} {} {:?}", r.device, r.metric, r.when.time.nanos(), r.value))
+                                .collect();
+                            prop_assert_eq!(good(device, lane), expect);
+                        }
+                    }
+                    let empty = scratch.elements().iter().filter(|e| e.rows.is_empty()).count();
+                    prop_assert_eq!(refused, empty);
+                }
+            }
+        }
+    }
 }
