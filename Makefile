@@ -1,15 +1,28 @@
 # The two commands of the README, and what a developer needs. `make help` lists them.
-.PHONY: help demo test check bench build
+.PHONY: help demo test check bench build deps
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+
+demo: ## builds, starts everything and feeds it; Ctrl-C ends it (DEMO_SECONDS=10: by itself)
+	scripts/demo.sh
 
 build: ## the release binary
 	cargo build --release -p penstock
 
-test: ## every test
-	cargo test --workspace
+deps: ## what the tests need: MQTT clients of others, tools
+	scripts/install-test-deps.sh
 
-check: ## formatting and lints
+test: ## installs what the tests need, runs them all
+	PENSTOCK_TEST_DEPS="$$(scripts/install-test-deps.sh)" cargo test --workspace
+
+check: ## formatting, lints, documentation, house rules
 	cargo fmt --all --check
+	# Without the tests first: what only tests use is dead code in the binary.
+	cargo clippy --workspace -- -D warnings
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	cargo test -p penstock --test it house::
+
+bench: ## the benchmarks, against Debian's Mosquitto in the same run
+	bench/run.sh

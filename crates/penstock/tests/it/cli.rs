@@ -1,0 +1,77 @@
+//! Commands that need no server.
+
+use crate::served::{PENSTOCK, penstock, text};
+
+fn check_config(toml: &str) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("penstock.toml");
+    std::fs::write(&file, toml).unwrap();
+    let output = penstock(&["config", "check", "--config", file.to_str().unwrap()]);
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_its_place() {
+    for (toml, words) in [
+        ("htp = 1", &["line 1", "htp"][..]),
+        ("[http]\nlisten = 5", &["line 2", "string"]),
+        ("[http]\nlisten = \"here\"", &["http.listen", "127.0.0.1:8080"]),
+        ("[gateway.mqtt]\nlisten = \"here\"", &["gateway.mqtt.listen"]),
+        ("[gateway.topics]\ntemplates = [\"a/{id\"]", &["gateway.topics.templates"]),
+        ("[series]\nkind = \"parquet\"", &["series.kind", "sqlite"]),
+        ("[log]\nkind = \"kafka\"", &["log.kind", "embedded"]),
+        ("roles = []", &["roles"]),
+        ("roles = [\"king\"]", &["line 1", "king"]),
+        ("[auth]\ntoken_min_bytes = 1", &["auth.token_min_bytes"]),
+    ] {
+        let (code, said) = check_config(toml);
+        assert_eq!(code, Some(1), "{toml}: {said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{toml}: {said}");
+    }
+    assert_eq!(check_config("").0, Some(0));
+}
+
+#[test]
+fn the_environment_lies_over_the_file() {
+    let show = |variable: &str, value: &str| {
+        let mut command = std::process::Command::new(PENSTOCK);
+        let output = command.args(["config", "show"]).env(variable, value).output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, shown) = show("PENSTOCK__HTTP__LISTEN", "127.0.0.1:99");
+    assert!(code == Some(0) && shown.contains("listen = \"127.0.0.1:99\""), "{shown}");
+    let (code, shown) = show("PENSTOCK__DATA_DIR", "1234"); // a number where text belongs is text
+    assert!(code == Some(0) && shown.contains("data_dir = \"1234\""), "{shown}");
+    let (code, shown) = show("PENSTOCK__ROLES", "[\"query\"]");
+    assert!(code == Some(0) && shown.contains("roles = [\"query\"]"), "{shown}");
+    let (code, shown) = show("PENSTOCK__HTTP__LISTN", "x");
+    assert!(code == Some(1) && shown.contains("PENSTOCK__HTTP__LISTN"), "{shown}");
+}
+
+#[test]
+fn wrong_use_is_2_and_no_is_1() {
+    for (arguments, code) in [
+        (&["nonsense"][..], 2),
+        (&["query"], 2),
+        (&["query", "--server", "http://127.0.0.1:1", "SELECT 1"], 1),
+        (&["serve", "--config", "no-such-file"], 2),
+        (&["config", "check"], 0),
+        (&["--version"], 0),
+    ] {
+        assert_eq!(penstock(arguments).status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn credentials_are_shown_once_listed_without_their_secret_and_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let added = penstock(&["device", "add", "d1", "--data", data]);
+    let token = text(&added.stdout);
+    assert!(added.status.success() && token.starts_with("ps1."), "{token}");
+    let listed = text(&penstock(&["device", "list", "--data", data, "--format", "json"]).stdout);
+    assert!(listed.contains("\"d1\"") && !listed.contains(token.trim()), "{listed}");
+    assert_eq!(text(&penstock(&["key", "list", "--data", data]).stdout), "", "a device is no service");
+    let revoke = || penstock(&["device", "revoke", "d1", "--data", data]).status.code();
+    assert_eq!((revoke(), revoke()), (Some(0), Some(1)));
+}

@@ -1,0 +1,8 @@
+//! The binary as people use it, and the rules of the house.
+
+#![allow(clippy::unwrap_used)] // in a test a panic is the verdict
+
+mod cli;
+mod house;
+mod served;
+mod skeleton;

@@ -1,0 +1,102 @@
+//! In and out over HTTP.
+
+use crate::served::Served;
+
+const ALL: &str = "SELECT device_id, metric, value FROM telemetry ORDER BY device_id, metric";
+
+#[test]
+fn a_reading_sent_over_http_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let body = r#"[{"device_id":"d1","metric":"temperature","value":21.5,"ts":1700000000},
+        {"device_id":"d1","ts":"2023-11-14T22:13:21Z","metrics":{"count":9007199254740993,"open":true}},
+        {"device_id":"d1","metric":"state","value":"idle, \"ok\"","ts":1700000000000}]"#;
+    let answer = served.curl(&["-d", body, "-H", "content-type: application/json"], "/v1/telemetry");
+    assert!(answer.ends_with("\n200"), "{answer}");
+    assert!(answer.contains(r#""accepted":4"#), "{answer}");
+    served.eventually("SELECT 1 FROM telemetry WHERE metric = 'state'");
+
+    // 2^53+1 would come back even or rounded if it had passed through a float anywhere.
+    let json = served.query(&["--format", "json", &format!("{ALL} LIMIT 1")]);
+    assert_eq!(
+        json.trim(),
+        r#"{"columns":["device_id","metric","value"],"rows":[{"device_id":"d1","metric":"count","value":9007199254740993}]}"#
+    );
+    let csv = served.query(&["--format", "csv", "SELECT time, text FROM telemetry WHERE text IS NOT NULL"]);
+    assert_eq!(csv.lines().collect::<Vec<_>>(), ["time,text", "2023-11-14T22:13:20Z,\"idle, \"\"ok\"\"\""]);
+    let table = served.query(&["-p", "\"temperature\"", "SELECT value FROM telemetry WHERE metric = ?"]);
+    assert!(table.contains("21.5"), "{table}");
+
+    let points = served.curl(&[], "/v1/query?device_id=d1&metric=temperature&start=2023-11-14&end=2023-11-15");
+    assert_eq!(
+        points,
+        "{\"device_id\":\"d1\",\"metric\":\"temperature\",\"points\":[[1700000000000,21.5]],\
+         \"resolution\":\"raw\",\"tiers\":[\"hot\"]}\n200"
+    );
+    let latest = served.curl(&[], "/v1/devices/d1/latest");
+    assert!(latest.contains(r#""open":{"arrived_at":"#) && latest.contains(r#""value":true"#), "{latest}");
+    let devices = served.curl(&[], "/v1/devices");
+    assert!(devices.contains(r#""id":"d1""#), "{devices}");
+    let metrics = served.curl(&[], "/metrics");
+    assert!(metrics.contains("\npenstock_readings_stored_total 4\n"), "{metrics}");
+}
+
+#[test]
+fn the_same_reading_sent_again_is_stored_once_and_another_value_corrects_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    for value in [1, 1, 2] {
+        let body = format!(r#"{{"device_id":"d1","metric":"m","value":{value},"ts":1700000000}}"#);
+        let answer = served.curl(&["-d", &body], "/v1/telemetry");
+        assert!(answer.ends_with("\n200"), "{answer}");
+    }
+    let rows = served.eventually("SELECT value FROM telemetry WHERE value = 2");
+    assert_eq!(rows, "2");
+    assert_eq!(served.query(&["--format", "csv", "SELECT count(*) AS n FROM telemetry"]), "n\r\n1\n");
+    let metrics = served.curl(&[], "/metrics");
+    assert!(metrics.contains("\npenstock_readings_duplicate_total 1\n"), "{metrics}");
+    assert!(metrics.contains("\npenstock_readings_corrected_total 1\n"), "{metrics}");
+}
+
+#[test]
+fn line_protocol_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let line = "weather,host=w1 temperature=82.5,humidity=71i 1465839830100400200";
+    for path in ["/write?db=x&precision=ns", "/api/v2/write?bucket=x&precision=ns"] {
+        let answer = served.curl(&["--data-binary", line], path);
+        assert!(answer.ends_with("\n204"), "{answer}");
+    }
+    let rows = served.eventually("SELECT time, value FROM telemetry WHERE value = 71");
+    assert_eq!(rows, "2016-06-13T17:43:50.100400200Z,71");
+}
+
+#[test]
+fn wrong_requests_are_told_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    for (arguments, path, status, words) in [
+        (&["-d", "{"][..], "/v1/sql", "415", "application/json"),
+        (&["-d", "{", "-H", "content-type: application/json"], "/v1/sql", "400", "JSON"),
+        (&["-d", r#"{"query":"DELETE FROM telemetry"}"#, "-H", "content-type: application/json"], "/v1/sql", "400", "SELECT"),
+        (&["-d", r#"{"query":"SELECT 1","x":1}"#, "-H", "content-type: application/json"], "/v1/sql", "422", "unknown field"),
+        (&[], "/v1/query?device_id=d1", "400", "metric"),
+        (&[], "/v1/query?device_id=d1&metric=m&start=yesterday", "400", "yesterday"),
+        (&[], "/v1/query?device_id=d1&metric=m&step=1", "400", "step"),
+        (&[], "/v1/devices/nobody", "404", "nobody"),
+        (&[], "/v1/devices/nobody/latest", "404", "nobody"),
+        (&[], "/v2", "404", "/v2"),
+        (&["-X", "DELETE"], "/v1/devices", "405", "DELETE"),
+        (&["-d", "not json"], "/v1/telemetry", "422", ""),
+    ] {
+        let answer = served.curl(arguments, path);
+        let (body, got) = answer.rsplit_once('\n').unwrap();
+        assert_eq!(got, status, "{path}: {body}");
+        assert!(body.contains(words), "{path}: {body}");
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["status"].to_string(), status, "{path}: RFC 9457");
+    }
+    for path in ["/", "/health/live", "/health/ready"] {
+        assert!(served.curl(&[], path).ends_with("\n200"), "{path}");
+    }
+}

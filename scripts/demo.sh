@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Everything on embedded parts, on real readings: builds, starts the server, lets this machine be a device and
+# twenty more be simulated, waits until their readings can be asked for, and runs until Ctrl-C.
+#
+#   DEMO_SECONDS=10   ends by itself        DEMO_DATA=dir   where to keep the data (default ./penstock-data)
+#   DEMO_PROFILE=dev  a debug build         PENSTOCK__HTTP__LISTEN=127.0.0.1:0 and the like: other ports
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+data=${DEMO_DATA:-penstock-data}
+profile=${DEMO_PROFILE:-release}
+cargo build --profile "$profile" -p penstock
+penstock=${CARGO_TARGET_DIR:-target}/${profile/dev/debug}/penstock
+
+work=$(mktemp -d)
+pids=()
+cleanup() {
+    trap - EXIT INT TERM
+    # The devices first, the server last, so that it has everything when it drains.
+    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+        kill -TERM "${pids[i]}" 2>/dev/null || true
+        wait "${pids[i]}" 2>/dev/null || true
+    done
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 0' INT TERM
+
+"$penstock" serve --data "$data" --ready-file "$work/ready" & pids+=($!)
+for _ in $(seq 300); do
+    [ -e "$work/ready" ] && break
+    kill -0 "${pids[0]}" 2>/dev/null || { echo "the server did not start; see above" >&2; exit 1; }
+    sleep 0.1
+done
+[ -e "$work/ready" ] || { echo "the server is not ready after 30 s" >&2; exit 1; }
+address() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$work/ready"; }
+http="http://$(address http)" mqtt=$(address mqtt)
+
+device=$(tr -cd 'A-Za-z0-9._-' </proc/sys/kernel/hostname)
+"$penstock" host --target "$mqtt" --device "${device:=this-machine}" & pids+=($!)
+"$penstock" fleet run --target "$mqtt" --devices 20 --interval 1 --duration 100000000 >"$work/fleet" 2>&1 & pids+=($!)
+
+ask() { "$penstock" query --server "$http" "$@"; }
+for _ in $(seq 300); do
+    count=$(ask --format csv -p "\"$device\"" "SELECT count(*) FROM telemetry WHERE device_id = ?" | tail -n 1 | tr -d '\r')
+    [ "${count:-0}" -gt 0 ] && break
+    sleep 0.1
+done
+[ "${count:-0}" -gt 0 ] || { echo "this machine's readings cannot be asked for after 30 s" >&2; exit 1; }
+
+echo
+ask -p "\"$device\"" "SELECT time, device_id, metric, value FROM telemetry WHERE device_id = ? ORDER BY time DESC, metric LIMIT 8"
+cat <<END
+
+Penstock runs. HTTP $http, MQTT $mqtt, data in $data
+
+  mosquitto_pub -h ${mqtt%:*} -p ${mqtt##*:} -q 1 -t devices/d1/telemetry -m '{"temperature":21.5}'
+  $penstock query --server $http "SELECT * FROM telemetry WHERE device_id = 'd1'"
+  curl '$http/v1/devices/$device/latest'
+
+END
+if [ -n "${DEMO_SECONDS:-}" ]; then
+    sleep "$DEMO_SECONDS"
+else
+    echo "Ctrl-C ends it."
+    wait "${pids[0]}"
+fi

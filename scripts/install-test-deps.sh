@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what `make test` needs beside Rust: real MQTT clients and tools. Quick when everything is there.
+#
+#   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs
+#   in a folder of the user's cache: paho-mqtt (PyPI) in a venv, mqtt.js (npm)
+#
+# Prints the folder; tests find it as $PENSTOCK_TEST_DEPS.
+set -euo pipefail
+
+paho=2.1.0
+mqttjs=5.14.1
+deps=${PENSTOCK_TEST_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/test-deps}
+stamp="$deps/paho-$paho-mqttjs-$mqttjs"
+
+missing=()
+need() { command -v "$1" >/dev/null || missing+=("$2"); }
+PATH=$PATH:/usr/sbin:/sbin
+need mosquitto mosquitto
+need mosquitto_pub mosquitto-clients
+need curl curl
+need openssl openssl
+need python3 python3
+need node nodejs
+need npm npm
+need mkfs.ext4 e2fsprogs
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+
+if [ ${#missing[@]} -gt 0 ]; then
+    as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || { echo "install as root, then run again: ${missing[*]}" >&2; exit 1; }
+        as_root=(sudo)
+    fi
+    echo "installing ${missing[*]}" >&2
+    "${as_root[@]}" apt-get update -qq >&2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+    # Debian starts the broker it installs, on the port that the demo wants.
+    if [[ " ${missing[*]} " == *" mosquitto "* ]] && [ -d /run/systemd/system ]; then
+        "${as_root[@]}" systemctl disable --now mosquitto >&2 || true
+    fi
+fi
+
+if [ ! -e "$stamp" ]; then
+    mkdir -p "$deps"
+    python3 -m venv "$deps/venv" >&2
+    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" >&2
+    npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" >&2
+    touch "$stamp"
+fi
+echo "$deps"
