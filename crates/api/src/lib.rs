@@ -18,9 +18,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
-use axum::http::StatusCode;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts as RequestParts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use query::Query;
 use record::TenantId;
@@ -32,8 +31,8 @@ const BODY_BYTES: usize = 1 << 20;
 /// [`query::Limits::bytes`] in memory; more wait their turn.
 const QUESTIONS: usize = 8;
 
-/// Who may ask: takes the `Authorization` header, answers with the tenant whose data may be seen. May block.
-pub type Access = Arc<dyn Fn(Option<&str>) -> Option<TenantId> + Send + Sync>;
+/// Who may ask: takes the request's headers, answers with the tenant whose data may be seen. May block.
+pub type Access = Arc<dyn Fn(&HeaderMap) -> Option<TenantId> + Send + Sync>;
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -105,11 +104,10 @@ impl FromRequestParts<Shared> for Asker {
     type Rejection = Problem;
 
     async fn from_request_parts(request: &mut RequestParts, shared: &Shared) -> Result<Self, Problem> {
-        let header =
-            request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let headers = request.headers.clone();
         let access = Arc::clone(&shared.parts.access);
         // Looking up a credential reads the disk.
-        let tenant = tokio::task::spawn_blocking(move || access(header.as_deref())).await;
+        let tenant = tokio::task::spawn_blocking(move || access(&headers)).await;
         tenant.ok().flatten().map(Self).ok_or_else(Problem::unauthorized)
     }
 }

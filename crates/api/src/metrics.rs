@@ -36,10 +36,11 @@ metrics! {
     Ready gauge "ready" "1 when the node is ready, else 0."
     UptimeSeconds gauge "uptime_seconds" "Seconds since the process started."
     ResidentBytes gauge "process_resident_memory_bytes" "Memory of the process."
-    IngestRecords counter "ingest_records_total" "Messages taken into the log, by protocol."
+    IngestRecords counter "ingest_records_total" "Messages or requests taken into the log, by protocol."
+    IngestReadings counter "ingest_readings_total" "Readings taken into the log, by protocol where it is known at once."
     IngestBytes counter "ingest_bytes_total" "Bytes of messages taken into the log, by protocol."
-    IngestRefused counter "ingest_refused_total" "Messages refused, by protocol."
-    AckSeconds summary "ack_seconds" "From a message's last byte to its acknowledgement."
+    IngestRefused counter "ingest_refused_total" "Messages or requests refused, by protocol and reason."
+    AckSeconds histogram "ack_seconds" "From a message's last byte to its acknowledgement."
     Connections gauge "connections" "Open connections, by listener."
     Connects counter "connects_total" "Connections accepted."
     Reconnects counter "reconnects_total" "Connections that resumed a session."
@@ -51,9 +52,11 @@ metrics! {
     Delivered counter "delivered_total" "Messages delivered to subscribers."
     LogAppendedRecords counter "log_appended_records_total" "Records made durable."
     LogAppendedBytes counter "log_appended_bytes_total" "Bytes of records made durable."
-    LogCommits counter "log_commits_total" "Group commits."
-    LogCommitSeconds counter "log_commit_seconds_total" "Time that group commits took, together."
-    LogFsyncSeconds counter "log_fsync_seconds_total" "Time that fsyncs took, together."
+    LogWrittenBytes counter "log_written_bytes_total" "Bytes written to segments for them, after compression."
+    LogDiskErrors counter "log_disk_errors_total" "Writes and fsyncs that failed."
+    LogRefused counter "log_refused_batches_total" "Batches not taken, because too much was waiting or the disk failed."
+    LogSegments gauge "log_segments" "Segments on disk."
+    LogFsyncSeconds histogram "log_fsync_seconds" "How long an fsync took."
     LogWaitingBytes gauge "log_waiting_bytes" "Bytes appended and not yet durable."
     LogDiskBytes gauge "log_disk_bytes" "Bytes of all segments on disk."
     ReaderLag gauge "reader_lag_records" "Records of the log a reader has not taken, by reader, topic, lane and partition."
@@ -80,22 +83,26 @@ impl Page {
         self.line(metric, "", labels, value);
     }
 
-    /// Adds a quantile, the sum and the count of a summary.
-    pub fn summary(
+    /// Adds a histogram. `bounds` are the buckets' upper ends, `counts` how many fell into each bucket alone, the
+    /// last beyond all bounds.
+    pub fn histogram(
         &mut self,
         metric: Metric,
         labels: &[(&str, &str)],
-        quantiles: &[(&str, f64)],
+        bounds: &[f64],
+        counts: &[u64],
         sum: f64,
-        count: u64,
     ) {
-        for &(quantile, value) in quantiles {
+        let mut seen = 0;
+        for (n, count) in counts.iter().enumerate() {
+            seen += count;
+            let bound = bounds.get(n).map_or_else(|| "+Inf".to_owned(), f64::to_string);
             let mut labels = labels.to_vec();
-            labels.push(("quantile", quantile));
-            self.line(metric, "", &labels, value);
+            labels.push(("le", &bound));
+            self.line(metric, "_bucket", &labels, seen as f64);
         }
         self.line(metric, "_sum", labels, sum);
-        self.line(metric, "_count", labels, count as f64);
+        self.line(metric, "_count", labels, seen as f64);
     }
 
     fn line(&mut self, metric: Metric, suffix: &str, labels: &[(&str, &str)], value: f64) {
@@ -168,13 +175,15 @@ mod tests {
         page.sample(Metric::Shed, &[("reason", "a\"b\\c\nd")], 1.0);
         page.sample(Metric::Ready, &[], 1.0);
         page.sample(Metric::Shed, &[("reason", "e"), ("lane", "live")], 2.5);
-        page.summary(Metric::AckSeconds, &[], &[("0.5", 0.25)], 3.0, 7);
+        page.histogram(Metric::AckSeconds, &[("protocol", "http")], &[0.5], &[3, 4], 5.5);
         assert_eq!(
             page.render(),
             "# HELP penstock_ready 1 when the node is ready, else 0.\n# TYPE penstock_ready gauge\npenstock_ready 1\n\
              # HELP penstock_ack_seconds From a message's last byte to its acknowledgement.\n\
-             # TYPE penstock_ack_seconds summary\npenstock_ack_seconds{quantile=\"0.5\"} 0.25\n\
-             penstock_ack_seconds_sum 3\npenstock_ack_seconds_count 7\n\
+             # TYPE penstock_ack_seconds histogram\n\
+             penstock_ack_seconds_bucket{protocol=\"http\",le=\"0.5\"} 3\n\
+             penstock_ack_seconds_bucket{protocol=\"http\",le=\"+Inf\"} 7\n\
+             penstock_ack_seconds_sum{protocol=\"http\"} 5.5\npenstock_ack_seconds_count{protocol=\"http\"} 7\n\
              # HELP penstock_shed_total Messages dropped under overload, by reason.\n\
              # TYPE penstock_shed_total counter\npenstock_shed_total{reason=\"a\\\"b\\\\c\\nd\"} 1\n\
              penstock_shed_total{reason=\"e\",lane=\"live\"} 2.5\n"

@@ -1,8 +1,12 @@
 //! What `/metrics` shows: each part's own counters, copied onto the page when somebody looks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use api::{Exporter, Health, Metric, Page, Readiness};
+use gateway::http::{Ingest, Latency};
+use log::{EmbeddedLog, Histogram};
 use stream::{Counts, Monitor, READER};
 
 pub(crate) fn process(exporter: &mut Exporter, health: Health) {
@@ -32,6 +36,52 @@ pub(crate) fn stream(exporter: &mut Exporter, monitor: Monitor) {
             ];
             page.sample(Metric::ReaderLag, &labels, records as f64);
         }
+    });
+}
+
+pub(crate) fn log(exporter: &mut Exporter, log: Arc<EmbeddedLog>) {
+    // The log's buckets end at 2^i microseconds.
+    let bounds: Vec<f64> = (0..Histogram::BUCKETS - 1).map(|i| f64::from(1_u32 << i) / 1e6).collect();
+    exporter.add(move |page| {
+        let stats = log.stats();
+        for (metric, value) in [
+            (Metric::LogAppendedRecords, stats.appended_records),
+            (Metric::LogAppendedBytes, stats.appended_bytes),
+            (Metric::LogWrittenBytes, stats.written_bytes),
+            (Metric::LogDiskErrors, stats.disk_errors),
+            (Metric::LogRefused, stats.busy_batches + stats.failed_batches),
+            (Metric::LogWaitingBytes, stats.waiting_bytes),
+            (Metric::LogSegments, stats.segments),
+            (Metric::LogDiskBytes, stats.stored_bytes),
+        ] {
+            page.sample(metric, &[], value as f64);
+        }
+        let fsync = &stats.fsync_us;
+        page.histogram(Metric::LogFsyncSeconds, &[], &bounds, &fsync.buckets, fsync.sum as f64 / 1e6);
+    });
+}
+
+pub(crate) fn ingest(exporter: &mut Exporter, ingest: Arc<Ingest>) {
+    const HTTP: (&str, &str) = ("protocol", "http");
+    let bounds = Latency::BOUNDS.map(|bound| bound.as_secs_f64());
+    exporter.add(move |page| {
+        let counters = ingest.counters();
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        page.sample(Metric::IngestRecords, &[HTTP], get(&counters.accepted_requests) as f64);
+        page.sample(Metric::IngestReadings, &[HTTP], get(&counters.readings) as f64);
+        page.sample(Metric::IngestBytes, &[HTTP], get(&counters.bytes) as f64);
+        for (reason, counter) in [
+            ("content", &counters.refused_requests),
+            ("credentials", &counters.unauthorized),
+            ("size", &counters.too_large),
+            ("busy", &counters.busy),
+        ] {
+            page.sample(Metric::IngestRefused, &[HTTP, ("reason", reason)], get(counter) as f64);
+        }
+        let acknowledged = &counters.acknowledgement;
+        let buckets = acknowledged.buckets.each_ref().map(get);
+        let sum = get(&acknowledged.sum_us) as f64 / 1e6;
+        page.histogram(Metric::AckSeconds, &[HTTP], &bounds, &buckets, sum);
     });
 }
 

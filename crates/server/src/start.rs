@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Access, Exporter, Health, Readiness};
+use gateway::http::Ingest;
 use log::Log as _;
 use record::Timestamp;
 use registry::{Acl, Authenticator};
@@ -118,7 +119,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let backends = tokio::task::spawn_blocking(move || Backends::open(&opening)).await;
     let backends = backends.expect("opening does not panic and is not cancelled")?;
     let authenticator = Arc::new(Authenticator::open(config.auth.clone(), Arc::clone(&backends.metadata))?);
-    let acl = Acl::new(&config.auth, config.templates.texts())?;
+    let acl = Arc::new(Acl::new(&config.auth, config.templates.texts())?);
     if config.auth.is_open() {
         tracing::warn!(
             "auth.mode is \"open\": anyone who reaches the listeners may send and read everything; \
@@ -139,6 +140,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     } else {
         None
     };
+    let ingest = config.has(Role::Gateway).then(|| {
+        Ingest::new(gateway::http::Parts {
+            log: backends.log.clone(),
+            authenticator: Arc::clone(&authenticator),
+            acl: Arc::clone(&acl),
+            limits: gateway::http::Limits::default(),
+            backfill_after: config.gateway.backfill_after,
+            clock: Arc::new(Timestamp::now),
+        })
+    });
     let gateway = if config.has(Role::Gateway) {
         let parts = gateway::Parts::new(backends.log.clone(), Arc::clone(&backends.metadata));
         match gateway::Gateway::start(config.gateway.clone(), parts).await {
@@ -154,12 +165,19 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         None
     };
 
-    let router = api::router(api::Parts {
+    figures::log(&mut exporter, backends.log.clone());
+    if let Some(ingest) = &ingest {
+        figures::ingest(&mut exporter, Arc::clone(ingest));
+    }
+    let mut router = api::router(api::Parts {
         query: config.has(Role::Query).then(|| backends.query()),
         health: health.clone(),
         exporter: Arc::new(exporter),
         access: access(Arc::clone(&authenticator), acl),
     });
+    if let Some(ingest) = ingest {
+        router = router.merge(gateway::http::routes(ingest));
+    }
     let at = gateway.as_ref().map(gateway::Running::local_addrs).unwrap_or_default();
     let addresses =
         Addresses { http: listener.address, mqtt: at.mqtt, mqtt_tls: at.mqtt_tls, websocket: at.websocket };
@@ -207,18 +225,10 @@ impl Running {
 
 /// Who may ask over HTTP. Until people have keys of their own (R2.3), a credential that may read everything of
 /// its tenant: one that may subscribe to `#`.
-fn access(authenticator: Arc<Authenticator>, acl: Acl) -> Access {
-    Arc::new(move |header| {
-        let presented =
-            registry::Presented { secret: header.and_then(bearer), ..registry::Presented::nothing() };
-        let identity = authenticator.authenticate(&presented, Timestamp::now()).ok()?;
+fn access(authenticator: Arc<Authenticator>, acl: Arc<Acl>) -> Access {
+    Arc::new(move |headers| {
+        let identity = gateway::http::identify(&authenticator, headers, None, None, Timestamp::now()).ok()?;
         acl.may_subscribe(&identity, "#").ok()?;
         Some(identity.tenant)
     })
-}
-
-/// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1).
-fn bearer(header: &str) -> Option<&[u8]> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes())
 }

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use super::root;
 
-/// Beyond this a file has a name missing (style: look at 300, stop here).
-const LINES: usize = 500;
+/// Beyond this a file has a name missing (style: look at 300, stop here). Tests may be long tables.
+const LINES: usize = 600;
+const TEST_LINES: usize = 1200;
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: [&str; 5] = ["util", "utils", "common", "helpers", "misc"];
@@ -39,15 +40,19 @@ fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
 }
 
+fn is_test(path: &Path) -> bool {
+    path.iter().any(|part| part == "tests" || part == "tests.rs")
+}
+
 #[test]
 fn no_file_is_too_long() {
     let long: Vec<_> = files()
         .into_iter()
         .filter(|(path, _)| is_rust(path))
         .map(|(path, text)| (text.lines().count(), path))
-        .filter(|(lines, _)| *lines > LINES)
+        .filter(|(lines, path)| *lines > if is_test(path) { TEST_LINES } else { LINES })
         .collect();
-    assert!(long.is_empty(), "more than {LINES} lines; which name is missing? {long:?}");
+    assert!(long.is_empty(), "too long; which name is missing? {long:?}");
 }
 
 #[test]
