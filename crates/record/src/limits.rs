@@ -22,6 +22,9 @@ pub const HTTP_BODY_BYTES: usize = 16 << 20;
 pub const RECORD_BYTES: usize = (16 << 20) + (64 << 10);
 /// Most readings in one message. One message is one transaction of the stream.
 pub const READINGS_PER_MESSAGE: usize = 1_000_000;
+/// Most bad readings in a message that is kept for its good ones. Each becomes a dead letter of its own and costs
+/// some 200 bytes meanwhile; a message with more is broken as a whole.
+pub const REJECTED_PER_MESSAGE: usize = 100_000;
 /// Rows that a reused batch keeps room for, at about 50 bytes each. One huge message must not hold its
 /// memory for ever in every worker.
 pub const READINGS_KEPT: usize = 64 << 10;

@@ -49,6 +49,12 @@ pub enum Problem {
     /// Above [`limits::READINGS_PER_MESSAGE`].
     #[error("more than {} readings in one message: send several", limits::READINGS_PER_MESSAGE)]
     TooManyReadings,
+    /// Above [`limits::REJECTED_PER_MESSAGE`].
+    #[error(
+        "more than {} bad readings in one message: it is refused as a whole",
+        limits::REJECTED_PER_MESSAGE
+    )]
+    TooManyRejected,
     /// A byte order mark.
     #[error("the payload begins with a byte order mark: send plain UTF-8")]
     ByteOrderMark,
@@ -153,7 +159,7 @@ impl Problem {
         match self {
             Self::Opaque => "opaque",
             Self::Empty | Self::NoReadings => "empty",
-            Self::TooManyReadings => "too_many",
+            Self::TooManyReadings | Self::TooManyRejected => "too_many",
             Self::ByteOrderMark | Self::Utf8 => "utf8",
             Self::Json(_) | Self::TooDeep => "json",
             Self::Line(_) => "line_protocol",

@@ -142,7 +142,10 @@ impl Notes {
     /// Notes that the element to come, or one reading of it, is refused. The range is filled in by
     /// [`Notes::element`].
     pub(super) fn reject(&mut self, reason: Reason) {
-        self.rejected.push(Rejected { element: self.elements.len(), range: 0..0, reason });
+        // One beyond the limit says that it is broken; more would only cost memory.
+        if self.rejected.len() <= limits::REJECTED_PER_MESSAGE {
+            self.rejected.push(Rejected { element: self.elements.len(), range: 0..0, reason });
+        }
     }
 
     /// Notes an element and completes the refusals noted since `rejected_before`.
@@ -156,7 +159,10 @@ impl Notes {
             rejected.range = element.range.clone();
         }
         self.elements.push(element);
-        if readings.len() - self.first_row + self.rejected.len() > limits::READINGS_PER_MESSAGE {
+        if self.rejected.len() > limits::REJECTED_PER_MESSAGE {
+            return Err(Problem::TooManyRejected);
+        }
+        if readings.len() - self.first_row > limits::READINGS_PER_MESSAGE {
             return Err(Problem::TooManyReadings);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The fields of a line, and their types.
 
-use record::{Readings, ValueRef, limits};
+use record::{IdError, Readings, ValueRef, limits};
 
 use super::scan::{Name, Scanner, Token, unescape};
 use crate::payload::number::{self, Number};
@@ -18,6 +18,12 @@ pub(super) fn read(
 ) -> Result<(), Reason> {
     let measurement_bytes = name.len();
     scanner.spaces();
+    // Each field's name is built from these, so their length is bounded before, not for each field again.
+    let stem_bytes = measurement_bytes + tags.len();
+    if stem_bytes > limits::METRIC_NAME_BYTES {
+        let (what, max) = ("the metric name of measurement and tags", limits::METRIC_NAME_BYTES);
+        return Err(Problem::Id(IdError::TooLong { what, got: stem_bytes, max }).at(scanner.at()));
+    }
     loop {
         let key_at = scanner.at();
         let (key, token) = scanner.field()?;

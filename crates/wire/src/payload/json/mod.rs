@@ -16,7 +16,7 @@ use scan::{Fault, Scanner};
 /// A refusal of the whole document: not JSON, or too much of it.
 enum Stop {
     Fault(Fault),
-    TooMany,
+    TooMany(Problem),
 }
 
 impl From<Fault> for Stop {
@@ -29,7 +29,7 @@ impl From<Stop> for Reason {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Fault(fault) => fault.into(),
-            Stop::TooMany => Problem::TooManyReadings.at(0),
+            Stop::TooMany(problem) => problem.at(0),
         }
     }
 }
@@ -39,14 +39,18 @@ impl From<Stop> for Reason {
 /// Exact for valid payloads: an object that is followed by a line break and another object stands in no JSON document.
 #[must_use]
 pub fn detect(payload: &[u8]) -> record::Encoding {
-    let first = payload.trim_ascii_start();
-    if first.first() == Some(&b'{') {
-        for end in memchr::memchr_iter(b'\n', first) {
-            if first[..end].trim_ascii_end().last() == Some(&b'}')
-                && first[end..].trim_ascii_start().first() == Some(&b'{')
-            {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let mut rest = payload;
+    if payload.iter().find(|byte| !is_space(byte)) == Some(&b'{') {
+        while let Some(close) = memchr::memchr(b'}', rest) {
+            let (spaces, after) = {
+                let after = &rest[close + 1..];
+                after.split_at(after.iter().position(|byte| !is_space(byte)).unwrap_or(after.len()))
+            };
+            if after.first() == Some(&b'{') && spaces.contains(&b'\n') {
                 return record::Encoding::Ndjson;
             }
+            rest = after;
         }
     }
     record::Encoding::Json
@@ -86,7 +90,7 @@ pub(super) fn decode_lines(
             let (mark, elements, rejected) = (readings.mark(), notes.elements.len(), notes.rejected.len());
             match document(&mut scanner, message, readings, notes) {
                 Ok(()) => {}
-                Err(Stop::TooMany) => return Err(Stop::TooMany.into()),
+                Err(stop @ Stop::TooMany(_)) => return Err(stop.into()),
                 Err(Stop::Fault(fault)) => {
                     readings.rollback(&mark);
                     notes.elements.truncate(elements);

@@ -44,7 +44,7 @@ pub(super) fn element(
         }
     };
     let element = Element { range: start..scanner.at(), device, rows: first_row..readings.len() };
-    notes.element(element, rejected_before, readings).map_err(|_| Stop::TooMany)
+    notes.element(element, rejected_before, readings).map_err(Stop::TooMany)
 }
 
 /// A value on its own, on a topic that names its metric.

@@ -259,6 +259,19 @@ fn limits_hold_to_the_byte() {
 }
 
 #[test]
+fn a_hostile_payload_costs_no_more_than_its_length() {
+    // Each of these took a time that grows with the square of its length, or memory many times its own.
+    let gap = "\n".repeat(1 << 20);
+    assert_eq!(wire::payload::detect_json(format!("{{{gap}}}{gap}").as_bytes()), record::Encoding::Json);
+    assert_eq!(wire::payload::detect_json(format!("{{}}{gap}{{}}").as_bytes()), record::Encoding::Ndjson);
+    let nulls = vec!["\"\":null"; 100_001].join(",");
+    assert_eq!(
+        json("d/-", &format!("{{{nulls}}}")),
+        "refused: byte 0: more than 100000 bad readings in one message: it is refused as a whole"
+    );
+}
+
+#[test]
 #[ignore = "a million elements take seconds in a debug build"]
 fn a_message_of_more_than_a_million_readings_is_refused() {
     let many = |elements: usize| format!("[{}]", vec!["{\"a\":1}"; elements].join(","));

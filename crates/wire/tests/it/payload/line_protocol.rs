@@ -149,3 +149,16 @@ fn a_line_keeps_its_facts_and_goes_on_in_nanoseconds() {
         assert_eq!(TimeUnit::from_precision(precision), unit);
     }
 }
+
+#[test]
+fn a_line_with_endless_tags_is_refused_before_its_fields_are_named() {
+    let tags: String = (0..20_000).map(|n| format!(",tag{n}=value")).collect();
+    let fields = vec!["f=1"; 20_000].join(",");
+    let line = format!("t{tags} {fields}");
+    let expect = format!(
+        "refused: line 1, byte {}: the metric name of measurement and tags has {} bytes, at most 1024 are allowed",
+        1 + tags.len() + 1,
+        tags.len()
+    );
+    check("d/-", &line, &expect);
+}
