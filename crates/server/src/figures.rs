@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use api::{Exporter, Health, Metric, Page, Readiness};
 use gateway::http::{Ingest, Latency};
+use gateway::metrics::{LATENCY_BUCKETS, Metrics};
 use log::{EmbeddedLog, Histogram};
 use stream::{Counts, Monitor, READER};
 
@@ -58,6 +59,62 @@ pub(crate) fn log(exporter: &mut Exporter, log: Arc<EmbeddedLog>) {
         }
         let fsync = &stats.fsync_us;
         page.histogram(Metric::LogFsyncSeconds, &[], &bounds, &fsync.buckets, fsync.sum as f64 / 1e6);
+    });
+}
+
+pub(crate) fn gateway(exporter: &mut Exporter, metrics: Arc<Metrics>) {
+    const MQTT: (&str, &str) = ("protocol", "mqtt");
+    // The gateway's buckets end at 2^i microseconds.
+    let bounds: Vec<f64> = (0..LATENCY_BUCKETS - 1).map(|i| f64::from(1_u32 << i) / 1e6).collect();
+    exporter.add(move |page| {
+        let totals = metrics.totals();
+        page.sample(Metric::IngestRecords, &[("protocol", "mqtt3")], totals.records_mqtt3 as f64);
+        page.sample(Metric::IngestRecords, &[("protocol", "mqtt5")], totals.records_mqtt5 as f64);
+        page.sample(Metric::IngestBytes, &[MQTT], totals.record_bytes as f64);
+        for (reason, count) in [("denied", totals.publishes_denied), ("content", totals.publishes_rejected)] {
+            page.sample(Metric::IngestRefused, &[MQTT, ("reason", reason)], count as f64);
+        }
+        for (metric, count) in [
+            (Metric::Connections, totals.connected_now),
+            (Metric::Connects, totals.connects),
+            (Metric::Reconnects, totals.reconnects),
+            (Metric::Disconnects, totals.disconnects),
+            (Metric::Delivered, totals.publishes_sent),
+        ] {
+            page.sample(metric, &[MQTT], count as f64);
+        }
+        for (reason, count) in [
+            ("credentials", totals.refused_credentials),
+            ("protocol", totals.refused_protocol),
+            ("busy", totals.refused_busy),
+            ("deadline", totals.refused_deadline),
+        ] {
+            page.sample(Metric::AdmissionRefused, &[("reason", reason)], count as f64);
+        }
+        for (reason, count) in [
+            ("overload", totals.shed),
+            ("slow_reader", totals.dropped_slow_reader),
+            ("queue_full", totals.dropped_queue_full),
+            ("expired", totals.dropped_expired),
+            ("too_large", totals.dropped_too_large),
+            ("not_in_log", totals.dropped_not_in_log),
+            ("denied", totals.dropped_denied),
+        ] {
+            page.sample(Metric::Shed, &[("reason", reason)], count as f64);
+        }
+        let now = |gauge: &AtomicU64| gauge.load(Ordering::Relaxed) as f64;
+        page.sample(Metric::SessionsAway, &[], now(&metrics.sessions_away));
+        page.sample(Metric::Retained, &[], now(&metrics.retained));
+        page.sample(Metric::Subscriptions, &[], now(&metrics.subscriptions));
+        page.sample(Metric::QueuedMessages, &[], now(&metrics.queued));
+        let acknowledged = &totals.acknowledgement;
+        page.histogram(
+            Metric::AckSeconds,
+            &[MQTT],
+            &bounds,
+            &acknowledged.buckets,
+            acknowledged.sum_us as f64 / 1e6,
+        );
     });
 }
 

@@ -151,7 +151,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         })
     });
     let gateway = if config.has(Role::Gateway) {
-        let parts = gateway::Parts::new(backends.log.clone(), Arc::clone(&backends.metadata));
+        let parts = gateway::Parts::new(backends.log.clone(), Arc::clone(&backends.metadata))
+            .with_authenticator(Arc::clone(&authenticator));
         match gateway::Gateway::start(config.gateway.clone(), parts).await {
             Ok(running) => Some(running),
             Err(error) => {
@@ -166,6 +167,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
 
     figures::log(&mut exporter, backends.log.clone());
+    if let Some(gateway) = &gateway {
+        figures::gateway(&mut exporter, gateway.metrics());
+    }
     if let Some(ingest) = &ingest {
         figures::ingest(&mut exporter, Arc::clone(ingest));
     }

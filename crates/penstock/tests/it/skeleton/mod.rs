@@ -1,4 +1,5 @@
 //! A reading goes in, is acknowledged, and comes out: through every floor of the house, in the real binary.
 
 mod http;
+mod mqtt;
 mod restart;
