@@ -25,6 +25,17 @@ pub struct Limits {
     pub handshakes: usize,
 }
 
+impl From<&crate::config::Limits> for Limits {
+    fn from(config: &crate::config::Limits) -> Self {
+        Self {
+            connects_per_s: config.connects_per_s,
+            burst: config.connect_burst,
+            connections: config.connections,
+            handshakes: config.handshakes,
+        }
+    }
+}
+
 /// Handshakes that may wait for their turn, for each one that runs. Those that wait cost a socket; the deadline
 /// of a connection bounds how long, so more than can be served by then would only time out.
 const WAITING_PER_HANDSHAKE: usize = 64;

@@ -38,6 +38,17 @@ pub struct Files {
     pub require_client_cert: bool,
 }
 
+impl From<&crate::config::Tls> for Files {
+    fn from(config: &crate::config::Tls) -> Self {
+        Self {
+            cert: config.cert.clone(),
+            key: config.key.clone(),
+            client_ca: config.client_ca.clone(),
+            require_client_cert: config.require_client_cert,
+        }
+    }
+}
+
 /// What is wrong with the files. Names the file.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {

@@ -1,6 +1,6 @@
 //! The embedded backend: one SQLite file.
 //!
-//! Format: one table per [`Table`], `(tenant TEXT, id TEXT, body ANY)` with the primary key `(tenant, id)`;
+//! Format (also in `docs/formats/metadata.md`): one table per [`Table`], `(tenant TEXT, id TEXT, body ANY)` with the primary key `(tenant, id)`;
 //! `PRAGMA user_version` counts the migrations applied. Bodies of JSON tables are TEXT where they are UTF-8,
 //! so that `sqlite3` shows them and its JSON functions read them; everything else is BLOB.
 //!
@@ -33,9 +33,11 @@ const MIGRATIONS: [&str; 1] = ["
 
 /// How long a commit waits for another process (the CLI, a backup) that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Read connections kept open between calls. Each holds a page cache of up to 2 MiB; a read beyond them
-/// opens its own and closes it again.
-const IDLE_READERS: usize = 4;
+/// Read connections kept open between calls, enough for the gateway's workers. A read beyond them opens its own
+/// and closes it again.
+const IDLE_READERS: usize = 16;
+/// Page cache of a read connection, KiB. The system's cache is behind it.
+const READER_CACHE_KIB: i32 = 512;
 /// Prepared statements kept per connection: three for each table.
 const STATEMENTS: usize = Table::ALL.len() * 3;
 
@@ -96,6 +98,7 @@ impl Sqlite {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(connection)
     }

@@ -3,11 +3,22 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use record::Protocol;
+
 use super::plan::Plan;
 
-/// Plain counters; the server exports them.
+/// Plain counters, by protocol; the server exports them.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// `POST /v1/telemetry`.
+    pub telemetry: Flow,
+    /// Line protocol, and what its clients ask before they write.
+    pub influx: Flow,
+}
+
+/// What came in by one protocol.
+#[derive(Debug, Default)]
+pub struct Flow {
     /// Requests whose readings were committed, at least one.
     pub accepted_requests: AtomicU64,
     /// Readings committed.
@@ -60,6 +71,15 @@ impl Latency {
 }
 
 impl Counters {
+    pub(super) fn of(&self, protocol: Protocol) -> &Flow {
+        match protocol {
+            Protocol::Influx => &self.influx,
+            _ => &self.telemetry,
+        }
+    }
+}
+
+impl Flow {
     pub(super) fn committed(&self, plan: &Plan, size_bytes: usize, took: Duration) {
         let add = |counter: &AtomicU64, n: usize| counter.fetch_add(n as u64, Ordering::Relaxed);
         add(&self.rejected, plan.rejected);

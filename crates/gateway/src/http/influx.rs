@@ -53,7 +53,7 @@ fn answer(ingest: &Ingest, outcome: Result<(), Failure>, dialect: Dialect) -> Re
     let mut response = match outcome {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(failure) => {
-            ingest.counters.failed(failure.status.as_u16());
+            ingest.counters.influx.failed(failure.status.as_u16());
             failure.response(dialect)
         }
     };
@@ -122,7 +122,7 @@ pub(super) async fn query(State(ingest): State<Arc<Ingest>>, request: Request) -
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
         Err(failure) => {
-            ingest.counters.failed(failure.status.as_u16());
+            ingest.counters.influx.failed(failure.status.as_u16());
             failure.response(Dialect::Influx1)
         }
     };

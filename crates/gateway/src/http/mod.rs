@@ -13,7 +13,7 @@ mod influx;
 mod plan;
 mod telemetry;
 
-pub use counters::{Counters, Latency};
+pub use counters::{Counters, Flow, Latency};
 pub use credentials::identify;
 
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Ingest {
     ) -> Result<Plan, Failure> {
         let started = std::time::Instant::now();
         let (size, likely) = (body.size_bytes(), body.likely_bytes());
-        let limits = self.parts.limits;
+        let (limits, protocol) = (self.parts.limits, arrival.protocol);
         let decoded = somewhere(likely, move || body.decompress(&limits)).await?;
         let (mut plan, _held) = {
             let _share = self.share_of_planning(decoded.bytes().len()).await;
@@ -168,7 +168,7 @@ impl Ingest {
             Ok(Err(error)) => return Err(Failure::log(&error)),
             Err(_elapsed) => return Err(Failure::commit_deadline(limits.commit_deadline)),
         }
-        self.counters.committed(&plan, size, started.elapsed());
+        self.counters.of(protocol).committed(&plan, size, started.elapsed());
         Ok(plan)
     }
 

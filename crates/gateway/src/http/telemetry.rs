@@ -28,7 +28,7 @@ pub(super) async fn post(State(ingest): State<Arc<Ingest>>, request: Request) ->
     match handle(&ingest, request).await {
         Ok(plan) => accepted(&plan),
         Err(failure) => {
-            ingest.counters.failed(failure.status.as_u16());
+            ingest.counters.telemetry.failed(failure.status.as_u16());
             failure.response(Dialect::Problem)
         }
     }

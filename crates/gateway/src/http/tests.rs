@@ -306,7 +306,7 @@ async fn a_log_that_refuses_is_never_a_success() {
                 (status, retry),
                 "{path} {error}"
             );
-            assert_eq!(bench.ingest.counters().readings.load(Ordering::Relaxed), 0);
+            assert_eq!(bench.ingest.counters().influx.readings.load(Ordering::Relaxed), 0);
         }
     }
 }
@@ -471,7 +471,7 @@ async fn sizes_are_bounded_and_the_limit_is_named() {
         assert_eq!(answer.status, 413, "{limit}: {}", answer.text);
         assert_eq!(answer.json()["limit"], limit, "{}", answer.text);
         assert_eq!(bench.ingest.in_flight.available_permits(), limits.in_flight_bytes);
-        assert_eq!(bench.ingest.counters().too_large.load(Ordering::Relaxed), 1);
+        assert_eq!(bench.ingest.counters().telemetry.too_large.load(Ordering::Relaxed), 1);
     }
     let v2 = Bench::with(Mode::Open, limits).post("/api/v2/write", &[], vec![b' '; 200_001]).await;
     assert_eq!((v2.status.as_u16(), &v2.json()["code"]), (413, &json!("request too large")));
@@ -672,7 +672,7 @@ async fn what_was_done_is_counted() {
     let bench = Bench::open();
     bench.telemetry(r#"[{"device_id":"d","metric":"m","value":1},7]"#).await;
     bench.telemetry("nope").await;
-    let counters = bench.ingest.counters();
+    let counters = &bench.ingest.counters().telemetry;
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     assert_eq!((read(&counters.accepted_requests), read(&counters.readings)), (1, 1));
     assert_eq!((read(&counters.rejected), read(&counters.refused_requests)), (2, 1));

@@ -88,3 +88,15 @@ fn a_failed_commit_leaves_nothing_and_the_next_one_works() {
     open.commit(&[put(Table::Devices, "t", "old", "3")]).unwrap();
     assert_eq!(body(&open, Table::Devices, "t", "old").unwrap(), b"3");
 }
+
+/// A file as the first version of the schema left it. The fixture is never edited.
+#[test]
+fn a_file_of_version_1_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("meta.db");
+    Connection::open(&path).unwrap().execute_batch(include_str!("fixtures/v1.sql")).unwrap();
+    let open = Sqlite::open(&path).unwrap();
+    assert_eq!(body(&open, Table::Devices, "acme", "d1").unwrap(), b"{\"type\":\"pump\"}");
+    assert_eq!(body(&open, Table::Retained, "acme", "site/status").unwrap(), [1, 255, 0]);
+    open.commit(&[put(Table::Devices, "acme", "d2", "{}")]).unwrap();
+}

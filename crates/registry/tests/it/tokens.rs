@@ -160,3 +160,45 @@ fn who_was_let_in_and_refused_is_counted() {
     assert_eq!(counters.accepted.each_ref().map(|n| n.load(Relaxed)), [0, 1, 0, 0]);
     assert_eq!(counters.refused.each_ref().map(|n| n.load(Relaxed)), [0, 1, 0, 0]);
 }
+
+/// Rows as the first version wrote them. They are never edited: tokens outlive releases.
+#[test]
+fn rows_of_the_first_version_are_read() {
+    use metadata::{Change, Metadata as _, Row, Table};
+    let metadata = std::sync::Arc::new(metadata::Memory::new());
+    let put = |table, tenant: &str, id: &str, body: &str| {
+        let row = Row { tenant: tenant.into(), id: id.into(), body: body.into() };
+        metadata.commit(&[Change::Put(table, row)]).unwrap();
+    };
+    // SHA-256 of the ASCII text "correct horse battery staple".
+    let token = r#"{"id":"c4bbcb1fbec9","sha256":"c4bbcb1fbec99d65bf59d85c8cb62ee2db963f0fe106f483d9afa73bd4e39a8a","created_at_ms":1767225600000}"#;
+    put(Table::Credentials, "acme", "d1", &format!(r#"{{"kind":"device","tokens":[{token}]}}"#));
+    put(
+        Table::Credentials,
+        "acme",
+        "grafana",
+        &format!(r#"{{"kind":"service","tokens":[{token}],"subscribe":["devices/+/telemetry"]}}"#),
+    );
+    put(Table::Credentials, "acme", "lost", &format!(r#"{{"kind":"device","tokens":[{token}]}}"#));
+    put(Table::Revocations, "acme", "device:lost", r#"{"reason":"lost","revoked_at_ms":1767225600000}"#);
+    let policy = required("").validate().unwrap();
+    let authenticator = penstock_registry::Authenticator::open(policy, metadata.clone()).unwrap();
+    let ask = |username: &str| {
+        let secret = Some(&b"correct horse battery staple"[..]);
+        let presented = Presented { username: Some(username), secret, ..Presented::nothing() };
+        authenticator.authenticate(&presented, now())
+    };
+    assert_eq!(ask("acme/d1").unwrap().subject, Subject::Device(device("d1")));
+    let grafana = ask("acme/grafana").unwrap();
+    assert_eq!((grafana.subject, grafana.grants.subscribe.len()), (Subject::Service("grafana".into()), 1));
+    assert!(ask("acme/lost").is_err());
+    // A row that cannot be read is not a wrong token: the client may try again, the operator learns which row.
+    put(Table::Credentials, "acme", "d1", "{");
+    let refusal = ask("acme/d1").unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::Unavailable);
+    assert!(
+        refusal.operator.contains("the credentials row \"d1\" of tenant \"acme\""),
+        "{}",
+        refusal.operator
+    );
+}
