@@ -3,14 +3,13 @@
 # twenty more be simulated, waits until their readings can be asked for, and runs until Ctrl-C.
 #
 #   DEMO_SECONDS=10   ends by itself        DEMO_DATA=dir   where to keep the data (default ./penstock-data)
-#   DEMO_PROFILE=dev  a debug build         PENSTOCK__HTTP__LISTEN=127.0.0.1:0 and the like: other ports
+#   DEMO_BINARY=path  a binary already built        PENSTOCK__HTTP__LISTEN=127.0.0.1:0 and the like: other ports
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 data=${DEMO_DATA:-penstock-data}
-profile=${DEMO_PROFILE:-release}
-cargo build --profile "$profile" -p penstock
-penstock=${CARGO_TARGET_DIR:-target}/${profile/dev/debug}/penstock
+penstock=${DEMO_BINARY:-${CARGO_TARGET_DIR:-target}/release/penstock}
+[ -n "${DEMO_BINARY:-}" ] || cargo build --release -p penstock
 
 work=$(mktemp -d)
 pids=()

@@ -2,7 +2,9 @@
 
 use axum::response::Html;
 
-pub(crate) async fn page() -> Html<&'static str> {
+use crate::Asker;
+
+pub(crate) async fn page(_asker: Asker) -> Html<&'static str> {
     Html(PAGE)
 }
 

@@ -32,7 +32,18 @@ const BODY_BYTES: usize = 1 << 20;
 const QUESTIONS: usize = 8;
 
 /// Who may ask: takes the request's headers, answers with the tenant whose data may be seen. May block.
-pub type Access = Arc<dyn Fn(&HeaderMap) -> Option<TenantId> + Send + Sync>;
+pub type Access = Arc<dyn Fn(&HeaderMap) -> Result<TenantId, NoAccess> + Send + Sync>;
+
+/// Why somebody may not ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAccess {
+    /// No credentials, or none that hold: 401.
+    Credentials,
+    /// Who it is is known, and may not: 403.
+    Forbidden,
+    /// Credentials cannot be checked now: 503.
+    Unavailable,
+}
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -97,7 +108,7 @@ impl Shared {
     }
 }
 
-/// The asker's tenant; without one the request ends here with 401.
+/// The asker's tenant; without one the request ends here.
 struct Asker(TenantId);
 
 impl FromRequestParts<Shared> for Asker {
@@ -108,7 +119,7 @@ impl FromRequestParts<Shared> for Asker {
         let access = Arc::clone(&shared.parts.access);
         // Looking up a credential reads the disk.
         let tenant = tokio::task::spawn_blocking(move || access(&headers)).await;
-        tenant.ok().flatten().map(Self).ok_or_else(Problem::unauthorized)
+        tenant.unwrap_or(Err(NoAccess::Unavailable)).map(Self).map_err(Problem::no_access)
     }
 }
 

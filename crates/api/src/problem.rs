@@ -6,6 +6,8 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::NoAccess;
+
 /// What went wrong with a request. The type is `about:blank`: the status says the kind, the detail the case
 /// (RFC 9457, section 4.2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,8 +33,19 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    pub(crate) fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "this needs credentials: send `Authorization: Bearer <token>`")
+    pub(crate) fn no_access(why: NoAccess) -> Self {
+        match why {
+            NoAccess::Credentials => {
+                let detail = "this needs credentials: send `Authorization: Bearer <token>`";
+                Self::new(StatusCode::UNAUTHORIZED, detail)
+            }
+            NoAccess::Forbidden => {
+                Self::new(StatusCode::FORBIDDEN, "these credentials may not read everything of their tenant")
+            }
+            NoAccess::Unavailable => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "credentials cannot be checked now: try again")
+            }
+        }
     }
 
     pub(crate) fn not_here() -> Self {

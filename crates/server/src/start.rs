@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Access, Exporter, Health, Readiness};
+use api::{Access, Exporter, Health, NoAccess, Readiness};
 use gateway::http::Ingest;
 use log::Log as _;
 use record::Timestamp;
-use registry::{Acl, Authenticator};
+use registry::{Acl, Authenticator, RefusalKind};
 use serde::Serialize;
 
 use crate::backends::Backends;
@@ -231,8 +231,12 @@ impl Running {
 /// its tenant: one that may subscribe to `#`.
 fn access(authenticator: Arc<Authenticator>, acl: Arc<Acl>) -> Access {
     Arc::new(move |headers| {
-        let identity = gateway::http::identify(&authenticator, headers, None, None, Timestamp::now()).ok()?;
-        acl.may_subscribe(&identity, "#").ok()?;
-        Some(identity.tenant)
+        let identity = gateway::http::identify(&authenticator, headers, None, None, Timestamp::now());
+        let identity = identity.map_err(|refusal| match refusal.kind {
+            RefusalKind::Unavailable => NoAccess::Unavailable,
+            RefusalKind::Missing | RefusalKind::Credentials | RefusalKind::ClientId => NoAccess::Credentials,
+        })?;
+        acl.may_subscribe(&identity, "#").map_err(|_| NoAccess::Forbidden)?;
+        Ok(identity.tenant)
     })
 }

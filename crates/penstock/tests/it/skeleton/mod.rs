@@ -1,5 +1,7 @@
 //! A reading goes in, is acknowledged, and comes out: through every floor of the house, in the real binary.
 
+mod demo;
 mod http;
 mod mqtt;
+mod required;
 mod restart;
