@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use log::Position;
 use record::{Qos, TenantId};
-use wire::mqtt::session::{Durable, Will};
+use wire::mqtt::session::Durable;
 
 use super::Message;
-
-/// A session of this process, as subscriptions name it. Given again only after the session is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SessionKey(pub(crate) u32);
+use crate::state::SessionKey;
 
 /// A connection of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,20 +21,20 @@ pub(crate) struct ConnRef {
 }
 
 /// What a worker asks of the dispatcher. Unbounded, because each command stands for a packet or an end of a
-/// connection whose own limits bound it: one Open, Detach and Release a connection, one Retained an unanswered
-/// SUBSCRIBE; Direct is bounded by bytes.
+/// connection whose own limits bound it: one Open and one Release a connection, one Retained an unanswered SUBSCRIBE;
+/// Direct is bounded by bytes.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A client id wants a connection.
     Open(Box<Open>),
-    /// The connection of a session ended; answered with Detached.
-    Detach(SessionKey, ConnRef),
-    /// The worker gives the session back.
+    /// The connection of a session has ended and everything of it has settled.
     Release(Box<Release>),
     /// Retained messages that match a new subscription are wanted.
     Retained(Box<WantRetained>),
     /// A QoS 0 message that is not logged.
     Direct(Arc<Message>),
+    /// A will that was owed could not be logged.
+    WillFailed(SessionKey),
     /// The workers have stopped: nothing more comes.
     Stop,
 }
@@ -48,6 +45,8 @@ pub(crate) struct Open {
     pub(crate) tenant: TenantId,
     pub(crate) client_id: Arc<str>,
     pub(crate) clean: bool,
+    /// Whether the session is to outlive the connection.
+    pub(crate) persistent: bool,
     pub(crate) conn: ConnRef,
 }
 
@@ -55,8 +54,10 @@ pub(crate) struct Open {
 #[derive(Debug)]
 pub(crate) struct Release {
     pub(crate) session: SessionKey,
-    pub(crate) durable: Durable<Position>,
-    pub(crate) will: Will,
+    /// The filters of a session that was not logged; they end with it.
+    pub(crate) filters: Vec<Box<str>>,
+    /// The `Opened` record could not be written: the book is to forget that it gave the session out.
+    pub(crate) abandoned: bool,
 }
 
 /// See [`Command::Retained`].
@@ -82,8 +83,6 @@ pub(crate) enum ToWorker {
     TakeOver(ConnRef, bool),
     /// Messages for connections of this worker.
     Deliver(Vec<Delivery>),
-    /// Answer to Detach: nothing more comes for that connection.
-    Detached(ConnRef),
     /// Retained messages for a subscription, and what to ask for once they have gone out.
     Retained(Vec<Delivery>, ConnRef, Option<Box<WantRetained>>),
     /// A socket that was accepted.
@@ -97,10 +96,12 @@ pub(crate) enum ToWorker {
 /// See [`ToWorker::Opened`].
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// The session, or why it is not to be had (another connection is already waiting for it).
+    /// The session; `None`: yet another connection wants it, and that one will get it.
     pub(crate) session: Option<SessionKey>,
-    /// What is stored of it.
+    /// What is stored of it, when it is resumed.
     pub(crate) stored: Option<Durable<Position>>,
+    /// Whether its events are logged.
+    pub(crate) logged: bool,
 }
 
 /// A message for a connection.

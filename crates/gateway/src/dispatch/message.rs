@@ -27,11 +27,6 @@ impl Message {
         Envelope::decode(&self.record).expect("checked in `new`")
     }
 
-    /// Its bytes, an encoded envelope.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.record
-    }
-
     /// What it holds in memory, bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         self.record.len()

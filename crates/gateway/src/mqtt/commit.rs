@@ -24,8 +24,18 @@ pub(super) struct Waiting {
     record: u32,
     /// Bytes of the batch that are this connection's to answer for.
     pub(super) bytes: u32,
-    /// The answer; none for QoS 0, which only counts.
-    pub(super) due: Option<Due>,
+    pub(super) awaited: Awaited,
+}
+
+/// What waits.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    /// An answer.
+    Answer(Due),
+    /// Nothing: a QoS 0 publish only counts.
+    Nothing,
+    /// The end of the connection: its session can be given to another.
+    Release,
 }
 
 /// A batch on its way.
@@ -71,10 +81,10 @@ impl Commits {
 
     /// Keeps an answer until everything handed over so far is durable. `record`: the number in the batch of the record
     /// it is about.
-    pub(super) fn wait(&mut self, conn: ConnKey, due: Option<Due>, record: Option<usize>, bytes: usize) {
+    pub(super) fn wait(&mut self, conn: ConnKey, awaited: Awaited, record: Option<usize>, bytes: usize) {
         let record = record.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.waiting.push(Waiting { conn, record, bytes, due });
+        self.waiting.push(Waiting { conn, record, bytes, awaited });
         self.wake();
     }
 

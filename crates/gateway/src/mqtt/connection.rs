@@ -1,7 +1,7 @@
 //! One connection: its bytes in, its bytes out, and its life.
 //!
 //! ```text
-//!  Greeting ──CONNECT──▶ Opening ──Opened──▶ Live ──end──▶ Draining ──settled──▶ Detaching ──Detached──▶ gone
+//!  Greeting ──CONNECT──▶ Opening ──Opened──▶ Live ──end, settled──▶ Releasing ──settled──▶ Over
 //! ```
 //! The socket may be gone long before the session is: what is on its way into the log belongs to the session, so the
 //! connection stays until it has settled.
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use log::Position;
-use wire::mqtt::session::{End, Machine, Outgoing, OwnedWill, Progress, Stop, Terms};
+use wire::mqtt::session::{Due, End, Machine, Outgoing, OwnedWill, Progress, Stop, Terms, Will};
 use wire::mqtt::{
     ConnAck, Connect, DecodeLimits, Decoded, Disconnect, Packet, Properties, PropertiesBuf, Property,
     ReasonCode, Sender, Version, decode,
 };
 
-use super::commit::{ConnKey, Waiting};
+use super::commit::{Awaited, ConnKey, Waiting};
 use super::output::Output;
 use super::shell::{Feed, Shell, Side};
 use super::stream::Stream;
@@ -60,6 +60,8 @@ pub(super) enum Phase {
     Opening(Box<Opening>),
     /// Serving, or ending.
     Live(Box<Live>),
+    /// The end of the session's connection is on its way into the log.
+    Releasing(Box<Release>),
     /// Nothing is left but the socket.
     Over,
 }
@@ -80,7 +82,10 @@ pub(super) struct Live {
     pub(super) side: Side,
     /// How it ended; the session is kept until everything has settled.
     ending: Option<End>,
-    detaching: bool,
+    /// Whether the log has, or is to have, a session of it.
+    logged: bool,
+    /// The `Opened` record could not be written.
+    abandoned: bool,
 }
 
 impl Conn {
@@ -345,14 +350,20 @@ impl Conn {
         if record::ClientId::check(&client_id).is_err() || !identity.client_id.allows(&client_id) {
             return self.refuse(version, ReasonCode::ClientIdentifierNotValid, None, worker);
         }
+        let will = OwnedWill::of(connect);
+        let may_publish =
+            |will: &OwnedWill| shared.rules.load().acl.may_publish(&identity, &will.topic).is_ok();
+        if !will.as_deref().is_none_or(may_publish) {
+            return self.refuse(version, ReasonCode::NotAuthorized, Some("the will's topic"), worker);
+        }
         let tenant = identity.tenant.clone();
         shared.command(Command::Open(Box::new(Open {
             tenant: tenant.clone(),
             client_id: Arc::clone(&client_id),
             clean: terms.clean_start,
+            persistent: terms.expiry_s != 0,
             conn: worker.conn_ref(self.key),
         })));
-        let will = OwnedWill::of(connect);
         self.phase = Phase::Opening(Box::new(Opening { terms, will, tenant, client_id, assigned, identity }));
     }
 
@@ -382,17 +393,30 @@ impl Conn {
             fetching: None,
             gone: None,
             feed: None,
+            opening: None,
         };
         let assigned = assigned.then(|| Box::from(&*client_id));
         let mut shell = Shell::new(worker, self.key, &mut side, &mut self.output, &terms, false);
+        if opened.logged {
+            shell.side.opening = Some(Box::new(crate::state::Opening {
+                clean: opened.stored.is_none(),
+                expiry_s: terms.expiry_s,
+                at_ms: shell.now.millis(),
+                subject: shell.side.identity.name().into(),
+                will: will.as_deref().and_then(|will| shell.owed_will(will)),
+            }));
+        }
+        let limits = &worker.shared.session_limits;
         let mut machine =
-            Machine::open(terms, &worker.shared.session_limits, will, opened.stored, assigned, &mut shell);
-        let immediate = std::mem::take(&mut shell.immediate);
-        for due in immediate {
+            Machine::open(terms, limits, will, opened.stored, opened.logged, assigned, &mut shell);
+        withdraw_denied(&mut machine, &mut shell);
+        for due in std::mem::take(&mut shell.immediate) {
             // Only CONNACK, which cannot fail.
             let _ = machine.settle(due, Ok(None), &mut shell);
         }
-        self.phase = Phase::Live(Box::new(Live { machine, side, ending: None, detaching: false }));
+        shell.log_entries();
+        let logged = opened.logged;
+        self.phase = Phase::Live(Box::new(Live { machine, side, ending: None, logged, abandoned: false }));
         if matches!(self.stream, Stream::Closed) {
             return self.end(worker, End::Lost, None);
         }
@@ -414,10 +438,14 @@ impl Conn {
         outcome: Result<Option<Position>, ReasonCode>,
         worker: &Worker,
     ) {
+        if let (Phase::Releasing(_), Awaited::Release) = (&self.phase, &waiting.awaited) {
+            return self.give_back(worker);
+        }
         let Phase::Live(live) = &mut self.phase else { return };
         live.side.in_flight_bytes = live.side.in_flight_bytes.saturating_sub(waiting.bytes as usize);
-        let Some(due) = waiting.due else { return };
+        let Awaited::Answer(due) = waiting.awaited else { return };
         live.side.waiting -= 1;
+        live.abandoned |= outcome.is_err() && matches!(due, Due::ConnAck(_));
         let stopped = live
             .call(worker, self.key, &mut self.output, |machine, shell| machine.settle(due, outcome, shell));
         if let Err(stop) = stopped {
@@ -440,7 +468,9 @@ impl Conn {
         let Some(position) = delivery.message.position.filter(|_| delivery.qos != record::Qos::AtMostOnce)
         else {
             let _ = live.call(worker, self.key, &mut self.output, |machine, shell| {
-                shell.deliver_qos0(&delivery, |topic| machine.name_topic(topic));
+                if machine.is_open() {
+                    shell.deliver_qos0(&delivery, |topic| machine.name_topic(topic));
+                }
                 Ok(())
             });
             return;
@@ -560,7 +590,7 @@ impl Conn {
                 }
             }
             Phase::Greeting => self.phase = Phase::Over,
-            Phase::Opening(_) | Phase::Over => {}
+            Phase::Opening(_) | Phase::Releasing(_) | Phase::Over => {}
         }
         self.begin_closing(worker);
         self.try_finish(worker);
@@ -616,7 +646,7 @@ impl Conn {
         match self.phase {
             Phase::Greeting => self.phase = Phase::Over,
             // The session comes, and is given back at once.
-            Phase::Opening(_) | Phase::Over => {}
+            Phase::Opening(_) | Phase::Releasing(_) | Phase::Over => {}
             Phase::Live(_) => self.end(worker, End::Lost, None),
         }
     }
@@ -664,37 +694,44 @@ impl Conn {
         cx.waker().wake_by_ref();
     }
 
-    /// Gives the session back once everything of the ended connection has settled.
+    /// Gives the session back once everything of the ended connection has settled: what the end itself leaves behind,
+    /// the will and the `Closed` record, goes into the log first.
     fn try_finish(&mut self, worker: &Worker) {
-        let Phase::Live(live) = &mut self.phase else { return };
-        if live.ending.is_none() || live.machine.unsettled() > 0 || live.detaching {
-            return;
+        match &self.phase {
+            Phase::Live(live) if live.ending.is_some() && live.machine.unsettled() == 0 => {}
+            _ => return,
         }
-        if live.machine.is_persistent() {
-            live.detaching = true;
-            worker.shared.command(Command::Detach(live.side.session, worker.conn_ref(self.key)));
-        } else {
-            self.release(worker);
-        }
-    }
-
-    /// Nothing comes from the dispatcher any more: the session goes back.
-    pub(super) fn release(&mut self, worker: &Worker) {
         let Phase::Live(live) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        let Live { machine, side, ending, .. } = *live;
-        let end = ending.unwrap_or(End::Lost);
-        let farewell = machine.finish(end, worker.now().millis());
-        if let Some(event) = &farewell.event {
-            worker.log_event(&side.tenant, &side.client_id, event);
-            worker.commits.borrow_mut().wake();
-        }
+        let Live { machine, mut side, ending, logged, abandoned } = *live;
         worker.counters().disconnects.add(1);
         worker.counters().connected_now.sub(1);
-        worker.shared.command(Command::Release(Box::new(Release {
-            session: side.session,
-            durable: farewell.durable,
-            will: farewell.will,
-        })));
+        let terms = *machine.terms();
+        let farewell = machine.finish(ending.unwrap_or(End::Lost), worker.now().millis());
+        let expiry_s = farewell.durable.expiry_s;
+        let filters = match logged {
+            true => Vec::new(),
+            false => farewell.durable.subscriptions.into_iter().map(|s| s.filter).collect(),
+        };
+        let release = Release { session: side.session, filters, abandoned };
+        self.phase = Phase::Releasing(Box::new(release));
+        let mut shell = Shell::new(worker, self.key, &mut side, &mut self.output, &terms, true);
+        if let Will::Now(will) = &farewell.will
+            && !abandoned
+        {
+            shell.publish_will(will);
+        }
+        if !logged || abandoned {
+            return self.give_back(worker);
+        }
+        shell.closed(shell.now.millis(), expiry_s, matches!(farewell.will, Will::After(..)));
+        shell.log_entries();
+        worker.commits.borrow_mut().wait(self.key, Awaited::Release, None, 0);
+    }
+
+    fn give_back(&mut self, worker: &Worker) {
+        if let Phase::Releasing(release) = std::mem::replace(&mut self.phase, Phase::Over) {
+            worker.shared.command(Command::Release(release));
+        }
         self.wake();
     }
 
@@ -741,17 +778,37 @@ impl Live {
         let terms = *self.machine.terms();
         let dead = self.ending.is_some();
         let mut shell = Shell::new(worker, key, &mut self.side, output, &terms, dead);
-        call(&mut self.machine, &mut shell)?;
-        while !shell.immediate.is_empty() {
-            for due in std::mem::take(&mut shell.immediate) {
-                self.machine.settle(due, Ok(None), &mut shell)?;
-            }
-        }
-        Ok(())
+        let outcome = call(&mut self.machine, &mut shell)
+            .and_then(|()| settle_immediate(&mut self.machine, &mut shell));
+        shell.log_entries();
+        outcome
     }
 
     /// Whether it is serving.
     pub(super) fn is_serving(&self) -> bool {
         self.ending.is_none()
+    }
+}
+
+/// Settles what waits for nothing, and what that makes due in turn.
+fn settle_immediate(machine: &mut Machine<Position>, shell: &mut Shell<'_>) -> Result<(), Stop> {
+    while !shell.immediate.is_empty() {
+        for due in std::mem::take(&mut shell.immediate) {
+            machine.settle(due, Ok(None), shell)?;
+        }
+    }
+    Ok(())
+}
+
+/// A resumed session keeps no subscription that its client may no longer have.
+fn withdraw_denied(machine: &mut Machine<Position>, shell: &mut Shell<'_>) {
+    let denied: Vec<Box<str>> = {
+        let acl = &shell.worker.shared.rules.load().acl;
+        let subscriptions = machine.durable().subscriptions.iter();
+        let denied = subscriptions.filter(|s| acl.may_subscribe(&shell.side.identity, &s.filter).is_err());
+        denied.map(|s| s.filter.clone()).collect()
+    };
+    for filter in denied {
+        machine.withdraw(&filter, shell);
     }
 }

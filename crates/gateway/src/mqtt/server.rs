@@ -22,7 +22,7 @@ use super::worker::Worker;
 use crate::Config;
 use crate::dispatch::{Command, Dispatcher, ToWorker, WorkerPort};
 use crate::metrics::Metrics;
-use crate::topics::{Retained, RetainedLimits, SubscriptionLimits, Subscriptions};
+use crate::state;
 
 /// What the gateway stands on.
 #[derive(Clone)]
@@ -73,6 +73,9 @@ pub enum Error {
     /// Keys of the authenticator could not be read.
     #[error(transparent)]
     Keys(#[from] registry::KeyError),
+    /// Sessions and retained messages could not be brought back.
+    #[error(transparent)]
+    Recover(#[from] state::Error),
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -120,7 +123,12 @@ impl Gateway {
             addresses.mqtt = listener.local_addr().ok();
             listeners.push(listener);
         }
-        let retained = Retained::new(RetainedLimits::default());
+        let limits =
+            state::Limits { queued_messages: config.limits.queued_messages, ..state::Limits::default() };
+        let started_at = Timestamp::now();
+        let recovered = state::recover(&*parts.log, &*parts.metadata, limits, started_at.millis()).await?;
+        report(&recovered);
+        let book = recovered.book;
         let (commands, command_inbox) = unbounded_channel();
         let (ports, inboxes): (Vec<_>, Vec<_>) = (0..config.workers)
             .map(|_| {
@@ -132,8 +140,8 @@ impl Gateway {
             session_limits: session_limits(&config),
             metrics: Arc::new(Metrics::new(config.workers)),
             log: parts.log,
-            subscriptions: Arc::new(Subscriptions::new(SubscriptionLimits::default())),
-            full_tenants: retained.full_tenants(),
+            subscriptions: Arc::clone(book.subscriptions()),
+            full_tenants: book.retained().full_tenants(),
             rules: ArcSwap::from_pointee(rules),
             authenticator,
             anyone: Arc::new(Identity::open()),
@@ -144,19 +152,32 @@ impl Gateway {
             connections: AtomicUsize::new(0),
             shutting_down: AtomicBool::new(false),
             assigned: AtomicU64::new(0),
-            started_at: Timestamp::now(),
+            started_at,
             config,
         });
         let mut workers = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
             workers.push(start_worker(index, Arc::clone(&shared), inbox)?);
         }
-        let dispatcher = start_dispatcher(Dispatcher::new(Arc::clone(&shared), retained), command_inbox)?;
+        let dispatcher =
+            start_dispatcher(Dispatcher::new(Arc::clone(&shared), parts.metadata, book), command_inbox)?;
         let acceptors = listeners
             .into_iter()
             .map(|listener| tokio::spawn(listen::accept(listener, Arc::clone(&shared))))
             .collect();
         Ok(Running { shared, addresses, acceptors, workers, dispatcher: Some(dispatcher) })
+    }
+}
+
+/// Says what came back, and what could not.
+fn report(recovered: &state::Recovered) {
+    let sessions = recovered.book.sessions().count();
+    let retained = recovered.book.retained().len();
+    let (records, messages) = (recovered.session_records, recovered.messages);
+    tracing::info!(sessions, retained, records, messages, "sessions and retained messages recovered");
+    let skipped = recovered.skipped;
+    if skipped != state::Skipped::default() {
+        tracing::error!(?skipped, "parts of the log were gone or unreadable; sessions may miss messages");
     }
 }
 
@@ -209,7 +230,7 @@ fn start_worker(
 fn start_dispatcher(
     dispatcher: Dispatcher,
     inbox: UnboundedReceiver<Command>,
-) -> Result<JoinHandle<Result<(), log::Error>>, Error> {
+) -> Result<JoinHandle<Result<(), Error>>, Error> {
     let runtime = runtime()?;
     std::thread::Builder::new()
         .name("mqtt-dispatch".into())
@@ -223,7 +244,7 @@ pub struct Running {
     addresses: Addresses,
     acceptors: Vec<Task<()>>,
     workers: Vec<JoinHandle<()>>,
-    dispatcher: Option<JoinHandle<Result<(), log::Error>>>,
+    dispatcher: Option<JoinHandle<Result<(), Error>>>,
 }
 
 /// Longest wait for clients to take their last bytes.

@@ -8,18 +8,19 @@ use record::{Envelope, Kind, Origin, Protocol, Qos, TenantId, Timestamp, partiti
 use registry::Identity;
 use smallvec::SmallVec;
 use wire::mqtt::session::{
-    Due, DueConnAck, Event, Inbound, Outgoing, Sink, Subscription, Terms, TopicName, Transmit, Transmitted,
-    Verdict, remaining_expiry_s,
+    Due, DueConnAck, Event, Inbound, Outgoing, OwnedWill, Sink, Subscription, Terms, TopicName, Transmit,
+    Transmitted, Verdict, remaining_expiry_s,
 };
 use wire::mqtt::{
     AckKind, Carrier, Packet, Properties, PropertiesBuf, Property, Publish, ReasonCode, RetainHandling,
     SubscribeOptions, Version,
 };
 
-use super::commit::ConnKey;
+use super::commit::{Awaited, ConnKey};
 use super::output::Output;
 use super::worker::Worker;
 use crate::dispatch::{Command, ConnRef, Delivery, Message, SessionKey, WantRetained};
+use crate::state::{Entry, Opening};
 
 /// Bodies that a session keeps in memory for deliveries that wait; of those beyond, only the place in the log.
 const BODIES: usize = 64;
@@ -46,6 +47,8 @@ pub(super) struct Side {
     pub(super) gone: Option<Position>,
     /// Retained messages that wait for room, and pages to ask for after them.
     pub(super) feed: Option<Box<Feed>>,
+    /// What the `Opened` record is to say, until it is written.
+    pub(super) opening: Option<Box<Opening>>,
 }
 
 /// See [`Side::feed`].
@@ -68,6 +71,8 @@ pub(super) struct Shell<'a> {
     pub(super) now: Timestamp,
     /// Answers that wait for nothing, to be settled as soon as the machine returns.
     pub(super) immediate: SmallVec<[Due; 2]>,
+    /// What happened to the session in this call, to be logged together.
+    entries: Vec<Entry>,
     /// Whether this call put something into the batch, and the number of the last publish there.
     wrote: bool,
     record: Option<usize>,
@@ -93,10 +98,59 @@ impl<'a> Shell<'a> {
             dead,
             now: worker.now(),
             immediate: SmallVec::new(),
+            entries: Vec::new(),
             wrote: false,
             record: None,
             bytes: 0,
         }
+    }
+
+    /// Writes what happened into the batch. To be called at the end of a call.
+    pub(super) fn log_entries(&mut self) {
+        if !self.entries.is_empty() {
+            self.worker.log_entries(&self.side.tenant, &self.side.client_id, &self.entries);
+            self.entries.clear();
+        }
+    }
+
+    /// Says that the connection has ended; see [`Entry::Closed`].
+    pub(super) fn closed(&mut self, at_ms: i64, expiry_s: u32, will_owed: bool) {
+        self.entries.push(Entry::Closed { at_ms, expiry_s, will_owed });
+    }
+
+    /// Publishes a will. It was allowed when the client connected; if it no longer is, it is counted and dropped.
+    pub(super) fn publish_will(&mut self, will: &OwnedWill) {
+        if let Verdict::Done(ReasonCode::NotAuthorized | ReasonCode::QuotaExceeded) =
+            self.publish(inbound_of(will))
+        {
+            tracing::info!(client = %self.side.client_id, "a will was not published: not allowed any more");
+        }
+    }
+
+    /// The envelope of a will that may be owed; its time of arrival is still to be set.
+    pub(super) fn owed_will(&self, will: &OwnedWill) -> Option<crate::state::Will> {
+        let publish = inbound_of(will);
+        let rules = self.worker.shared.rules.load();
+        let mut scratch = self.worker.payloads.borrow_mut();
+        let route = rules.decide(&self.side.identity, &publish, self.now, &mut scratch)?;
+        let mut envelope = Vec::new();
+        Envelope {
+            kind: route.kind,
+            protocol: self.protocol(),
+            encoding: route.encoding,
+            qos: will.qos,
+            retain: will.retain,
+            refused: route.refused.as_deref(),
+            arrived_at: Timestamp::default(),
+            tenant: self.side.tenant.as_str(),
+            device: route.device,
+            topic: &will.topic,
+            origin: Some(Origin { client_id: &self.side.client_id, packet_id: 0 }),
+            properties: &will.properties,
+            payload: &will.payload,
+        }
+        .encode(&mut envelope);
+        Some(crate::state::Will { delay_s: will.delay_s, envelope: envelope.into() })
     }
 
     fn encode(&mut self, packet: &Packet<'_>) {
@@ -215,7 +269,7 @@ impl<'a> Shell<'a> {
             Version::V5 => counters.records_mqtt5.add(1),
         }
         if publish.qos == Qos::AtMostOnce {
-            commits.wait(self.key, None, None, self.bytes);
+            commits.wait(self.key, Awaited::Nothing, None, self.bytes);
             self.bytes = 0;
         }
     }
@@ -327,7 +381,10 @@ impl Sink<Position> for Shell<'_> {
 
     fn event(&mut self, event: Event<Position>) {
         self.wrote = true;
-        self.worker.log_event(&self.side.tenant, &self.side.client_id, &event);
+        self.entries.push(match (event, self.side.opening.take()) {
+            (Event::Opened { .. }, Some(opening)) => Entry::Opened(opening),
+            (event, _) => Entry::Event(event),
+        });
     }
 
     fn due(&mut self, due: Due) {
@@ -341,27 +398,24 @@ impl Sink<Position> for Shell<'_> {
         };
         self.side.waiting += 1;
         let bytes = std::mem::take(&mut self.bytes);
-        self.worker.commits.borrow_mut().wait(self.key, Some(due), record, bytes);
+        self.worker.commits.borrow_mut().wait(self.key, Awaited::Answer(due), record, bytes);
     }
 
-    fn may_subscribe(&mut self, filter: &str, options: &SubscribeOptions) -> ReasonCode {
-        let shared = &self.worker.shared;
-        if let Err(denied) = shared.rules.load().acl.may_subscribe(&self.side.identity, filter) {
+    fn may_subscribe(&mut self, filter: &str, _options: &SubscribeOptions) -> Result<(), ReasonCode> {
+        self.worker.shared.rules.load().acl.may_subscribe(&self.side.identity, filter).map_err(|denied| {
             tracing::debug!(client = %self.side.client_id, filter, %denied, "subscription refused");
-            return ReasonCode::NotAuthorized;
-        }
-        ReasonCode::from_byte(options.qos as u8).unwrap_or(ReasonCode::Success)
+            ReasonCode::NotAuthorized
+        })
     }
 
-    fn subscribed(&mut self, subscription: &Subscription, is_new: bool) {
+    fn subscribed(&mut self, subscription: &Subscription, is_new: bool) -> Result<(), ReasonCode> {
         let Subscription { filter, options, id } = subscription;
-        let shared = &self.worker.shared;
-        if let Err(full) =
-            shared.subscriptions.insert(self.side.tenant.as_str(), filter, self.side.session, options, *id)
-        {
-            tracing::warn!(tenant = %self.side.tenant, %full, "subscription not made");
-            return;
-        }
+        let (shared, session) = (&self.worker.shared, self.side.session);
+        let tenant = self.side.tenant.as_str();
+        shared.subscriptions.insert(tenant, filter, session, options, *id).map_err(|full| {
+            tracing::warn!(tenant, %full, "subscription refused");
+            ReasonCode::QuotaExceeded
+        })?;
         let wanted = match options.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,
@@ -377,6 +431,7 @@ impl Sink<Position> for Shell<'_> {
                 from: None,
             })));
         }
+        Ok(())
     }
 
     fn unsubscribed(&mut self, filter: &str) {
@@ -441,6 +496,17 @@ impl Sink<Position> for Shell<'_> {
     fn dropped(&mut self, message: &Position) {
         self.worker.counters().dropped_queue_full.add(1);
         self.take_body(*message);
+    }
+}
+
+fn inbound_of(will: &OwnedWill) -> Inbound<'_> {
+    Inbound {
+        topic: &will.topic,
+        qos: will.qos,
+        retain: will.retain,
+        packet_id: 0,
+        properties: Properties::parse(&will.properties, Carrier::Will).unwrap_or(Properties::EMPTY),
+        payload: &will.payload,
     }
 }
 

@@ -9,12 +9,13 @@ const SLOTS: u32 = 256;
 #[derive(Debug)]
 pub(super) struct Wheel {
     slots: Vec<Vec<ConnKey>>,
+    /// The second looked at last; the clock begins at 1.
     at: u32,
 }
 
 impl Default for Wheel {
     fn default() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), at: 0 }
+        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), at: 1 }
     }
 }
 
@@ -28,7 +29,7 @@ impl Wheel {
     /// Everything to be looked at up to second `now`.
     pub(super) fn advance(&mut self, now: u32) -> Vec<ConnKey> {
         let mut due = Vec::new();
-        let from = self.at.max(now.saturating_sub(SLOTS - 1));
+        let from = (self.at + 1).max(now.saturating_sub(SLOTS - 1));
         for second in from..=now {
             due.append(&mut self.slots[(second % SLOTS) as usize]);
         }

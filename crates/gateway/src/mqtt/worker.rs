@@ -16,7 +16,7 @@ use wire::mqtt::ReasonCode;
 use wire::mqtt::session::{End, Event};
 use wire::payload::Scratch;
 
-use super::commit::{Commits, ConnKey, Settled};
+use super::commit::{Awaited, Commits, ConnKey, Settled};
 use super::connection::{Conn, Phase};
 use super::listen::Accepted;
 use super::output::Spares;
@@ -24,6 +24,7 @@ use super::shared::Shared;
 use super::wheel::Wheel;
 use crate::dispatch::{ConnRef, Delivery, Message, ToWorker};
 use crate::metrics::Counters;
+use crate::state::{Entry, Positions, SessionRecord};
 
 /// What one read can take: a socket's usual receive buffer.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -129,7 +130,8 @@ impl Worker {
 
     /// Notes that a socket is to be closed by force if the client does not.
     pub(super) fn linger(&self, key: ConnKey) {
-        self.lingering.borrow_mut().push((key, self.tick() + LINGER_S));
+        let patience_s = if self.is_stopping() { 1 } else { LINGER_S };
+        self.lingering.borrow_mut().push((key, self.tick() + patience_s));
     }
 
     /// Watches for the connection's keep-alive from now on.
@@ -139,11 +141,24 @@ impl Worker {
         }
     }
 
-    /// Logs an event of a persistent session with the next batch.
-    pub(super) fn log_event(&self, tenant: &TenantId, client_id: &str, event: &Event<Position>) {
-        let index = partition_of(tenant.as_str(), client_id, self.shared.log.partitions(Topic::Sessions));
+    /// Logs what happened to a session, with the next batch.
+    pub(super) fn log_entries(&self, tenant: &TenantId, client_id: &str, entries: &[Entry]) {
+        let log = &*self.shared.log;
+        let index = partition_of(tenant.as_str(), client_id, log.partitions(Topic::Sessions));
         let partition = PartitionId { topic: Topic::Sessions, lane: Lane::Live, index };
-        let _ = (partition, event);
+        let placed = entries.iter().any(|entry| {
+            let event = match entry {
+                Entry::Event(event) => event,
+                other => return matches!(other, Entry::Opened(_)),
+            };
+            matches!(event, Event::Subscribed(_) | Event::Unsubscribed { .. })
+        });
+        let tails = if placed { Positions::message_tails(log).ok() } else { None };
+        let mut commits = self.commits.borrow_mut();
+        commits.batch().push_with(partition, |out| {
+            SessionRecord::encode(out, tenant.as_str(), client_id, tails.as_ref(), entries);
+        });
+        commits.wake();
     }
 
     /// Reads a body from the log.
@@ -179,7 +194,6 @@ impl Worker {
             ToWorker::Accepted(accepted) => self.accept(*accepted),
             ToWorker::Opened(conn, opened) => self.with(conn, |c| c.opened(*opened, self)),
             ToWorker::TakeOver(conn, clean) => self.with(conn, |c| c.taken_over(clean, self)),
-            ToWorker::Detached(conn) => self.with(conn, |c| c.release(self)),
             ToWorker::Deliver(deliveries) => self.deliver(deliveries),
             ToWorker::Retained(messages, conn, next) => self.with(conn, |c| c.retained(messages, next, self)),
             ToWorker::Body(conn, position, body) => self.with(conn, |c| c.body(position, body, self)),
@@ -263,7 +277,7 @@ impl Worker {
                 (Vec::new(), Some(reason_of(&error)))
             }
         };
-        let answered = waiting.iter().filter(|w| w.due.is_some()).count() as u64;
+        let answered = waiting.iter().filter(|w| matches!(w.awaited, Awaited::Answer(_))).count() as u64;
         self.counters().acknowledgement.record(self.instant.get().saturating_duration_since(since), answered);
         let mut waiting = waiting.into_iter().peekable();
         while let Some(first) = waiting.next() {

@@ -1,5 +1,7 @@
 //! One connection of a session, from its CONNECT to its end.
 
+use record::Qos;
+
 use super::alias::Aliases;
 use super::sink::{Due, DueConnAck, DueSubAck, DueUnsubAck, Sink};
 use super::terms::{Limits, OwnedWill, Terms};
@@ -48,7 +50,7 @@ pub enum Will {
 pub struct Farewell<M> {
     /// What becomes of the will.
     pub will: Will,
-    /// The event to log for a persistent session.
+    /// The event to log, for a session that is logged.
     pub event: Option<Event<M>>,
     /// The session; its expiry says whether it is to be kept.
     pub durable: Durable<M>,
@@ -62,7 +64,7 @@ pub struct Machine<M> {
     pub(super) alias_maximum: u16,
     pub(super) queued: usize,
     pub(super) durable: Durable<M>,
-    /// Whether the session outlives the connection, so that its events are logged.
+    /// Whether the events of the session are logged.
     pub(super) persistent: bool,
     /// Whether CONNACK has gone out.
     pub(super) open: bool,
@@ -84,21 +86,23 @@ pub struct Machine<M> {
 
 impl<M: Clone + PartialEq> Machine<M> {
     /// Opens a connection on `stored`, the session the server has for this client id, if any. CONNACK becomes due.
+    /// `logged`: the log has a session for this client id, or is to have one; so its events are logged, even when it
+    /// ends with this connection.
     pub fn open(
         terms: Terms,
         limits: &Limits,
         will: Option<Box<OwnedWill>>,
         stored: Option<Durable<M>>,
+        logged: bool,
         assigned: Option<Box<str>>,
         sink: &mut impl Sink<M>,
     ) -> Self {
         let session_present = stored.is_some() && !terms.clean_start; // MQTT-3.2.2-2, MQTT-3.2.2-3
         let opened = Event::Opened { clean: terms.clean_start, expiry_s: terms.expiry_s };
-        let persistent = terms.expiry_s != 0;
-        let known = stored.is_some();
+        let persistent = logged || terms.expiry_s != 0;
         let mut durable = stored.unwrap_or_default();
         durable.apply(&opened);
-        if persistent || known {
+        if persistent {
             sink.event(opened);
         }
         let ids_may_clash = !durable.outgoing.is_empty();
@@ -135,7 +139,23 @@ impl<M: Clone + PartialEq> Machine<M> {
         &self.durable
     }
 
-    /// Whether the session outlives the connection.
+    /// Whether CONNACK has gone out.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Takes a subscription away that the client may no longer have.
+    pub fn withdraw(&mut self, filter: &str, sink: &mut impl Sink<M>) {
+        let event = Event::Unsubscribed { filter: filter.into() };
+        self.durable.apply(&event);
+        sink.unsubscribed(filter);
+        if self.persistent {
+            sink.event(event);
+        }
+    }
+
+    /// Whether the events of the session are logged.
     #[must_use]
     pub fn is_persistent(&self) -> bool {
         self.persistent
@@ -235,41 +255,50 @@ impl<M: Clone + PartialEq> Machine<M> {
 
     fn subscribe(&mut self, packet: &Subscribe<'_>, sink: &mut impl Sink<M>) -> Result<(), Stop> {
         let id = packet.properties.subscription_id().unwrap_or(0);
-        let mut due = DueSubAck {
-            packet_id: packet.packet_id,
-            reasons: Vec::with_capacity(packet.filters.len()),
-            granted: Vec::new(),
-        };
+        let mut filters = Vec::with_capacity(packet.filters.len());
         for asked in &packet.filters {
             if asked.options.no_local && asked.filter.starts_with("$share/") {
                 return Err(Stop::Server(ReasonCode::ProtocolError)); // MQTT-3.8.3-4
             }
-            let reason = sink.may_subscribe(asked.filter, &asked.options);
-            due.reasons.push(reason);
-            if reason.is_error() {
-                continue;
-            }
-            let subscription = Subscription { filter: asked.filter.into(), options: asked.options, id };
-            if self.persistent {
-                sink.event(Event::Subscribed(subscription.clone()));
-            }
-            due.granted.push(subscription);
+            let granted = sink.may_subscribe(asked.filter, &asked.options);
+            filters.push(granted.map(|()| {
+                let subscription = Subscription { filter: asked.filter.into(), options: asked.options, id };
+                if self.persistent {
+                    sink.event(Event::Subscribed(subscription.clone()));
+                }
+                subscription
+            }));
         }
-        self.owe(Due::SubAck(Box::new(due)), sink);
+        self.owe(Due::SubAck(Box::new(DueSubAck { packet_id: packet.packet_id, filters })), sink);
         Ok(())
     }
 
     fn settle_suback(&mut self, due: DueSubAck, sink: &mut impl Sink<M>) {
-        sink.send(&Packet::SubAck(SubAck {
-            packet_id: due.packet_id,
-            properties: Properties::EMPTY,
-            reasons: due.reasons,
-        }));
-        for subscription in due.granted {
-            let is_new = !self.durable.subscriptions.iter().any(|s| s.filter == subscription.filter);
-            sink.subscribed(&subscription, is_new);
-            self.durable.apply(&Event::Subscribed(subscription));
+        let reasons = due.filters.into_iter().map(|granted| self.subscribed(granted?, sink));
+        let reasons = reasons.map(|outcome| outcome.unwrap_or_else(|reason| reason)).collect();
+        let packet_id = due.packet_id;
+        sink.send(&Packet::SubAck(SubAck { packet_id, properties: Properties::EMPTY, reasons }));
+    }
+
+    fn subscribed(
+        &mut self,
+        subscription: Subscription,
+        sink: &mut impl Sink<M>,
+    ) -> Result<ReasonCode, ReasonCode> {
+        let is_new = !self.durable.subscriptions.iter().any(|s| s.filter == subscription.filter);
+        if let Err(reason) = sink.subscribed(&subscription, is_new) {
+            if self.persistent {
+                sink.event(Event::Unsubscribed { filter: subscription.filter });
+            }
+            return Err(reason);
         }
+        let qos = subscription.options.qos;
+        self.durable.apply(&Event::Subscribed(subscription));
+        Ok(match qos {
+            Qos::AtMostOnce => ReasonCode::Success,
+            Qos::AtLeastOnce => ReasonCode::GrantedQos1,
+            Qos::ExactlyOnce => ReasonCode::GrantedQos2,
+        })
     }
 
     fn unsubscribe(&mut self, packet: &Unsubscribe<'_>, sink: &mut impl Sink<M>) -> Result<(), Stop> {

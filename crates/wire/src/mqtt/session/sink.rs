@@ -84,10 +84,8 @@ pub struct DueConnAck {
 pub struct DueSubAck {
     /// Of which SUBSCRIBE.
     pub packet_id: u16,
-    /// One per filter.
-    pub reasons: Vec<ReasonCode>,
-    /// The subscriptions that were granted.
-    pub granted: Vec<Subscription>,
+    /// What was granted for each filter, or why not.
+    pub filters: Vec<Result<Subscription, ReasonCode>>,
 }
 
 /// See [`Due::UnsubAck`].
@@ -147,11 +145,17 @@ pub trait Sink<M> {
     /// Keeps an answer until what was handed over is durable.
     fn due(&mut self, due: Due);
 
-    /// Whether the client may subscribe, and with which reason if not; a granted QoS if so.
-    fn may_subscribe(&mut self, filter: &str, options: &SubscribeOptions) -> ReasonCode;
+    /// Whether the client may subscribe.
+    ///
+    /// # Errors
+    /// The reason for the SUBACK.
+    fn may_subscribe(&mut self, filter: &str, options: &SubscribeOptions) -> Result<(), ReasonCode>;
 
     /// The subscription holds from now on. `is_new`: it replaced none, which decides about retained messages.
-    fn subscribed(&mut self, subscription: &Subscription, is_new: bool);
+    ///
+    /// # Errors
+    /// The reason for the SUBACK when there is no room for it.
+    fn subscribed(&mut self, subscription: &Subscription, is_new: bool) -> Result<(), ReasonCode>;
 
     /// The subscription is gone.
     fn unsubscribed(&mut self, filter: &str);
