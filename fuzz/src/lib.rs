@@ -9,9 +9,13 @@
 
 pub mod allocation;
 pub mod drive;
+pub mod json;
+pub mod line_protocol;
 mod mqtt;
 pub mod mqtt_decode;
 pub mod mqtt_differential;
+mod payload;
+pub mod template;
 
 /// Something to fuzz.
 pub struct Target {
@@ -27,4 +31,5 @@ pub struct Target {
 }
 
 /// All of them.
-pub static TARGETS: &[Target] = &[mqtt_decode::TARGET, mqtt_differential::TARGET];
+pub static TARGETS: &[Target] =
+    &[mqtt_decode::TARGET, mqtt_differential::TARGET, json::TARGET, line_protocol::TARGET, template::TARGET];
