@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use api::{Exporter, Health, Metric, Page, Readiness};
-use gateway::http::{Ingest, Latency};
+use gateway::http::{Flow, Ingest, Latency};
 use gateway::metrics::{LATENCY_BUCKETS, Metrics};
 use log::{EmbeddedLog, Histogram};
 use stream::{Counts, Monitor, READER};
@@ -119,27 +119,29 @@ pub(crate) fn gateway(exporter: &mut Exporter, metrics: Arc<Metrics>) {
 }
 
 pub(crate) fn ingest(exporter: &mut Exporter, ingest: Arc<Ingest>) {
-    const HTTP: (&str, &str) = ("protocol", "http");
-    let bounds = Latency::BOUNDS.map(|bound| bound.as_secs_f64());
     exporter.add(move |page| {
-        let counters = ingest.counters();
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        page.sample(Metric::IngestRecords, &[HTTP], get(&counters.accepted_requests) as f64);
-        page.sample(Metric::IngestReadings, &[HTTP], get(&counters.readings) as f64);
-        page.sample(Metric::IngestBytes, &[HTTP], get(&counters.bytes) as f64);
-        for (reason, counter) in [
-            ("content", &counters.refused_requests),
-            ("credentials", &counters.unauthorized),
-            ("size", &counters.too_large),
-            ("busy", &counters.busy),
-        ] {
-            page.sample(Metric::IngestRefused, &[HTTP, ("reason", reason)], get(counter) as f64);
-        }
-        let acknowledged = &counters.acknowledgement;
-        let buckets = acknowledged.buckets.each_ref().map(get);
-        let sum = get(&acknowledged.sum_us) as f64 / 1e6;
-        page.histogram(Metric::AckSeconds, &[HTTP], &bounds, &buckets, sum);
+        flow(page, ("protocol", "http"), &ingest.counters().telemetry);
+        flow(page, ("protocol", "influx"), &ingest.counters().influx);
     });
+}
+
+fn flow(page: &mut Page, protocol: (&str, &str), flow: &Flow) {
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.sample(Metric::IngestRecords, &[protocol], get(&flow.accepted_requests) as f64);
+    page.sample(Metric::IngestReadings, &[protocol], get(&flow.readings) as f64);
+    page.sample(Metric::IngestBytes, &[protocol], get(&flow.bytes) as f64);
+    for (reason, counter) in [
+        ("content", &flow.refused_requests),
+        ("credentials", &flow.unauthorized),
+        ("size", &flow.too_large),
+        ("busy", &flow.busy),
+    ] {
+        page.sample(Metric::IngestRefused, &[protocol, ("reason", reason)], get(counter) as f64);
+    }
+    let bounds = Latency::BOUNDS.map(|bound| bound.as_secs_f64());
+    let buckets = flow.acknowledgement.buckets.each_ref().map(get);
+    let sum = get(&flow.acknowledgement.sum_us) as f64 / 1e6;
+    page.histogram(Metric::AckSeconds, &[protocol], &bounds, &buckets, sum);
 }
 
 fn counts(page: &mut Page, counts: &Counts) {
