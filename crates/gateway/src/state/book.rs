@@ -199,7 +199,10 @@ impl Book {
     pub fn abandon(&mut self, session: SessionKey) {
         let Some(held) = self.slots.get_mut(session) else { return };
         if !held.logged {
-            self.slots.remove(session);
+            // A checkpoint may have written what arrived for it.
+            if let Some(held) = self.slots.remove(session) {
+                self.gone.insert((held.tenant, held.client_id));
+            }
             return;
         }
         held.opening = false;
@@ -243,6 +246,7 @@ impl Book {
                 owed.taken = true;
                 due.push(OwedWill {
                     session,
+                    opened: owed.opened,
                     tenant: Arc::clone(&held.tenant),
                     client_id: Arc::clone(&held.client_id),
                     subject: held.subject.clone(),
@@ -299,11 +303,12 @@ impl Book {
 
     /// The session is over; it stays only for the wills it owes, which are due now.
     pub(super) fn end(&mut self, session: SessionKey, at_ms: i64) {
+        let life = self.slots.new_life();
         let Some(held) = self.slots.get_mut(session) else { return };
         drop_subscriptions(&self.subscriptions, session, held);
         held.owe_now(at_ms);
         held.ended = true;
-        held.life = held.life.wrapping_add(1);
+        held.life = life;
         held.durable = Durable::default();
         held.born = None;
         self.touch(session);

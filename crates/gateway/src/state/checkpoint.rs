@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use log::Position;
 use metadata::{Change, Row, Table};
 
 use super::book::Book;
-use super::rows;
+use super::marks::Mark;
+use super::rows::{self, Note};
+use super::session::SessionKey;
 
 /// The id of the row in [`Table::Offsets`]; its tenant is empty.
 pub(super) const OFFSETS_ID: &str = "gateway";
@@ -33,7 +36,7 @@ impl Book {
     pub fn checkpoint(&mut self) -> Checkpoint {
         let mut changes = Vec::new();
         for (tenant, client_id) in std::mem::take(&mut self.gone) {
-            if self.slots.find(&tenant, &client_id).is_none() {
+            if self.logged(&tenant, &client_id).is_none() {
                 changes.push(delete(Table::Sessions, &tenant, &client_id));
             }
         }
@@ -42,7 +45,9 @@ impl Book {
         for key in dirty {
             let Some(session) = self.slots.get_mut(key).filter(|session| session.dirty) else { continue };
             session.dirty = false;
-            if session.logged {
+            // What arrived in a life whose Opened record is still unread lies before the offsets: it must be kept.
+            let holds = !(session.durable.arrived.is_empty() && session.durable.outgoing.is_empty());
+            if session.logged || holds {
                 let body = rows::session(session);
                 changes.push(put(Table::Sessions, &session.tenant, &session.client_id, body));
             }
@@ -53,8 +58,23 @@ impl Book {
                 None => delete(Table::Retained, &tenant, &topic),
             });
         }
-        changes.push(put(Table::Offsets, "", OFFSETS_ID, rows::offsets(&self.positions)));
+        let notes = self.marks.iter().filter_map(|(message, mark)| self.note(message, mark));
+        changes.push(put(Table::Offsets, "", OFFSETS_ID, rows::offsets(&self.positions, notes)));
         Checkpoint { changes }
+    }
+
+    /// A mark as the checkpoint holds it; `None`: it is about a life that is over.
+    fn note(&self, message: Position, mark: &Mark) -> Option<Note<'_>> {
+        let what = mark.what;
+        let Some((key, life)) = mark.session else { return Some(Note { message, session: None, what }) };
+        let held = self.slots.get(key).filter(|held| held.life == life)?;
+        Some(Note { message, session: Some((&held.tenant, &held.client_id)), what })
+    }
+
+    /// The session of that name, unless all there is to it is that a client is opening it.
+    fn logged(&self, tenant: &str, client_id: &str) -> Option<SessionKey> {
+        let session = self.slots.find(tenant, client_id)?;
+        self.slots.get(session).filter(|held| held.logged).map(|_| session)
     }
 
     /// The checkpoint could not be committed: its rows are due again.
@@ -65,7 +85,7 @@ impl Book {
                 Change::Delete { table, tenant, id } => (table, tenant, id),
             };
             match table {
-                Table::Sessions => match self.slots.find(&tenant, &id) {
+                Table::Sessions => match self.logged(&tenant, &id) {
                     Some(session) => self.touch(session),
                     None => {
                         self.gone.insert((Arc::from(tenant), Arc::from(id)));

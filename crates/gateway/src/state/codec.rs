@@ -112,7 +112,10 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
             put_number(out, u64::from(*expiry_s));
             out.push(u8::from(*will_owed));
         }
-        Entry::WillSent => out.push(WILL_SENT),
+        Entry::WillSent { opened } => {
+            out.push(WILL_SENT);
+            put_number(out, *opened);
+        }
         Entry::Assigned { message, group } => {
             out.push(ASSIGNED);
             put_position(out, *message);
@@ -431,7 +434,7 @@ impl<'a> Source<'a> {
                 expiry_s: self.small("expiry")?,
                 will_owed: self.flag("will")?,
             },
-            WILL_SENT => Entry::WillSent,
+            WILL_SENT => Entry::WillSent { opened: self.number("will")? },
             ASSIGNED => Entry::Assigned {
                 message: self.position()?,
                 group: self.array("group").map(u64::from_le_bytes)?,

@@ -1,6 +1,6 @@
 //! What a record of `Topic::Sessions` says.
 
-use log::Position;
+use log::{Offset, Position};
 use wire::mqtt::session::Event;
 
 /// Something that happened to a persistent session. Entries of one session lie in one partition, in order.
@@ -18,8 +18,11 @@ pub enum Entry {
         /// Whether the will is to be published after its delay; otherwise it is void, or lies in the log already.
         will_owed: bool,
     },
-    /// The oldest owed will lies in the log; part of the same batch as the will itself.
-    WillSent,
+    /// An owed will lies in the log; part of the same batch as the will itself.
+    WillSent {
+        /// Which: the offset of the record of the connection it came with, see [`super::OwedWill::opened`].
+        opened: Offset,
+    },
     /// A share group chose this client for a message. Written at leisure for a persistent member; for another only
     /// once it has the message (QoS 1) or before it is sent (QoS 2), so that nobody else gets it after a crash.
     Assigned {

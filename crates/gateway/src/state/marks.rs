@@ -89,6 +89,11 @@ impl Marks {
         }
     }
 
+    /// Everything that is noted, in the order of the messages.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Position, &Mark)> {
+        self.by_message.iter().flat_map(|(message, marks)| marks.iter().map(move |mark| (*message, mark)))
+    }
+
     /// Takes everything.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (Position, Vec<Mark>)> + use<> {
         std::mem::take(&mut self.by_message).into_iter()

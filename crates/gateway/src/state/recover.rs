@@ -5,13 +5,16 @@
 //! interval of positions in which it held and notes which deliveries were made; then all messages, each matched
 //! against the subscriptions of its own place in the log, minus what was delivered.
 
-use log::{Error as LogError, Log, Offset, PartitionId, Position, Topic};
+use std::sync::Arc;
+
+use log::{Batch, Error as LogError, Lane, Log, Offset, PartitionId, Position, Topic};
 use metadata::{Metadata, Table};
-use record::EnvelopeError;
+use record::{EnvelopeError, partition_of};
 
 use super::book::{Book, Limits};
 use super::checkpoint::OFFSETS_ID;
-use super::codec::CodecError;
+use super::codec::{CodecError, SessionRecord};
+use super::entry::Entry;
 use super::marks::What;
 use super::positions::{message_partitions, partitions};
 use super::replay::Replay;
@@ -48,6 +51,8 @@ pub enum Error {
 pub struct Recovered {
     /// The state, with every session closed: those that were connected lost their connection at `now_ms`.
     pub book: Book,
+    /// Tenant, client id and expiry of the sessions that were connected.
+    lost: Vec<(Arc<str>, Arc<str>, u32)>,
     /// What had to be left out.
     pub skipped: Skipped,
     /// Session records replayed.
@@ -81,6 +86,7 @@ pub async fn recover(
 ) -> Result<Recovered, Error> {
     let mut recovered = Recovered {
         book: load(metadata, limits)?,
+        lost: Vec::new(),
         skipped: Skipped::default(),
         session_records: 0,
         messages: 0,
@@ -106,9 +112,7 @@ pub(super) fn load(metadata: &dyn Metadata, limits: Limits) -> Result<Book, Erro
         id: row.id.clone(),
         reason,
     };
-    if let Some(row) = metadata.get(Table::Offsets, "", OFFSETS_ID)? {
-        book.positions = rows::read_offsets(&row.body).map_err(|e| wrong(Table::Offsets, &row, e))?;
-    }
+    let offsets = metadata.get(Table::Offsets, "", OFFSETS_ID)?;
     let mut failed = None;
     metadata.scan(Table::Sessions, None, &mut |row| {
         let key = book.slots.find_or_add(&row.tenant, &row.id);
@@ -130,7 +134,21 @@ pub(super) fn load(metadata: &dyn Metadata, limits: Limits) -> Result<Book, Erro
             failed.is_none()
         })?;
     }
-    failed.map_or(Ok(book), Err)
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if let Some(row) = offsets {
+        let read = rows::read_offsets(&row.body).map_err(|e| wrong(Table::Offsets, &row, e))?;
+        book.positions = read.0;
+        for note in read.1 {
+            let session = note.session.and_then(|(tenant, client_id)| book.slots.find(tenant, client_id));
+            let who = session.and_then(|key| Some((key, book.slots.get(key)?.life)));
+            if who.is_some() == note.session.is_some() {
+                book.marks.add(note.message, who, note.what);
+            }
+        }
+    }
+    Ok(book)
 }
 
 struct Stretch {
@@ -173,6 +191,20 @@ async fn replay(log: &dyn Log, stretches: &[Stretch], into: &mut Recovered) -> R
 }
 
 impl Recovered {
+    /// Records that say that the connections open at the crash are closed, to be appended before anything else: from
+    /// then on the log itself knows it, and with it when the session expires and its will is due.
+    #[must_use]
+    pub fn closings(&self, log: &dyn Log, now_ms: i64) -> Batch {
+        let mut batch = Batch::new();
+        for (tenant, client_id, expiry_s) in &self.lost {
+            let entry = Entry::Closed { at_ms: now_ms, expiry_s: *expiry_s, will_owed: true };
+            let index = partition_of(tenant, client_id, log.partitions(Topic::Sessions));
+            let partition = PartitionId { topic: Topic::Sessions, lane: Lane::Live, index };
+            batch.push_with(partition, |out| SessionRecord::encode(out, tenant, client_id, None, &[entry]));
+        }
+        batch
+    }
+
     /// From here on the book replays.
     pub(super) fn begin(&mut self) {
         let mut replay = Replay::new();
@@ -242,7 +274,9 @@ impl Recovered {
             .map(|(key, _)| key)
             .collect();
         for key in open {
-            let expiry_s = book.durable(key).map_or(0, |durable| durable.expiry_s);
+            let Some(session) = book.slots.get(key) else { continue };
+            let expiry_s = session.durable.expiry_s;
+            self.lost.push((Arc::clone(&session.tenant), Arc::clone(&session.client_id), expiry_s));
             book.touch(key);
             book.apply_closed(key, now_ms, expiry_s, true);
         }

@@ -1,12 +1,13 @@
 //! The rows of the checkpoint. The format is in `docs/formats/session-events.md`.
 
 use log::Position;
-use wire::mqtt::session::Durable;
+use wire::mqtt::session::{Durable, Progress};
 
 use super::codec::{
     CodecError, Source, VERSION, put_bytes, put_number, put_outgoing, put_position, put_positions,
     put_subscription, put_text, put_will,
 };
+use super::marks::What;
 use super::positions::Positions;
 use super::session::{Owed, Session};
 use crate::topics::Kept;
@@ -32,7 +33,8 @@ pub(super) fn session(session: &Session) -> Vec<u8> {
         out.extend_from_slice(&at_ms.to_le_bytes());
     }
     put_text(&mut out, &session.subject);
-    if let Some(will) = &session.will {
+    if let Some((opened, will)) = session.will.as_deref() {
+        put_number(&mut out, *opened);
         put_will(&mut out, will);
     }
     if let Some(born) = &session.born {
@@ -40,6 +42,7 @@ pub(super) fn session(session: &Session) -> Vec<u8> {
     }
     put_number(&mut out, session.owed.len() as u64);
     for owed in &session.owed {
+        put_number(&mut out, owed.opened);
         out.extend_from_slice(&owed.due_ms.to_le_bytes());
         put_will(&mut out, &owed.will);
     }
@@ -66,12 +69,14 @@ pub(super) fn read_session(bytes: &[u8], session: &mut Session) -> Result<(), Co
     let expiry_s = from.small("expiry")?;
     let closed_at_ms = if flags & CLOSED != 0 { Some(from.time("time")?) } else { None };
     session.subject = from.text("subject")?.into();
-    session.will = if flags & WILL != 0 { Some(Box::new(from.will()?)) } else { None };
+    session.will =
+        if flags & WILL != 0 { Some(Box::new((from.number("will")?, from.will()?))) } else { None };
     session.born = if flags & BORN != 0 { Some(from.positions()?.into()) } else { None };
     session.ended = flags & ENDED != 0;
     session.logged = true;
     for _ in 0..from.count("wills")? {
-        session.owed.push(Owed { due_ms: from.time("time")?, will: from.will()?, taken: false });
+        let opened = from.number("will")?;
+        session.owed.push(Owed { opened, due_ms: from.time("time")?, will: from.will()?, taken: false });
     }
     let mut durable = Durable { expiry_s, closed_at_ms, ..Durable::default() };
     for _ in 0..from.count("subscriptions")? {
@@ -105,16 +110,67 @@ pub(super) fn read_retained(bytes: &[u8]) -> Result<Kept, CodecError> {
     Ok(Kept::new(position, from.bytes("envelope")?)?)
 }
 
-/// The row of offsets.
-pub(super) fn offsets(positions: &Positions) -> Vec<u8> {
+/// Something noted about a message that is not read yet, as the row of offsets holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Note<'a> {
+    pub(super) message: Position,
+    /// Tenant and client id; `None`: a client without persistent session.
+    pub(super) session: Option<(&'a str, &'a str)>,
+    pub(super) what: What,
+}
+
+const DONE: u8 = 0;
+const SENT: u8 = 1;
+const RECEIVED: u8 = 2;
+const RELEASED: u8 = 3;
+const TAKEN: u8 = 4;
+
+/// The row of offsets, with what the session events before them said about messages after them.
+pub(super) fn offsets<'a>(positions: &Positions, notes: impl Iterator<Item = Note<'a>>) -> Vec<u8> {
     let mut out = vec![VERSION];
     put_positions(&mut out, positions);
+    for note in notes {
+        let (kind, number) = match note.what {
+            What::Done => (DONE, 0),
+            What::Sent(Progress::Received(id), _) => (RECEIVED, u64::from(id)),
+            What::Sent(Progress::Sent(id), _) => (SENT, u64::from(id)),
+            What::Sent(Progress::Queued, _) => continue, // nobody notes that
+            What::Released => (RELEASED, 0),
+            What::Taken(group) => (TAKEN, group),
+        };
+        out.push(kind | u8::from(note.session.is_some()) << 7);
+        put_position(&mut out, note.message);
+        put_number(&mut out, number);
+        if let Some((tenant, client_id)) = note.session {
+            put_text(&mut out, tenant);
+            put_text(&mut out, client_id);
+        }
+    }
     out
 }
 
 /// Reads the row of offsets.
-pub(super) fn read_offsets(bytes: &[u8]) -> Result<Positions, CodecError> {
+pub(super) fn read_offsets(bytes: &[u8]) -> Result<(Positions, Vec<Note<'_>>), CodecError> {
     let mut from = Source(bytes);
     from.version()?;
-    from.positions()
+    let positions = from.positions()?;
+    let mut notes = Vec::new();
+    while !from.is_empty() {
+        let kind = from.byte("note")?;
+        let message = from.position()?;
+        let what = match kind & 0x7f {
+            DONE => from.number("note").map(|_| What::Done)?,
+            // The notes stand in the order of the messages; that in which they were sent is lost, and
+            // within a partition it is the same.
+            SENT => What::Sent(Progress::Sent(from.small("packet id")?), 0),
+            RECEIVED => What::Sent(Progress::Received(from.small("packet id")?), 0),
+            RELEASED => from.number("note").map(|_| What::Released)?,
+            TAKEN => What::Taken(from.number("group")?),
+            found => return Err(CodecError::Unknown { field: "note", found: found.into() }),
+        };
+        let session =
+            if kind & 0x80 != 0 { Some((from.text("tenant")?, from.text("client id")?)) } else { None };
+        notes.push(Note { message, session, what });
+    }
+    Ok((positions, notes))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use log::Position;
+use log::{Offset, Position};
 use wire::mqtt::session::Durable;
 
 use super::entry::Will;
@@ -18,6 +18,8 @@ pub struct SessionKey(pub u32);
 pub struct OwedWill {
     /// Whose. [`super::Book::will_failed`] when it could not be published.
     pub session: SessionKey,
+    /// Which will of the session: for the [`super::Entry::WillSent`].
+    pub opened: Offset,
     /// The tenant of the session; the envelope names it too.
     pub tenant: Arc<str>,
     /// The client id: the batch that publishes the will holds a [`super::Entry::WillSent`] of this session.
@@ -31,6 +33,8 @@ pub struct OwedWill {
 /// A will and when it is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owed {
+    /// The offset of the record that opened its connection.
+    pub(super) opened: Offset,
     pub(super) due_ms: i64,
     pub(super) will: Will,
     /// Handed out, and not yet found in the log.
@@ -44,12 +48,12 @@ pub(super) struct Session {
     pub(super) durable: Durable<Position>,
     pub(super) subject: Box<str>,
     /// Of the connection that is open.
-    pub(super) will: Option<Box<Will>>,
-    /// Oldest first.
+    pub(super) will: Option<Box<(Offset, Will)>>,
     pub(super) owed: Vec<Owed>,
     /// Where the messages of this life of the session begin; dropped once the view is past it.
     pub(super) born: Option<Arc<Positions>>,
-    /// Which life this is: what was noted about an earlier one no longer counts.
+    /// Which life this is, no other of this process has the same: what was noted about an earlier one no longer
+    /// counts, nor does what was noted about another session that had the same number.
     pub(super) life: u32,
     /// Whether the log knows it.
     pub(super) logged: bool,
@@ -61,7 +65,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(tenant: Arc<str>, client_id: Arc<str>) -> Self {
+    pub(super) fn new(tenant: Arc<str>, client_id: Arc<str>, life: u32) -> Self {
         Self {
             tenant,
             client_id,
@@ -70,7 +74,7 @@ impl Session {
             will: None,
             owed: Vec::new(),
             born: None,
-            life: 0,
+            life,
             logged: false,
             ended: false,
             opening: false,
@@ -86,10 +90,10 @@ impl Session {
 
     /// The connection's will becomes due after its delay, at the latest when the session ends (MQTT-3.1.3-9).
     pub(super) fn owe_will(&mut self, at_ms: i64) {
-        if let Some(will) = self.will.take() {
+        if let Some((opened, will)) = self.will.take().map(|will| *will) {
             let delay_s = will.delay_s.min(self.durable.expiry_s);
             let due_ms = at_ms.saturating_add(i64::from(delay_s) * 1000);
-            self.owed.push(Owed { due_ms, will: *will, taken: false });
+            self.owed.push(Owed { opened, due_ms, will, taken: false });
         }
     }
 

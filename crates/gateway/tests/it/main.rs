@@ -1,4 +1,5 @@
 //! The gateway's tests.
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it is made of")]
 
+mod state;
 mod topics;

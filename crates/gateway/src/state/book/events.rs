@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use log::Position;
+use log::{Offset, Position};
 use wire::mqtt::session::{Durable, Event, Outgoing, Progress, Subscription};
 
 use super::super::codec::{CodecError, SessionRecord};
@@ -25,14 +25,21 @@ impl Book {
         let SessionRecord { tenant, client_id, positions, entries } = SessionRecord::decode(bytes)?;
         let positions = positions.map(Arc::new);
         for entry in entries {
-            self.apply_entry(tenant, client_id, positions.as_ref(), entry);
+            self.apply_entry(at.offset, tenant, client_id, positions.as_ref(), entry);
         }
         Ok(())
     }
 
-    fn apply_entry(&mut self, tenant: &str, client_id: &str, tails: Option<&Arc<Positions>>, entry: Entry) {
+    fn apply_entry(
+        &mut self,
+        offset: Offset,
+        tenant: &str,
+        client_id: &str,
+        tails: Option<&Arc<Positions>>,
+        entry: Entry,
+    ) {
         if let Entry::Opened(opening) = entry {
-            return self.apply_opened(tenant, client_id, tails, *opening);
+            return self.apply_opened(offset, tenant, client_id, tails, *opening);
         }
         let known = self.slots.find(tenant, client_id);
         if let Entry::Assigned { message, group } = entry {
@@ -51,9 +58,9 @@ impl Book {
             Entry::Closed { at_ms, expiry_s, will_owed } => {
                 self.apply_closed(session, at_ms, expiry_s, will_owed);
             }
-            Entry::WillSent => {
-                if let Some(held) = self.slots.get_mut(session).filter(|held| !held.owed.is_empty()) {
-                    held.owed.remove(0);
+            Entry::WillSent { opened } => {
+                if let Some(held) = self.slots.get_mut(session) {
+                    held.owed.retain(|owed| owed.opened != opened);
                 }
                 self.drop_if_settled(session);
             }
@@ -64,13 +71,14 @@ impl Book {
 
     fn apply_opened(
         &mut self,
+        offset: Offset,
         tenant: &str,
         client_id: &str,
         tails: Option<&Arc<Positions>>,
         opening: Opening,
     ) {
         let session = self.slots.find_or_add(tenant, client_id);
-        let replaying = self.replay.is_some();
+        let (replaying, life) = (self.replay.is_some(), self.slots.new_life());
         let held = self.slots.get_mut(session).expect("found or added just now");
         if !held.logged || held.ended || opening.clean {
             let old = std::mem::take(&mut held.durable);
@@ -81,7 +89,7 @@ impl Book {
                 }
             }
             held.durable = newborn(old, tails);
-            held.life = held.life.wrapping_add(1);
+            held.life = life;
             held.born = tails.filter(|tails| !self.positions.reach(tails)).cloned();
             held.owe_now(opening.at_ms);
         } else {
@@ -94,7 +102,7 @@ impl Book {
         held.durable.expiry_s = opening.expiry_s;
         held.durable.closed_at_ms = None;
         held.subject = opening.subject;
-        held.will = opening.will.map(Box::new);
+        held.will = opening.will.map(|will| Box::new((offset, will)));
         self.touch(session);
         self.note_times(session);
     }
@@ -106,7 +114,7 @@ impl Book {
         expiry_s: u32,
         will_owed: bool,
     ) {
-        let Some(held) = self.slots.get_mut(session) else { return };
+        let Some(held) = self.slots.get_mut(session).filter(|held| !held.ended) else { return };
         held.durable.apply(&Event::Closed { at_ms, expiry_s });
         if will_owed {
             held.owe_will(at_ms);

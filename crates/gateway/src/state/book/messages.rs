@@ -81,7 +81,8 @@ impl Book {
         let Some(held) = self.slots.get_mut(session) else { return };
         let released =
             marks.iter().any(|m| m.what == What::Released && m.session == Some((session, held.life)));
-        if released || held.ended || held.born.as_ref().is_some_and(|born| born.contain(at)) {
+        let over = held.ended && !held.opening;
+        if released || over || held.born.as_ref().is_some_and(|born| born.contain(at)) {
             return;
         }
         held.durable.apply(&Event::Arrived { packet_id: origin.packet_id, message: at });

@@ -17,6 +17,7 @@ enum Slot {
 pub(in crate::state) struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    lives: u32,
     names: HashMap<Arc<str>, HashMap<Arc<str>, SessionKey>>,
 }
 
@@ -34,10 +35,16 @@ impl Slots {
             None => tenant.into(),
         };
         let client_id: Arc<str> = client_id.into();
-        let session = Session::new(Arc::clone(&tenant), Arc::clone(&client_id));
+        let session = Session::new(Arc::clone(&tenant), Arc::clone(&client_id), self.new_life());
         let key = self.place(Slot::Stored(Box::new(session)));
         self.names.entry(tenant).or_default().insert(client_id, key);
         key
+    }
+
+    /// Wraps after four billion; what is noted lives for milliseconds, in a replay for seconds.
+    pub(in crate::state) fn new_life(&mut self) -> u32 {
+        self.lives = self.lives.wrapping_add(1);
+        self.lives
     }
 
     pub(in crate::state) fn get(&self, key: SessionKey) -> Option<&Session> {

@@ -1,3 +1,5 @@
 //! Subscriptions and retained messages against naive models.
 mod retained;
 mod subscriptions;
+
+pub(crate) use subscriptions::fits;

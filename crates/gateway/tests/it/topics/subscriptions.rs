@@ -6,7 +6,7 @@ use record::Qos;
 use wire::mqtt::{RetainHandling, SubscribeOptions};
 
 /// The reference: levels one by one, as 4.7 says.
-pub(super) fn fits(filter: &str, topic: &str) -> bool {
+pub(crate) fn fits(filter: &str, topic: &str) -> bool {
     fn levels(filter: &[&str], topic: &[&str]) -> bool {
         match (filter.split_first(), topic.split_first()) {
             (Some((&"#", _)), _) => true,

@@ -127,7 +127,8 @@ pub struct Durable<M> {
     pub closed_at_ms: Option<i64>,
     /// Its subscriptions, in the order they were made.
     pub subscriptions: Vec<Subscription>,
-    /// QoS 2 publishes received and not yet released, sorted by packet id.
+    /// QoS 2 publishes received and not yet released, sorted by packet id. Each id once, except in a replay that
+    /// is under way.
     pub arrived: Vec<(u16, M)>,
     /// What is on its way to the client, oldest first.
     pub outgoing: VecDeque<Outgoing<M>>,
@@ -167,9 +168,11 @@ impl<M: Clone + PartialEq> Durable<M> {
             },
             Event::Unsubscribed { filter } => self.subscriptions.retain(|s| s.filter != *filter),
             Event::Arrived { packet_id, message } => {
-                match self.arrived.binary_search_by_key(packet_id, |(id, _)| *id) {
-                    Ok(at) => self.arrived[at].1 = message.clone(),
-                    Err(at) => self.arrived.insert(at, (*packet_id, message.clone())),
+                // A replay may meet the next message of a packet id before the release of the one before.
+                let arrived = (*packet_id, message.clone());
+                if !self.arrived.contains(&arrived) {
+                    let at = self.arrived.partition_point(|(id, _)| id <= packet_id);
+                    self.arrived.insert(at, arrived);
                 }
             }
             Event::Released { packet_id, message } => {
