@@ -1,93 +1,10 @@
 //! A batch of readings as columns: what decoders fill and the stream, the store and rules read.
 
 use crate::names::Names;
-use crate::{DeviceId, IdError, MetricName, Timestamp, Value, ValueKind, ValueRef, limits};
-
-/// The number of a device within one [`Readings`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceNo(pub u32);
-
-/// The number of a metric within one [`Readings`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MetricNo(pub u32);
-
-/// Whose clock an event time is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum TimeOrigin {
-    /// The device said when it happened.
-    Device = 0,
-    /// The device sent no time: it is the server's time of arrival.
-    Server = 1,
-}
-
-/// When a reading happened and when it arrived. Both are kept, never mixed up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct When {
-    /// When it happened.
-    pub time: Timestamp,
-    /// Whose clock `time` is from.
-    pub origin: TimeOrigin,
-    /// When it arrived, by the server's clock.
-    pub arrived_at: Timestamp,
-}
-
-impl When {
-    /// The device named the time.
-    #[must_use]
-    pub const fn by_device(time: Timestamp, arrived_at: Timestamp) -> Self {
-        Self { time, origin: TimeOrigin::Device, arrived_at }
-    }
-
-    /// The device named no time.
-    #[must_use]
-    pub const fn by_server(arrived_at: Timestamp) -> Self {
-        Self { time: arrived_at, origin: TimeOrigin::Server, arrived_at }
-    }
-}
-
-/// One reading on its own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
-    /// The device.
-    pub device: DeviceId,
-    /// What was measured.
-    pub metric: MetricName,
-    /// When it happened and arrived.
-    pub when: When,
-    /// What was measured.
-    pub value: Value,
-}
-
-/// One reading of a batch, borrowed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ReadingRef<'a> {
-    /// The device; a valid [`DeviceId`].
-    pub device: &'a str,
-    /// The metric; a valid [`MetricName`].
-    pub metric: &'a str,
-    /// The device's number in its batch.
-    pub device_no: DeviceNo,
-    /// The metric's number in its batch.
-    pub metric_no: MetricNo,
-    /// When it happened and arrived.
-    pub when: When,
-    /// What was measured.
-    pub value: ValueRef<'a>,
-}
-
-impl ReadingRef<'_> {
-    /// A reading that stands on its own.
-    #[must_use]
-    pub fn to_reading(&self) -> Reading {
-        Reading {
-            device: DeviceId::parse(self.device).expect("a batch only takes checked device ids"),
-            metric: MetricName::parse(self.metric).expect("a batch only takes checked metric names"),
-            when: self.when,
-            value: self.value.to_value(),
-        }
-    }
-}
+use crate::{
+    DeviceId, DeviceNo, IdError, MetricName, MetricNo, Reading, ReadingRef, TimeOrigin, Timestamp, ValueKind,
+    ValueRef, When, limits,
+};
 
 /// Many readings, a column per part, names as numbers into tables. Clearing keeps the memory.
 ///

@@ -1,5 +1,6 @@
 //! JSON and newline-delimited JSON, from bytes into columns in one pass.
 
+mod element;
 mod object;
 mod scan;
 mod string;
@@ -10,7 +11,7 @@ use record::Readings;
 use super::reason::{Problem, Reason};
 use super::scratch::{Element, Notes};
 use super::{Message, as_text};
-use object::element;
+use element::element;
 use scan::{Fault, Scanner};
 
 /// A refusal of the whole document: not JSON, or too much of it.
