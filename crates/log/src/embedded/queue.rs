@@ -142,6 +142,7 @@ impl Queue {
     }
 
     /// What there is to do now.
+    #[cfg(feature = "sim")]
     pub(crate) fn poll(&self) -> Work {
         self.take(self.state.lock())
     }

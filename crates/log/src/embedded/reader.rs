@@ -95,40 +95,60 @@ impl EmbeddedReader {
 
     fn poll_look(&mut self, cx: &Context<'_>, max_bytes: usize) -> Poll<Result<Look>> {
         let shared = Arc::clone(&self.shared);
-        let mut held = shared.held.lock();
-        self.check_expired(&held)?;
-        if !self.ahead.is_empty() {
-            drop(held);
-            let chunk = self.take_ahead(max_bytes)?;
-            if !chunk.runs.is_empty() {
+        loop {
+            let held = shared.held.lock();
+            self.check_expired(&held)?;
+            if !self.ahead.is_empty() {
+                drop(held); // records are taken out of frames without the lock
+                let chunk = self.take_ahead(max_bytes)?;
+                if chunk.runs.is_empty() {
+                    continue;
+                }
                 return Poll::Ready(Ok(Look::Chunk(chunk)));
             }
-            held = shared.held.lock();
-        }
-        let place = match self.place {
-            Some(place) => place,
-            None => match shared.find(&held, &self.next) {
-                Found::At(place) => *self.place.insert(place),
-                Found::NeedsIndex(segment) => return Poll::Ready(Ok(Look::Disk(Job::Index(segment)))),
-            },
-        };
-        if held.tail_from.is_none_or(|from| place < from) && place < held.end_place() {
-            return match disk_job(&held, place) {
-                Some(job) => Poll::Ready(Ok(Look::Disk(job))),
-                None => unreachable!("a place before the end lies in a segment or before one"),
+            let place = match self.place {
+                Some(place) => place,
+                None => match shared.find(&held, &self.next) {
+                    Found::At(place) => *self.place.insert(place),
+                    Found::NeedsIndex(segment) => return Poll::Ready(Ok(Look::Disk(Job::Index(segment)))),
+                },
             };
+            if held.tail_from.is_none_or(|from| place < from) && place < held.end_place() {
+                let job =
+                    disk_job(&held, place).expect("a place before the end lies in a segment or before one");
+                return Poll::Ready(Ok(Look::Disk(job)));
+            }
+            if self.look_at_tail(&held, place, max_bytes) {
+                add(&shared.counters.tail_reads, 1);
+                continue;
+            }
+            self.check_reached(&held.ends)?;
+            if held.closed {
+                return Poll::Ready(Err(Error::Closed));
+            }
+            let mut held = held;
+            held.waiters.park(self.id, &self.wants, cx.waker());
+            return Poll::Pending;
         }
-        let chunk = self.take_tail(&held, place, max_bytes)?;
-        if !chunk.runs.is_empty() {
-            add(&shared.counters.tail_reads, 1);
-            return Poll::Ready(Ok(Look::Chunk(chunk)));
+    }
+
+    /// Takes over what is wanted of the tail; whether there was anything.
+    fn look_at_tail(&mut self, held: &Held, place: Place, max_bytes: usize) -> bool {
+        let is_before =
+            |frame: &Arc<Frame>| Place { segment: frame.segment, position: frame.position } < place;
+        let first = held.tail.partition_point(is_before);
+        let mut bytes = 0;
+        for frame in held.tail.range(first..) {
+            self.place = Some(Place { segment: frame.segment, position: frame.end });
+            if frame.runs.iter().any(|run| self.wants.contains(run.slot)) {
+                self.ahead.push_back(Ahead::Frame(Arc::clone(frame)));
+                bytes += frame.weight();
+                if bytes >= max_bytes {
+                    break;
+                }
+            }
         }
-        self.check_reached(&held.ends)?;
-        if held.closed {
-            return Poll::Ready(Err(Error::Closed));
-        }
-        held.waiters.park(self.id, &self.wants, cx.waker());
-        Poll::Pending
+        !self.ahead.is_empty()
     }
 
     fn check_expired(&self, held: &Held) -> Result<()> {
@@ -188,22 +208,6 @@ impl EmbeddedReader {
                 Ok(true) => drop(self.ahead.pop_front()),
                 Ok(false) => break,
                 // What was taken before is good; the error comes again with the next call.
-                Err(_) if !chunk.runs.is_empty() => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(chunk)
-    }
-
-    fn take_tail(&mut self, held: &Held, place: Place, max_bytes: usize) -> Result<Chunk> {
-        let mut chunk = Chunk::default();
-        let mut left = max_bytes.max(1);
-        let behind = |frame: &Arc<Frame>| Place { segment: frame.segment, position: frame.position } < place;
-        let first = held.tail.partition_point(behind);
-        for frame in held.tail.range(first..) {
-            match self.take(frame, &mut chunk, &mut left) {
-                Ok(true) => self.place = Some(Place { segment: frame.segment, position: frame.end }),
-                Ok(false) => break,
                 Err(_) if !chunk.runs.is_empty() => break,
                 Err(error) => return Err(error),
             }

@@ -61,6 +61,19 @@ impl Stepper {
 
 #[cfg(feature = "sim")]
 impl EmbeddedLog {
+    /// Opens a log on any disk, with its thread.
+    ///
+    /// # Errors
+    /// As [`EmbeddedLog::open`].
+    pub fn open_on(
+        disk: Arc<dyn crate::disk::Disk>,
+        clock: Arc<dyn crate::Clock>,
+        options: super::Options,
+        new_id: u128,
+    ) -> Result<Self> {
+        start(super::open::open(disk, clock, options, new_id, super::Sabotage::default())?)
+    }
+
     /// Opens a log on any disk, without a thread: the simulation calls [`Stepper::step`].
     ///
     /// # Errors

@@ -5,5 +5,7 @@
 extern crate penstock_log as log;
 
 mod embedded;
+mod fixtures;
 mod memory;
 mod sim;
+mod trouble;

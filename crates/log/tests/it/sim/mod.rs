@@ -2,7 +2,7 @@
 
 mod flips;
 mod model;
-mod world;
+pub(crate) mod world;
 
 use log::Sabotage;
 use log::disk::sim::{Fault, FaultPlan};
