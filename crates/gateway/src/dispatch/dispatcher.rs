@@ -433,7 +433,8 @@ impl Dispatcher {
         let index = partition_of(&will.tenant, key, log.partitions(topic));
         let envelope = Envelope { arrived_at: now, ..envelope };
         batch.push_with(PartitionId { topic, lane: Lane::Live, index }, |out| envelope.encode(out));
-        push_entries(&mut batch, &**log, &will.tenant, &will.client_id, &[Entry::WillSent]);
+        let sent = Entry::WillSent { opened: will.opened };
+        push_entries(&mut batch, &**log, &will.tenant, &will.client_id, &[sent]);
         let (pending, commands, session) = (log.append(batch), self.shared.commands.clone(), will.session);
         tokio::spawn(async move {
             if let Err(error) = pending.await {

@@ -128,6 +128,13 @@ impl Gateway {
         let started_at = Timestamp::now();
         let recovered = state::recover(&*parts.log, &*parts.metadata, limits, started_at.millis()).await?;
         report(&recovered);
+        let closings = recovered.closings(&*parts.log, started_at.millis());
+        if !closings.is_empty()
+            && let Err(error) = parts.log.append(closings).await
+        {
+            // A full disk must not keep the rest from working: the checkpoint will say it.
+            tracing::warn!(%error, "the connections lost at the last stop could not be noted in the log");
+        }
         let book = recovered.book;
         let (commands, command_inbox) = unbounded_channel();
         let (ports, inboxes): (Vec<_>, Vec<_>) = (0..config.workers)
