@@ -1,11 +1,17 @@
-//! `/`: until the web interface is there, a page that says what is.
+//! `/`: until the web interface is there, a page that says what is. And the same for programs.
 
-use axum::response::Html;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Html, IntoResponse, Response};
 
 use crate::Asker;
 
 pub(crate) async fn page(_asker: Asker) -> Html<&'static str> {
     Html(PAGE)
+}
+
+/// What the API takes and answers, for programs.
+pub(crate) async fn openapi(_asker: Asker) -> Response {
+    ([(CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
 }
 
 const PAGE: &str = r#"<!doctype html>
@@ -23,6 +29,7 @@ answers on this port:</p>
 <tr><td><code>GET <a href="/v1/devices">/v1/devices</a></code><td>devices; <code>/v1/devices/{id}</code>, <code>/v1/devices/{id}/latest</code>
 <tr><td><code>GET <a href="/health/live">/health/live</a></code>, <code><a href="/health/ready">/health/ready</a></code><td>health
 <tr><td><code>GET <a href="/metrics">/metrics</a></code><td>figures for Prometheus
+<tr><td><code>GET <a href="/v1/openapi.json">/v1/openapi.json</a></code><td>all of it for programs
 </table>
 </html>
 "#;

@@ -77,6 +77,7 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/devices/{id}/latest", get(devices::latest));
     }
     routes
+        .route("/v1/openapi.json", get(index::openapi))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(problem::no_such_path)

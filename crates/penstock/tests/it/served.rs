@@ -63,6 +63,11 @@ impl Served {
         self.child.wait().unwrap();
     }
 
+    /// SIGHUP.
+    pub(crate) fn hangup(&self) {
+        run(Command::new("kill").arg("-HUP").arg(self.child.id().to_string()));
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         run(Command::new("kill").arg("-TERM").arg(self.child.id().to_string()));

@@ -111,3 +111,18 @@ fn wrong_requests_are_told_what_is_wrong() {
         assert!(served.curl(&[], path).ends_with("\n200"), "{path}");
     }
 }
+
+#[test]
+fn every_path_of_the_openapi_document_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let answer = served.curl(&[], "/v1/openapi.json");
+    let document: serde_json::Value = serde_json::from_str(answer.rsplit_once('\n').unwrap().0).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() >= 10);
+    for path in paths.keys() {
+        // DELETE is answered nowhere: 405 where there is a path, 404 where there is none.
+        let answer = served.curl(&["-X", "DELETE"], &path.replace("{id}", "d1"));
+        assert!(answer.ends_with("\n405"), "{path}: {answer}");
+    }
+}

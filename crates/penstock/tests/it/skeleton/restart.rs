@@ -54,3 +54,23 @@ fn a_server_that_cannot_start_says_why() {
         assert!(words.contains(taken) && words.contains("in use"), "{words}");
     }
 }
+
+#[test]
+fn a_look_at_a_running_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    served.curl(&["-d", r#"{"device_id":"d1","metric":"m","value":1}"#], "/v1/telemetry");
+    let log = dir.path().join("data/log");
+    let inspected = crate::served::penstock(&["log", "inspect", log.to_str().unwrap(), "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert!(inspected.status.success() && report["damage"] == serde_json::json!([]), "{report}");
+    assert!(report["partitions"].to_string().contains("iot-telemetry-raw"), "{report}");
+
+    let data = dir.path().join("data");
+    let doctor = ["doctor", "--server", &served.http, "--data", data.to_str().unwrap(), "--format", "json"];
+    let findings = crate::served::text(&crate::served::penstock(&doctor).stdout);
+    assert!(findings.contains(r#"{"check":"server","finding":"ready","good":true}"#), "{findings}");
+
+    served.hangup();
+    crate::served::until("keys are read again", || served.log().contains("read again").then_some(()));
+}
