@@ -53,9 +53,14 @@ fn main() {
             let plain = plain_writes(dir.path(), chunk, time);
             let rate = stats.written_bytes as f64 / seconds;
             ratios.push(rate / plain);
+            let before = Instant::now();
+            drop(
+                EmbeddedLog::open(&dir.path().join("log"), Options::default()).expect("the log opens again"),
+            );
+            let opened = before.elapsed();
             println!(
                 "{:20} {:>9.0} records/s {:>7.1} MB/s  {:>6.0} groups/s of {:>7} B  fsync p50 {} p99 {} µs  \
-                 {:.2} CPU-s per M records | plain {:>7.1} MB/s | {:.0} %",
+                 {:.2} CPU-s per M records | plain {:>7.1} MB/s | {:.0} % | {} segments opened in {} ms",
                 load.name,
                 stats.appended_records as f64 / seconds,
                 rate / 1e6,
@@ -66,6 +71,8 @@ fn main() {
                 cpu / (stats.appended_records as f64 / 1e6),
                 plain / 1e6,
                 100.0 * rate / plain,
+                stats.segments,
+                opened.as_millis(),
             );
         }
         ratios.sort_by(f64::total_cmp);

@@ -186,7 +186,8 @@ pub enum Error {
 }
 
 /// Records that damage has made unreadable: offsets `from..to` of the partition. A reader that goes on after
-/// them opens anew at `to`, and accounts for what it left out.
+/// them opens anew at `to`, and accounts for what it left out: at most `to - from` records, for where nothing
+/// tells how many there were, offsets are skipped generously.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The partition.

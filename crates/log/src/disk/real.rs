@@ -26,15 +26,12 @@ impl RealDisk {
     /// # Errors
     /// The system's.
     pub fn create(dir: &Path) -> io::Result<Self> {
+        let missing =
+            dir.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).count();
         std::fs::create_dir_all(dir)?;
         // The way down to the new directory must survive a crash as well.
-        let mut above = dir.canonicalize()?;
-        while above.pop() {
-            match File::open(&above) {
-                Ok(parent) => parent.sync_all()?,
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break, // not ours, so not new
-                Err(error) => return Err(error),
-            }
+        for above in dir.canonicalize()?.ancestors().skip(1).take(missing) {
+            File::open(above)?.sync_all()?;
         }
         Ok(Self { dir: dir.to_owned(), read_only: false })
     }

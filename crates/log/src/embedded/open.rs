@@ -6,7 +6,7 @@ use super::format::{META_FILE, Meta, segment_name, segment_number};
 use super::options::Options;
 use super::recover::{Recovered, Recovery};
 use super::sabotage::Sabotage;
-use super::shared::{Shared, fault};
+use super::shared::{Segment, Shared, fault};
 use super::writer::{Start, Writer};
 use crate::disk::{Disk, read_file, read_full, write_all};
 use crate::{Clock, Error, Result, Topic};
@@ -44,7 +44,11 @@ pub(crate) fn open(
     let shared = Arc::new(shared);
     let start = Start { log_id: meta.id, last_number, lock, sabotage };
     let mut writer = Writer::new(Arc::clone(&shared), clock, start);
-    if let Err(error) = writer.start_segment(&mut copied) {
+    let started = writer.start_segment(&mut copied);
+    if let Some(last) = &as_found {
+        release(&*disk, last);
+    }
+    if let Err(error) = started {
         let (Error::Full { .. }, Some(as_found)) = (&error, as_found) else { return Err(error) };
         // No room to write the last group again elsewhere.
         let name = segment_name(as_found.number);
@@ -59,6 +63,13 @@ pub(crate) fn open(
         }
     }
     Ok(writer)
+}
+
+/// Gives back what the last segment had set aside and not used; its bytes stay, those behind its end included.
+fn release(disk: &dyn Disk, last: &Segment) {
+    let name = segment_name(last.number);
+    // Only space is at stake.
+    let _ = disk.open(&name).and_then(|file| file.truncate(file.size()?));
 }
 
 /// Makes a file durable about which nothing is known but that it can be read. A sync alone would not do: after

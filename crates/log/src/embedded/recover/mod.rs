@@ -5,20 +5,24 @@
 //! synced. The last group itself is uncertain: even if it can be read now, an earlier process may have seen its
 //! fsync fail. So it is not trusted where it stands: the new segment, which every opening starts, repeats it.
 
+mod adopt;
+mod last;
+
 use std::io;
 
-use super::format::{
-    FRAMES_START, Frame, HeadFound, Index, Kind, RawFrame, Scan, SegmentHead, State, Step, decode_positions,
-    segment_name, segment_number,
+use crate::embedded::format::{
+    FRAMES_START, HeadFound, Kind, RawFrame, Scan, SegmentHead, State, Step, segment_name, segment_number,
 };
-use super::sabotage::Sabotage;
-use super::shared::{Held, Segment, fault};
-use crate::disk::{Disk, DiskFile, read_full};
-use crate::partitions::{Partitions, Slot};
+use crate::embedded::sabotage::Sabotage;
+use crate::embedded::shared::{Held, Segment, fault};
+
+pub(crate) use self::adopt::{Adopted, Content};
+use crate::disk::{Disk, read_full};
+use crate::partitions::Partitions;
 use crate::{Error, Offset, Result};
 
 /// How much of a segment is read at once, bytes.
-pub(super) const SCAN_BYTES: usize = 1 << 20;
+pub(crate) const SCAN_BYTES: usize = 1 << 20;
 /// How much is read for a head and the state behind it; larger states take another read.
 const HEAD_BYTES: usize = 16 << 10;
 
@@ -39,22 +43,6 @@ pub(crate) struct Recovered {
     pub(crate) as_found: Option<Segment>,
 }
 
-/// A frame behind the certain ones.
-pub(crate) struct Adopted {
-    pub(crate) raw: RawFrame,
-    pub(crate) content: Content,
-}
-
-/// What a frame means.
-pub(crate) enum Content {
-    Records(Frame),
-    State(State),
-    Positions(super::format::ReaderPositions),
-    /// The next offsets at the end of a sealed segment.
-    Ends(Vec<(Slot, Offset)>),
-    Nothing,
-}
-
 /// What the scans of a log need to know.
 pub(crate) struct Recovery<'a> {
     pub(crate) disk: &'a dyn Disk,
@@ -70,19 +58,6 @@ struct Found {
     number: u64,
     head: Option<SegmentHead>,
     size: u64,
-}
-
-/// The last segment, read from beginning to end.
-struct LastScan {
-    /// In order; damage between them is left out.
-    frames: Vec<Adopted>,
-    /// Where the frames of the last group begin among them.
-    last_group: usize,
-    end: u64,
-    /// Nothing in the first group is missing.
-    born_whole: bool,
-    /// Some durable bytes are no longer what was written.
-    damaged: bool,
 }
 
 impl Recovery<'_> {
@@ -291,68 +266,6 @@ impl Recovery<'_> {
         };
         run().map_err(|error| fault(self.disk, "reading", &name, &error))
     }
-
-    fn scan_last(&self, last: &Found) -> Result<LastScan> {
-        let name = segment_name(last.number);
-        let run = || -> io::Result<LastScan> {
-            let file = self.disk.open(&name)?;
-            self.scan_to_the_end(&*file, last)
-        };
-        run().map_err(|error| fault(self.disk, "reading", &name, &error))
-    }
-
-    fn scan_to_the_end(&self, file: &dyn DiskFile, last: &Found) -> io::Result<LastScan> {
-        let mut scan = Scan::new(file, self.seed, last.number, FRAMES_START..last.size, SCAN_BYTES);
-        let mut frames: Vec<Adopted> = Vec::new();
-        // Bad places that may be the torn end, and the frames behind the first of them.
-        let mut doubts: Vec<u64> = Vec::new();
-        let mut limbo: Vec<Adopted> = Vec::new();
-        let mut end = FRAMES_START;
-        let mut damaged = false;
-        loop {
-            match scan.step()? {
-                Step::End => break,
-                Step::Bad { from, .. } => doubts.push(from),
-                Step::Frame(raw) => {
-                    let durable_before = raw.head.group_start;
-                    let was_doubtful = !doubts.is_empty();
-                    doubts.retain(|&from| from >= durable_before && !self.sabotage.no_truncate());
-                    limbo.push(Adopted::new(raw, self.partitions));
-                    if was_doubtful && doubts.is_empty() {
-                        damaged = true;
-                        tracing::error!(segment = last.number, "the last segment has damage in its middle");
-                    }
-                    let settled = match doubts.first() {
-                        Some(&doubt) => limbo.iter().take_while(|f| f.raw.head.position < doubt).count(),
-                        None => limbo.len(),
-                    };
-                    frames.extend(limbo.drain(..settled));
-                    end = frames.last().map_or(FRAMES_START, |frame| frame.raw.head.end());
-                }
-            }
-        }
-        if self.sabotage.no_truncate() {
-            end = last.size;
-        } else if end < last.size {
-            tracing::info!(
-                segment = last.number,
-                end,
-                size = last.size,
-                "the torn end of a crash is cut off"
-            );
-        }
-        let group = frames.last().map_or(0, |frame| frame.raw.head.group_start);
-        let last_group = frames.partition_point(|frame| frame.raw.head.group_start < group);
-        let birth_end = last.head.as_ref().map(|head| head.birth_end);
-        let first = frames.first().map(|frame| frame.raw.head.position);
-        let contiguous = first == Some(FRAMES_START)
-            && frames.windows(2).all(|pair| {
-                pair[0].raw.head.end() == pair[1].raw.head.position
-                    || pair[1].raw.head.group_start > FRAMES_START
-            });
-        let reaches = birth_end.is_some_and(|birth_end| end >= birth_end);
-        Ok(LastScan { frames, last_group, end, born_whole: contiguous && reaches, damaged })
-    }
 }
 
 /// Takes out segments that a later one's head passes over: their birth did not succeed.
@@ -377,56 +290,4 @@ fn skipped(found: &mut Vec<Found>) -> Vec<u64> {
     kept.reverse();
     *found = kept;
     obsolete
-}
-
-impl Adopted {
-    fn new(raw: RawFrame, partitions: &Partitions) -> Self {
-        let content = match raw.head.kind {
-            Kind::Records => Frame::decode(&raw, partitions).map(Content::Records),
-            Kind::State => raw.body().and_then(|body| State::decode(&body)).map(Content::State),
-            Kind::Positions => raw.body().and_then(|body| decode_positions(&body)).map(Content::Positions),
-            Kind::Index => {
-                let index = raw.body().and_then(|body| Index::decode(partitions, &body));
-                index.map(|(_, ends)| Content::Ends(ends))
-            }
-        };
-        Self { raw, content: content.unwrap_or(Content::Nothing) }
-    }
-
-    /// It now stands elsewhere.
-    pub(crate) fn moved(&mut self, segment: u64, position: u64) {
-        (self.raw.head.segment, self.raw.head.position) = (segment, position);
-        if let Content::Records(frame) = &mut self.content {
-            (frame.segment, frame.position, frame.end) = (segment, position, self.raw.head.end());
-        }
-    }
-}
-
-impl Held {
-    /// Takes up frames in order, as if they had just been published; the tail stays as it is.
-    pub(crate) fn adopt(&mut self, frames: &[Adopted], index_interval_bytes: u64) {
-        for frame in frames {
-            self.last_ms = self.last_ms.max(frame.raw.head.time_ms);
-            match &frame.content {
-                Content::Records(frame) => {
-                    for run in &frame.runs {
-                        self.ends[run.slot.at()] = run.end();
-                    }
-                    self.index.note(frame, index_interval_bytes);
-                }
-                Content::State(state) => self.positions.clone_from(&state.positions),
-                Content::Positions(positions) => {
-                    for (reader, offsets) in positions {
-                        self.positions.entry(reader.clone()).or_default().extend(offsets);
-                    }
-                }
-                Content::Ends(ends) => {
-                    for &(slot, end) in ends {
-                        self.ends[slot.at()] = self.ends[slot.at()].max(end);
-                    }
-                }
-                Content::Nothing => {}
-            }
-        }
-    }
 }

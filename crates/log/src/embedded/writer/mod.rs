@@ -7,26 +7,23 @@
 //! segment says where that was, and only once that head is durable does anything else happen. So bytes whose
 //! fate is unknown are never read again, by this process or a later one.
 
+mod birth;
+mod group;
+
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use super::format::{
-    Codec, FRAME_HEAD_BYTES, FRAMES_START, Frame, FrameBuilder, FrameHead, Kind, ReaderPositions,
-    SegmentHead, State, Whereabouts, encode_positions, segment_name,
-};
-use super::queue::{Request, Work};
-use super::recover::Adopted;
-use super::sabotage::Sabotage;
-use super::shared::{Held, Place, Segment, Shared};
-use super::stats::{add, micros};
+use self::group::{Group, plain_frame};
 use crate::disk::{DiskFile, write_all};
+use crate::embedded::format::{FRAME_HEAD_BYTES, FrameBuilder, Kind, segment_name};
+use crate::embedded::queue::{Request, Work};
+use crate::embedded::recover::Adopted;
+use crate::embedded::sabotage::Sabotage;
+use crate::embedded::shared::{Segment, Shared};
+use crate::embedded::stats::{add, micros};
 use crate::partitions::SlotSet;
-use crate::{Batch, Clock, Completion, Error, Offset, Position, Result};
-
-/// A new segment begins only if this much can be set aside: a log that resumes on a disk with a few free blocks
-/// would fail again at once, leaving a tiny segment behind each time. Less for small segments.
-const ROOM_BYTES: u64 = 4 << 20;
+use crate::{Clock, Completion, Error, Offset, Result};
 
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -52,20 +49,6 @@ struct Active {
     file: Arc<dyn DiskFile>,
     /// Where its durable bytes end and the next frame goes.
     end: u64,
-}
-
-/// A commit group on its way.
-#[derive(Default)]
-struct Group {
-    frames: Vec<bytes::Bytes>,
-    fresh: Vec<Frame>,
-    committed: ReaderPositions,
-    outcomes: Vec<(Completion, Vec<Position>)>,
-    size: u64,
-    batches: u64,
-    records: u64,
-    value_bytes: u64,
-    commits: u64,
 }
 
 /// What a writer starts from.
@@ -206,76 +189,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Turns requests into frames, one for all batches unless they are large, and one for all commits.
-    fn assemble(&mut self, requests: Vec<Request>) -> Group {
-        let now_ms = self.clock.now_ms();
-        let time_ms = now_ms.max(self.shared.held.lock().last_ms);
-        let mut group = Group::default();
-        let mut batches: Vec<(Batch, Completion)> = Vec::with_capacity(requests.len());
-        let mut commits = Vec::new();
-        let mut size = 0;
-        for request in requests {
-            match request {
-                Request::Append { batch, completion } => {
-                    if size > 0 && size + batch.size_bytes() > self.shared.options.frame_bytes {
-                        self.build(&mut group, &mut batches, time_ms);
-                        size = 0;
-                    }
-                    size += batch.size_bytes();
-                    batches.push((batch, completion));
-                }
-                Request::Commit { positions, completion } => {
-                    for (reader, offsets) in positions {
-                        group.committed.entry(reader).or_default().extend(offsets);
-                    }
-                    commits.push((completion, Vec::new()));
-                }
-            }
-        }
-        self.build(&mut group, &mut batches, time_ms);
-        if !commits.is_empty() {
-            let mut frame = vec![0; FRAME_HEAD_BYTES];
-            encode_positions(&group.committed, &mut frame);
-            let at = self.whereabouts(&group, time_ms);
-            group.commits = commits.len() as u64;
-            group.outcomes.extend(commits);
-            group.add(plain_frame(Kind::Positions, at, frame));
-        }
-        group
-    }
-
-    fn build(&mut self, group: &mut Group, batches: &mut Vec<(Batch, Completion)>, time_ms: i64) {
-        if batches.is_empty() {
-            return;
-        }
-        let at = self.whereabouts(group, time_ms);
-        let mut told = Vec::with_capacity(batches.len());
-        let compression = self.shared.options.compression;
-        let all = batches.iter().map(|(batch, _)| batch);
-        let built =
-            self.builder.build(all, &mut self.next, compression, at, |positions| told.push(positions));
-        group.batches += batches.len() as u64;
-        for ((batch, completion), positions) in batches.drain(..).zip(told) {
-            group.records += batch.len() as u64;
-            group.value_bytes += batch.size_bytes() as u64;
-            group.outcomes.push((completion, positions));
-        }
-        group.fresh.push(built.frame);
-        group.add(built.bytes);
-    }
-
-    fn whereabouts(&self, group: &Group, time_ms: i64) -> Whereabouts {
-        let active = self.active.as_ref().expect("frames are built for a segment that is ready");
-        let (segment, group_start) = (active.number, active.end);
-        Whereabouts {
-            segment,
-            position: group_start + group.size,
-            group_start,
-            time_ms,
-            seed: self.shared.seed,
-        }
-    }
-
     /// Writes and syncs behind the end of the active segment, and moves that end.
     fn write(&mut self, frames: &[bytes::Bytes]) -> Result<()> {
         let active = self.active.as_mut().expect("frames are written to a segment that is ready");
@@ -359,7 +272,11 @@ impl Writer {
         let number = active.number;
         match self.write(&[plain_frame(Kind::Index, at, frame)]) {
             Ok(()) => {
-                let end = self.active.take().map_or(0, |active| active.end);
+                let end = self.active.take().map_or(0, |active| {
+                    // Gives back what was set aside at its birth and not used.
+                    let _ = active.file.truncate(active.end);
+                    active.end
+                });
                 let mut held = self.shared.held.lock();
                 if let Some(last) = held.segments.back_mut().filter(|last| last.number == number) {
                     last.end = end;
@@ -373,101 +290,6 @@ impl Writer {
                 }
             }
         }
-    }
-
-    /// Starts the segment after the last one. `copied` are frames that the last one holds behind the end it is
-    /// now given, their fate uncertain; they are written again.
-    pub(crate) fn start_segment(&mut self, copied: &mut [Adopted]) -> Result<()> {
-        self.last_number += 1;
-        let number = self.last_number;
-        let name = segment_name(number);
-        let born = self.birth(number, copied);
-        let started = self.create(&name, &born.bytes);
-        let file = match started {
-            Ok(file) => file,
-            Err(error) => {
-                add(&self.shared.counters.disk_errors, 1);
-                let _ = self.shared.disk.remove(&name);
-                return Err(error);
-            }
-        };
-        let end = born.bytes.len() as u64;
-        let mut held = self.shared.held.lock();
-        let previous = std::mem::take(&mut held.index);
-        if let Some(last) = held.segments.back().filter(|_| !previous.is_empty()) {
-            self.shared.cache_index(last.number, Arc::new(previous));
-        }
-        held.segments.push_back(Segment { number, starts: born.starts, born_ms: born.born_ms, end });
-        for (frame, position) in copied.iter_mut().zip(born.copied_at) {
-            frame.moved(number, position);
-        }
-        held.adopt(copied, self.shared.options.index_interval_bytes);
-        if held.tail.is_empty() {
-            held.tail_from = Some(Place { segment: number, position: end });
-            held.tail_base = held.ends.clone();
-        }
-        self.next.clone_from(&held.ends);
-        drop(held);
-        self.active = Some(Active { number, name, file, end });
-        self.retention_waits = false;
-        Ok(())
-    }
-
-    fn create(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn DiskFile>> {
-        let fault = |operation| move |error| self.shared.fault(operation, name, &error);
-        let disk = &self.shared.disk;
-        let file = disk.create(name).map_err(fault("creating"))?;
-        let room = ROOM_BYTES.min(self.shared.options.segment_bytes / 4).max(bytes.len() as u64);
-        file.reserve(room).map_err(fault("reserving space"))?;
-        write_all(&*file, 0, bytes).map_err(fault("writing"))?;
-        if !self.sabotage.no_fsync() {
-            file.sync().map_err(fault("fsync"))?;
-        }
-        if !self.sabotage.no_dir_sync() {
-            disk.sync_dir().map_err(fault("fsync of the directory after creating"))?;
-        }
-        Ok(file)
-    }
-
-    /// The first bytes of a segment: head, state, copied frames.
-    fn birth(&self, number: u64, copied: &[Adopted]) -> Birth {
-        let held = self.shared.held.lock();
-        let (previous, previous_end) = held.segments.back().map_or((0, 0), |last| (last.number, last.end));
-        let born_ms = held.last_ms;
-        let starts: Arc<[Offset]> = held.ends.as_slice().into();
-        let state = state_of(&held, &self.shared.partitions, number);
-        drop(held);
-        let mut at = Whereabouts {
-            segment: number,
-            position: FRAMES_START,
-            group_start: FRAMES_START,
-            time_ms: born_ms,
-            seed: self.shared.seed,
-        };
-        let mut frames = vec![0; FRAME_HEAD_BYTES];
-        state.encode(&mut frames);
-        let mut frames = plain_frame(Kind::State, at, frames).to_vec();
-        let mut copied_at = Vec::with_capacity(copied.len());
-        for Adopted { raw: frame, .. } in copied {
-            at.position = FRAMES_START + frames.len() as u64;
-            copied_at.push(at.position);
-            let start = frames.len();
-            frames.resize(start + FRAME_HEAD_BYTES, 0);
-            frames.extend_from_slice(&frame.stored);
-            let head = FrameHead {
-                segment: number,
-                position: at.position,
-                group_start: FRAMES_START,
-                ..frame.head.clone()
-            };
-            head.write(at.seed, &mut frames[start..]);
-        }
-        let birth_end = FRAMES_START + frames.len() as u64;
-        let head = SegmentHead { log_id: self.log_id, number, previous, previous_end, birth_end, born_ms };
-        let mut bytes = Vec::with_capacity(birth_end as usize);
-        head.encode(&mut bytes);
-        bytes.extend_from_slice(&frames);
-        Birth { bytes, starts, born_ms, copied_at }
     }
 
     /// Drops what retention allows, oldest first, each durably before the next: a crash must not bring an older
@@ -500,43 +322,4 @@ impl Writer {
         self.lock = None;
         Ok(())
     }
-}
-
-struct Birth {
-    bytes: Vec<u8>,
-    starts: Arc<[Offset]>,
-    born_ms: i64,
-    copied_at: Vec<u64>,
-}
-
-impl Group {
-    fn add(&mut self, frame: bytes::Bytes) {
-        self.size += frame.len() as u64;
-        self.frames.push(frame);
-    }
-}
-
-fn state_of(held: &Held, partitions: &crate::Partitions, number: u64) -> State {
-    let oldest = held.segments.front().map_or(number, |oldest| oldest.number);
-    let next = partitions.all().zip(&held.ends).filter(|&(_, &end)| end > 0);
-    let next = next.map(|(partition, &end)| (partition, end)).collect();
-    State { last_ms: held.last_ms, oldest, next, positions: held.positions.clone() }
-}
-
-/// A frame that is not compressed, around a body that stands behind room for the head.
-fn plain_frame(kind: Kind, at: Whereabouts, mut frame: Vec<u8>) -> bytes::Bytes {
-    let size = u32::try_from(frame.len() - FRAME_HEAD_BYTES).expect("such frames are small");
-    let head = FrameHead {
-        kind,
-        codec: Codec::AsIs,
-        segment: at.segment,
-        position: at.position,
-        group_start: at.group_start,
-        time_ms: at.time_ms,
-        stored_bytes: size,
-        body_bytes: size,
-        body_checksum: crc32c::crc32c_append(at.seed, &frame[FRAME_HEAD_BYTES..]),
-    };
-    head.write(at.seed, &mut frame);
-    frame.into()
 }
