@@ -174,3 +174,125 @@ pub(super) fn read_offsets(bytes: &[u8]) -> Result<(Positions, Vec<Note<'_>>), C
     }
     Ok((positions, notes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use log::{Lane, PartitionId, Topic};
+    use proptest::prelude::*;
+    use record::{Encoding, Envelope, Kind, Protocol, Qos, Timestamp};
+    use wire::mqtt::session::{Event, Outgoing, Subscription};
+    use wire::mqtt::{RetainHandling, SubscribeOptions};
+
+    use super::super::entry::Will;
+    use super::*;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        let path = format!("{}/tests/fixtures/session-events/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn at(index: u16, offset: u64) -> Position {
+        Position { partition: PartitionId { topic: Topic::Messages, lane: Lane::Live, index }, offset }
+    }
+
+    fn sample() -> Session {
+        let mut session = Session::new("t".into(), "c".into(), 0);
+        let will = Will { delay_s: 9, envelope: b"will".as_slice().into() };
+        session.subject = "s".into();
+        session.will = Some(Box::new((4, will.clone())));
+        session.owed = vec![Owed { opened: 3, due_ms: 5, will, taken: false }];
+        session.born = Some(Arc::new([at(1, 10)].into_iter().collect()));
+        session.logged = true;
+        let options = SubscribeOptions {
+            qos: Qos::AtLeastOnce,
+            no_local: false,
+            retain_as_published: true,
+            retain_handling: RetainHandling::SendIfNew,
+        };
+        let outgoing = |progress| Outgoing {
+            message: at(2, 20),
+            qos: Qos::ExactlyOnce,
+            retain: false,
+            subscription_ids: Box::new([7]),
+            progress,
+        };
+        for event in [
+            Event::Opened { clean: true, expiry_s: 60 },
+            Event::Subscribed(Subscription { filter: "a/+".into(), options, id: 7 }),
+            Event::Arrived { packet_id: 2, message: at(0, 1) },
+            Event::Queued(outgoing(Progress::Received(9))),
+            Event::Queued(outgoing(Progress::Queued)),
+            Event::Closed { at_ms: 1_000, expiry_s: 60 },
+        ] {
+            session.durable.apply(&event);
+        }
+        session
+    }
+
+    #[test]
+    fn rows_of_version_1_are_read_and_written_the_same() {
+        let (sample, kept) = (sample(), fixture("v1-session-row.bin"));
+        assert_eq!(session(&sample), kept);
+        let mut back = Session::new("t".into(), "c".into(), 0);
+        read_session(&kept, &mut back).unwrap();
+        assert_eq!(
+            (&back.durable, &back.will, &back.owed, &back.born, &back.subject),
+            (&sample.durable, &sample.will, &sample.owed, &sample.born, &sample.subject)
+        );
+
+        let mut envelope = Vec::new();
+        Envelope {
+            kind: Kind::Message,
+            protocol: Protocol::Mqtt5,
+            encoding: Encoding::Opaque,
+            qos: Qos::AtLeastOnce,
+            retain: true,
+            refused: None,
+            arrived_at: Timestamp::from_nanos(1),
+            tenant: "t",
+            device: "",
+            topic: "a",
+            origin: None,
+            properties: &[],
+            payload: b"x",
+        }
+        .encode(&mut envelope);
+        let kept = fixture("v1-retained-row.bin");
+        let message = Kept::new(at(1, 2), &envelope).unwrap();
+        assert_eq!(retained(&message), kept);
+        assert_eq!(read_retained(&kept), Ok(message));
+
+        let positions: Positions = [at(0, 5), at(1, 6)].into_iter().collect();
+        let who = Some(("t", "c"));
+        let notes = [
+            Note { message: at(0, 7), session: who, what: What::Done },
+            Note { message: at(0, 8), session: who, what: What::Sent(Progress::Sent(1), 0) },
+            Note { message: at(0, 8), session: who, what: What::Sent(Progress::Received(2), 0) },
+            Note { message: at(0, 9), session: who, what: What::Released },
+            Note { message: at(0, 9), session: None, what: What::Taken(u64::MAX) },
+        ];
+        let kept = fixture("v1-offsets-row.bin");
+        assert_eq!(offsets(&positions, notes.into_iter()), kept);
+        assert_eq!(read_offsets(&kept), Ok((positions, notes.to_vec())));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_row_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..300_usize, by in any::<u8>()) {
+            let mut versioned = vec![1];
+            versioned.extend(&bytes);
+            for name in ["v1-session-row.bin", "v1-offsets-row.bin", "v1-retained-row.bin"] {
+                let mut nearly = fixture(name);
+                let at = at % nearly.len();
+                nearly[at] ^= by;
+                for bytes in [&bytes, &versioned, &nearly] {
+                    let _ = read_session(bytes, &mut Session::new("t".into(), "c".into(), 0));
+                    let _ = read_retained(bytes);
+                    let _ = read_offsets(bytes);
+                }
+            }
+        }
+    }
+}

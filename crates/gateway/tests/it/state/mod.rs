@@ -1,4 +1,5 @@
 //! The book against a model, crashes included.
+mod codec;
 mod crashes;
 mod model;
 mod world;
