@@ -88,6 +88,7 @@ fn rewrite(disk: &dyn Disk, name: &str, size: u64) -> std::io::Result<()> {
         write_all(&*file, at, &bytes[..have])?;
         at += have as u64;
     }
+    file.truncate(size)?; // the length too
     file.sync()?;
     let aside = format!("{name}{ASIDE}");
     disk.rename(name, &aside)?;
