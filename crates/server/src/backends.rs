@@ -14,7 +14,8 @@ use crate::{Config, StartError};
 pub(crate) struct Backends {
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) metadata: Arc<dyn Metadata>,
-    pub(crate) store: Arc<series::Sqlite>,
+    /// Only where something writes or asks.
+    pub(crate) store: Option<Arc<series::Sqlite>>,
 }
 
 impl Backends {
@@ -23,13 +24,18 @@ impl Backends {
         let place = |name: &str| config.data_dir.join(name);
         let log = open_log(config, &place("log"))?;
         let metadata = Arc::new(metadata::Sqlite::open(&place("metadata.db"))?);
-        let store = Arc::new(series::Sqlite::open(&place("series.db"))?);
+        let store = match [Role::Stream, Role::Store, Role::Query].iter().any(|role| config.has(*role)) {
+            true => Some(Arc::new(series::Sqlite::open(&place("series.db"))?)),
+            false => None,
+        };
         Ok(Self { log, metadata, store })
     }
 
-    pub(crate) fn query(&self) -> Query {
-        let sql = Arc::new(SqliteSql::new(self.store.path()));
-        Query::new(self.store.clone(), sql, Limits::default())
+    /// What answers, on a node that does.
+    pub(crate) fn query(&self, config: &Config) -> Option<Query> {
+        let store = self.store.clone().filter(|_| config.has(Role::Query))?;
+        let sql = Arc::new(SqliteSql::new(store.path()));
+        Some(Query::new(store, sql, Limits::default()))
     }
 }
 

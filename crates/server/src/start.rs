@@ -129,10 +129,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     // Bound before anything runs, so that a taken port leaves nothing behind to stop.
     let listener = Listener::open(config.http).await?;
 
-    let stream = if config.has(Role::Stream) {
+    let store = backends.store.clone().filter(|_| config.has(Role::Stream));
+    let stream = if let Some(store) = store {
         let running = stream::start(stream::Parts {
             log: backends.log.clone(),
-            store: backends.store.clone(),
+            store,
             templates: Arc::new(config.templates.clone()),
         })?;
         figures::stream(&mut exporter, running.monitor().clone());
@@ -174,7 +175,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         figures::ingest(&mut exporter, Arc::clone(ingest));
     }
     let mut router = api::router(api::Parts {
-        query: config.has(Role::Query).then(|| backends.query()),
+        query: backends.query(&config),
         health: health.clone(),
         exporter: Arc::new(exporter),
         access: access(Arc::clone(&authenticator), acl),

@@ -74,3 +74,20 @@ fn a_look_at_a_running_server() {
     served.hangup();
     crate::served::until("keys are read again", || served.log().contains("read again").then_some(()));
 }
+
+#[test]
+fn a_node_does_what_its_roles_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let body = r#"{"device_id":"d1","metric":"m","value":1}"#;
+    let served = Served::with(dir.path(), &[("PENSTOCK__ROLES", "[\"gateway\"]")]);
+    assert!(served.curl(&["-d", body], "/v1/telemetry").ends_with("\n200"));
+    assert!(served.curl(&[], "/v1/devices").ends_with("\n404"), "it answers no questions");
+    assert!(!dir.path().join("data/series.db").exists(), "it has no store");
+    assert_eq!(served.terminate().code(), Some(0));
+
+    let served = Served::with(dir.path(), &[("PENSTOCK__ROLES", "[\"stream\", \"store\", \"query\"]")]);
+    assert_eq!(served.eventually("SELECT value FROM telemetry"), "1");
+    assert_eq!(served.mqtt_port, "", "it takes nothing from devices");
+    assert!(served.curl(&["-d", body], "/v1/telemetry").ends_with("\n404"));
+    assert!(!served.log().contains("panicked"), "{}", served.log());
+}
