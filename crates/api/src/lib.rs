@@ -15,11 +15,14 @@ pub use metrics::{Exporter, Metric, Page};
 pub use problem::Problem;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::http::request::Parts as RequestParts;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use query::Query;
 use record::TenantId;
@@ -30,6 +33,9 @@ const BODY_BYTES: usize = 1 << 20;
 /// Most questions answered at a time. Each holds a blocking thread and may hold an answer of
 /// [`query::Limits::bytes`] in memory; more wait their turn.
 const QUESTIONS: usize = 8;
+
+/// Longest a request may take, from its head to its answer: the longest answer, and waiting for a turn.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who may ask: takes the request's headers, answers with the tenant whose data may be seen. May block.
 pub type Access = Arc<dyn Fn(&HeaderMap) -> Result<TenantId, NoAccess> + Send + Sync>;
@@ -83,7 +89,19 @@ pub fn router(parts: Parts) -> Router {
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(axum::middleware::from_fn(bounded))
         .with_state(Shared { parts, turns })
+}
+
+/// Ends a request whose body never comes, or whose turn.
+async fn bounded(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(PATIENCE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("the request took longer than {} s; try again", PATIENCE.as_secs());
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
+        }
+    }
 }
 
 impl Shared {

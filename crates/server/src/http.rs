@@ -67,14 +67,17 @@ async fn accept(socket: TcpListener, router: Router, mut stop: watch::Receiver<b
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            socket.accept().await.map(|(stream, _)| (stream, place))
+        };
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            accepted = socket.accept() => accepted,
+            accepted = next => accepted,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, place)) => {
                 let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
                     serve(stream, router, stop).await;

@@ -32,6 +32,20 @@ fn a_wrong_configuration_is_refused_with_its_place() {
 }
 
 #[test]
+fn the_page_of_all_keys_is_good_and_shows_the_defaults() {
+    let page = crate::house::root().join("docs/penstock.toml");
+    let shown = |arguments: &[&str]| {
+        let output = penstock(&[&["config", "show"], arguments].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let all: String = text(&output.stdout);
+        // Of the gateway only what is written is shown; a log age that is written is the one that is the default.
+        let parts = all.split("\n\n").filter(|part| !part.trim_start().starts_with("[gateway"));
+        parts.map(|part| part.trim().replace("\nmax_age_hours = 168", "")).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&["--config", page.to_str().unwrap()]), shown(&[]));
+}
+
+#[test]
 fn the_environment_lies_over_the_file() {
     let show = |variable: &str, value: &str| {
         let mut command = std::process::Command::new(PENSTOCK);
