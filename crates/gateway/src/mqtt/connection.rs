@@ -43,6 +43,8 @@ pub(super) struct Conn {
     pub(super) phase: Phase,
     /// When something last came, in ticks of the worker.
     pub(super) heard: u32,
+    /// When the worker looks at it next, in ticks; 0: never.
+    pub(super) looked_at: u32,
     /// Since when the socket takes nothing, in ticks; 0: it does.
     pub(super) blocked: u32,
     /// No more input; the socket closes once the output is out.
@@ -99,6 +101,7 @@ impl Conn {
             waker: None,
             phase: Phase::Greeting,
             heard,
+            looked_at: 0,
             blocked: 0,
             closing: false,
             peer: None,

@@ -125,6 +125,7 @@ impl<'a> Shell<'a> {
         {
             tracing::info!(client = %self.side.client_id, "a will was not published: not allowed any more");
         }
+        self.worker.commits.borrow_mut().wake(); // No answer waits for it.
     }
 
     /// The envelope of a will that may be owed; its time of arrival is still to be set.

@@ -20,10 +20,11 @@ impl Default for Wheel {
 }
 
 impl Wheel {
-    /// Looks at `key` at second `when`, or earlier when that is far away; not before the next second.
-    pub(super) fn insert(&mut self, key: ConnKey, now: u32, when: u32) {
+    /// Looks at `key` at second `when`, or earlier when that is far away; not before the next second. Returns when.
+    pub(super) fn insert(&mut self, key: ConnKey, now: u32, when: u32) -> u32 {
         let when = when.clamp(now + 1, now + SLOTS - 1);
         self.slots[(when % SLOTS) as usize].push(key);
+        when
     }
 
     /// Everything to be looked at up to second `now`.

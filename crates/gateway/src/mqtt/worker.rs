@@ -134,10 +134,12 @@ impl Worker {
         self.lingering.borrow_mut().push((key, self.tick() + patience_s));
     }
 
-    /// Watches for the connection's keep-alive from now on.
-    pub(super) fn watch(&self, conn: &Conn) {
-        if let Some(patience_s) = conn.patience_s(self) {
-            self.wheel.borrow_mut().insert(conn.key, self.tick(), self.tick().saturating_add(patience_s));
+    /// Looks at the connection when its patience with the client ends, if not earlier.
+    pub(super) fn watch(&self, conn: &mut Conn) {
+        let Some(patience_s) = conn.patience_s(self) else { return };
+        let ends = conn.heard.saturating_add(patience_s);
+        if conn.looked_at == 0 || ends < conn.looked_at {
+            conn.looked_at = self.wheel.borrow_mut().insert(conn.key, self.tick(), ends);
         }
     }
 
@@ -233,7 +235,7 @@ impl Worker {
         let slot = u32::try_from(entry.key()).expect("connections are limited far below 2^32");
         let mut conn = Conn::new(ConnKey { slot, generation }, stream, self.tick());
         (conn.peer, conn.certificate) = (peer, certificate);
-        self.watch(&conn);
+        self.watch(&mut conn);
         let conn = Rc::new(RefCell::new(conn));
         entry.insert(Rc::clone(&conn));
         drop(conns);
@@ -339,12 +341,15 @@ impl Worker {
         for key in due {
             let Some(conn) = self.find(key.slot, key.generation) else { continue };
             let mut conn = conn.borrow_mut();
+            if conn.looked_at > tick {
+                continue; // An entry that an earlier look made needless.
+            }
+            conn.looked_at = 0;
             let Some(patience_s) = conn.patience_s(self) else { continue };
-            let ends = conn.heard.saturating_add(patience_s);
-            if tick >= ends {
+            if tick >= conn.heard.saturating_add(patience_s) {
                 conn.silent(self);
             } else {
-                self.wheel.borrow_mut().insert(key, tick, ends);
+                self.watch(&mut conn);
             }
         }
         self.close_lingering(tick);
