@@ -17,6 +17,7 @@ use wire::mqtt::{
 };
 
 use super::commit::{Awaited, ConnKey, Waiting};
+use super::listen::Admission;
 use super::output::Output;
 use super::shell::{Feed, Shell, Side};
 use super::stream::Stream;
@@ -52,6 +53,7 @@ pub(super) struct Conn {
     pub(super) peer: Option<std::net::SocketAddr>,
     /// The client's certificate, DER, where TLS has verified one.
     pub(super) certificate: Option<Box<[u8]>>,
+    admission: Admission,
 }
 
 /// Where in its life a connection is.
@@ -91,7 +93,7 @@ pub(super) struct Live {
 }
 
 impl Conn {
-    pub(super) fn new(key: ConnKey, stream: Stream, heard: u32) -> Self {
+    pub(super) fn new(key: ConnKey, stream: Stream, heard: u32, admission: Admission) -> Self {
         Self {
             key,
             stream,
@@ -106,6 +108,7 @@ impl Conn {
             closing: false,
             peer: None,
             certificate: None,
+            admission,
         }
     }
 
@@ -165,6 +168,23 @@ impl Conn {
             _ => self.close_socket(worker),
         }
         self.wake();
+    }
+
+    /// Ends the connection when its credentials no longer hold.
+    pub(super) fn recheck(&mut self, worker: &Worker) {
+        let Phase::Live(live) = &self.phase else { return };
+        let identity = &live.side.identity;
+        if !live.is_serving() || identity.method == registry::Method::Open {
+            return;
+        }
+        match worker.shared.authenticator.recheck(identity, worker.now()) {
+            Err(refusal) if refusal.kind != registry::RefusalKind::Unavailable => {
+                tracing::info!(reason = %refusal.operator, "connection ended");
+                worker.counters().refused_credentials.add(1);
+                self.end(worker, End::Lost, Some(ReasonCode::NotAuthorized));
+            }
+            _ => {}
+        }
     }
 
     fn wants_input(&self, worker: &Worker) -> bool {
@@ -323,6 +343,9 @@ impl Conn {
                 return self.refuse(version, reason, None, worker);
             }
         };
+        if let Admission::Busy(_) = self.admission {
+            return self.refuse(version, ReasonCode::ServerBusy, Some("come back a little later"), worker);
+        }
         if shared.is_shutting_down() {
             return self.refuse(version, ReasonCode::ServerShuttingDown, None, worker);
         }

@@ -15,14 +15,17 @@ use tokio::task::JoinHandle as Task;
 use wire::mqtt::session;
 use wire::template::Templates;
 
-use super::listen;
+use super::listen::{self, Transport};
 use super::route::Rules;
 use super::shared::{Gauge, Shared};
 use super::worker::Worker;
 use crate::Config;
+use crate::admission::{self, Gate};
 use crate::dispatch::{Command, Dispatcher, ToWorker, WorkerPort};
 use crate::metrics::Metrics;
 use crate::state;
+use crate::tls::{self, Tls};
+use crate::websocket;
 
 /// What the gateway stands on.
 #[derive(Clone)]
@@ -70,6 +73,9 @@ pub enum Error {
     /// The topic templates or the rules over them are wrong.
     #[error("gateway.topics.templates: {0}")]
     Templates(String),
+    /// The TLS listener's files are wrong.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// Keys of the authenticator could not be read.
     #[error(transparent)]
     Keys(#[from] registry::KeyError),
@@ -118,10 +124,20 @@ impl Gateway {
         let mut addresses = Addresses::default();
         let mut listeners = Vec::new();
         if let Some(address) = config.mqtt {
-            let listener =
-                TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
-            addresses.mqtt = listener.local_addr().ok();
-            listeners.push(listener);
+            listeners.push((bind(address, &mut addresses.mqtt).await?, Transport::Tcp));
+        }
+        let mut tls = None;
+        if let Some(settings) = &config.mqtt_tls {
+            let opened = Arc::new(Tls::open(tls_files(settings))?);
+            tls = Some(Arc::clone(&opened));
+            let listener = bind(settings.listen, &mut addresses.mqtt_tls).await?;
+            listeners.push((listener, Transport::Tls(opened)));
+        }
+        if let Some(address) = config.websocket {
+            let message_bytes = config.limits.packet_bytes as usize;
+            let settings = websocket::Settings { message_bytes, origins: Vec::new() };
+            let listener = bind(address, &mut addresses.websocket).await?;
+            listeners.push((listener, Transport::WebSocket(Arc::new(settings))));
         }
         let limits =
             state::Limits { queued_messages: config.limits.queued_messages, ..state::Limits::default() };
@@ -156,7 +172,13 @@ impl Gateway {
             ports: ports.into(),
             direct: Gauge::default(),
             in_flight: Gauge::default(),
-            connections: AtomicUsize::new(0),
+            gate: Gate::new(admission::Limits {
+                connects_per_s: config.limits.connects_per_s,
+                burst: config.limits.connect_burst,
+                connections: config.limits.connections,
+                handshakes: config.limits.handshakes,
+            }),
+            told_busy: AtomicUsize::new(0),
             shutting_down: AtomicBool::new(false),
             assigned: AtomicU64::new(0),
             started_at,
@@ -170,9 +192,11 @@ impl Gateway {
             start_dispatcher(Dispatcher::new(Arc::clone(&shared), parts.metadata, book), command_inbox)?;
         let acceptors = listeners
             .into_iter()
-            .map(|listener| tokio::spawn(listen::accept(listener, Arc::clone(&shared))))
+            .map(|(listener, transport)| {
+                tokio::spawn(listen::accept(listener, transport, Arc::clone(&shared)))
+            })
             .collect();
-        Ok(Running { shared, addresses, acceptors, workers, dispatcher: Some(dispatcher) })
+        Ok(Running { shared, addresses, tls, acceptors, workers, dispatcher: Some(dispatcher) })
     }
 }
 
@@ -190,6 +214,24 @@ fn report(recovered: &state::Recovered) {
 
 fn open_policy() -> Result<registry::AuthPolicy, Error> {
     AuthConfig::default().validate().map_err(|e| Error::Templates(e.to_string()))
+}
+
+/// Opens a listener and notes where.
+async fn bind(address: SocketAddr, at: &mut Option<SocketAddr>) -> Result<TcpListener, Error> {
+    let opened = TcpListener::bind(address).await.and_then(|listener| {
+        *at = Some(listener.local_addr()?);
+        Ok(listener)
+    });
+    opened.map_err(|source| Error::Listen { address, source })
+}
+
+fn tls_files(settings: &crate::config::Tls) -> tls::Files {
+    tls::Files {
+        cert: settings.cert.clone(),
+        key: settings.key.clone(),
+        client_ca: settings.client_ca.clone(),
+        require_client_cert: settings.require_client_cert,
+    }
 }
 
 fn rules(config: &Config, parts: &Parts) -> Result<Rules, Error> {
@@ -249,6 +291,7 @@ fn start_dispatcher(
 pub struct Running {
     shared: Arc<Shared>,
     addresses: Addresses,
+    tls: Option<Arc<Tls>>,
     acceptors: Vec<Task<()>>,
     workers: Vec<JoinHandle<()>>,
     dispatcher: Option<JoinHandle<Result<(), Error>>>,
@@ -268,6 +311,17 @@ impl Running {
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.shared.metrics)
+    }
+
+    /// Reads certificates and keys again where their files look different. Cheap enough for every few seconds;
+    /// connections stay, and after an error all stays as it was.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] or [`Error::Keys`] names the file and the problem.
+    pub fn reload_if_changed(&self) -> Result<bool, Error> {
+        let tls = self.tls.as_ref().map_or(Ok(false), |tls| tls.reload_if_changed())?;
+        let keys = self.shared.authenticator.reload_if_changed()?;
+        Ok(tls || keys)
     }
 
     /// Stops: takes no new connections, sends the acknowledgements still due and a DISCONNECT (0x8B) to MQTT 5

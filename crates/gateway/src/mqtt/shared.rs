@@ -11,6 +11,7 @@ use wire::mqtt::session;
 
 use super::route::Rules;
 use crate::Config;
+use crate::admission::Gate;
 use crate::dispatch::{Command, SessionKey, ToWorker, WorkerPort};
 use crate::metrics::Metrics;
 use crate::topics::{FullTenants, Subscriptions};
@@ -34,8 +35,10 @@ pub(crate) struct Shared {
     pub(crate) direct: Gauge,
     /// Bytes handed to the log and not yet durable, of all workers.
     pub(crate) in_flight: Gauge,
-    /// Sockets of all listeners.
-    pub(crate) connections: AtomicUsize,
+    /// Who may come in.
+    pub(crate) gate: Arc<Gate>,
+    /// Clients that are being told to come back later.
+    pub(crate) told_busy: AtomicUsize,
     pub(crate) shutting_down: AtomicBool,
     pub(crate) assigned: AtomicU64,
     pub(crate) started_at: Timestamp,

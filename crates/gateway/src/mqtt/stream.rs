@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A stream that is not plain TCP.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send {}
+pub(super) trait Duplex: AsyncRead + AsyncWrite {}
 
-impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+impl<T: AsyncRead + AsyncWrite> Duplex for T {}
 
 /// The byte stream of a connection.
 pub(super) enum Stream {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,9 +19,10 @@ use wire::payload::Scratch;
 
 use super::commit::{Awaited, Commits, ConnKey, Settled};
 use super::connection::{Conn, Phase};
-use super::listen::Accepted;
+use super::listen::{Accepted, Admission, Transport, shake_hands};
 use super::output::Spares;
 use super::shared::Shared;
+use super::stream::Stream;
 use super::wheel::Wheel;
 use crate::dispatch::{ConnRef, Delivery, Message, ToWorker};
 use crate::metrics::Counters;
@@ -30,6 +32,8 @@ use crate::state::{Entry, Positions, SessionRecord};
 const SCRATCH_BYTES: usize = 64 << 10;
 /// How long a connection that we closed may take to read our last word.
 const LINGER_S: u32 = 5;
+/// How often the credentials behind a connection are asked about again.
+const RECHECK_S: u32 = 60;
 /// Messages of the dispatcher handled before the sockets have their turn again.
 const INBOX_BATCH: usize = 256;
 
@@ -226,15 +230,33 @@ impl Worker {
     }
 
     fn accept(self: &Rc<Self>, accepted: Accepted) {
-        let Accepted { stream, peer, certificate } = accepted;
-        let Some(stream) = stream.into_stream() else { return };
+        let Ok((socket, transport, peer, admission)) = accepted.into_parts() else { return };
+        if let Transport::Tcp = transport {
+            return self.begin(Stream::Tcp(socket), peer, None, admission);
+        }
+        let worker = Rc::clone(self);
+        // Boxed: a handshake is large and short, a connection small and long.
+        tokio::task::spawn_local(Box::pin(async move {
+            if let Some(ready) = shake_hands(Arc::clone(&worker.shared), socket, transport).await {
+                worker.begin(ready.stream, peer, ready.certificate, admission);
+            }
+        }));
+    }
+
+    fn begin(
+        self: &Rc<Self>,
+        stream: Stream,
+        peer: SocketAddr,
+        certificate: Option<Box<[u8]>>,
+        admission: Admission,
+    ) {
         let generation = self.generation.get().wrapping_add(1);
         self.generation.set(generation);
         let mut conns = self.conns.borrow_mut();
         let entry = conns.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("connections are limited far below 2^32");
-        let mut conn = Conn::new(ConnKey { slot, generation }, stream, self.tick());
-        (conn.peer, conn.certificate) = (peer, certificate);
+        let mut conn = Conn::new(ConnKey { slot, generation }, stream, self.tick(), admission);
+        (conn.peer, conn.certificate) = (Some(peer), certificate);
         self.watch(&mut conn);
         let conn = Rc::new(RefCell::new(conn));
         entry.insert(Rc::clone(&conn));
@@ -243,7 +265,6 @@ impl Worker {
         tokio::task::spawn_local(async move {
             poll_fn(|cx| conn.borrow_mut().poll(&worker, cx)).await;
             worker.conns.borrow_mut().remove(slot as usize);
-            worker.shared.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         });
     }
 
@@ -354,7 +375,19 @@ impl Worker {
         }
         self.close_lingering(tick);
         self.close_stalled_writes(tick);
+        self.recheck(tick);
         self.wake_stalled();
+    }
+
+    /// Credentials expire and are revoked while connections live; each is asked about once in a while.
+    fn recheck(&self, tick: u32) {
+        let slots = self.conns.borrow().capacity();
+        for slot in (0..slots).skip((tick % RECHECK_S) as usize).step_by(RECHECK_S as usize) {
+            let conn = self.conns.borrow().get(slot).map(Rc::clone);
+            if let Some(conn) = conn {
+                conn.borrow_mut().recheck(self);
+            }
+        }
     }
 
     fn close_lingering(&self, tick: u32) {
