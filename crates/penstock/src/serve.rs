@@ -84,8 +84,8 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => match running.reload() {
-                Ok(()) => tracing::info!("keys are read again"),
-                Err(error) => tracing::error!(%error, "nothing is changed"),
+                Ok(()) => tracing::info!("keys and certificates are read again"),
+                Err(error) => tracing::error!(%error, "what could not be read stays as it was"),
             },
         }
     }

@@ -76,7 +76,7 @@ pub enum StartError {
     #[error(transparent)]
     Patterns(#[from] registry::PatternError),
     /// The gateway.
-    #[error("the gateway did not start: {0}")]
+    #[error("the gateway: {0}")]
     Gateway(Arc<gateway::Error>),
 }
 
@@ -198,13 +198,19 @@ impl Running {
         self.addresses
     }
 
-    /// Reads again what may change without a restart: keys of token issuers. After an error everything stays as
-    /// it was.
+    /// Reads again what may change without a restart: keys of token issuers, certificates of the TLS listener.
+    /// What cannot be read stays as it was.
     ///
     /// # Errors
     /// [`StartError`] names what could not be read.
     pub fn reload(&self) -> Result<(), StartError> {
-        Ok(self.authenticator.reload()?)
+        self.authenticator.reload()?;
+        match &self.gateway {
+            Some(gateway) => {
+                gateway.reload_if_changed().map(|_| ()).map_err(|e| StartError::Gateway(Arc::new(e)))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Drains and stops: takes nothing new, sends the acknowledgements still due, lets the store catch up.

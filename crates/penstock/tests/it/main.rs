@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
 mod cli;
+mod clients;
 mod house;
 mod served;
 mod skeleton;

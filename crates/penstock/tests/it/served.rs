@@ -17,6 +17,7 @@ pub(crate) struct Served {
     child: Child,
     pub(crate) http: String,
     pub(crate) mqtt_port: String,
+    pub(crate) websocket_port: String,
     pub(crate) dir: PathBuf,
 }
 
@@ -38,7 +39,9 @@ impl Served {
             .stderr(said)
             .spawn()
             .unwrap();
-        let mut served = Self { child, http: String::new(), mqtt_port: String::new(), dir: dir.to_owned() };
+        let none = String::new;
+        let (http, mqtt_port, websocket_port) = (none(), none(), none());
+        let mut served = Self { child, http, mqtt_port, websocket_port, dir: dir.to_owned() };
         let addresses = until("the server is ready", || {
             if let Some(ended) = served.child.try_wait().unwrap() {
                 panic!("the server ended with {ended}:\n{}", served.log());
@@ -47,8 +50,10 @@ impl Served {
             Some(serde_json::from_str::<Value>(&text).unwrap())
         });
         served.http = format!("http://{}", addresses["http"].as_str().unwrap());
-        let mqtt = addresses["mqtt"].as_str().unwrap_or_default();
-        served.mqtt_port = mqtt.rsplit(':').next().unwrap().to_owned();
+        let port =
+            |name: &str| addresses[name].as_str().unwrap_or_default().rsplit(':').next().unwrap().to_owned();
+        served.mqtt_port = port("mqtt");
+        served.websocket_port = port("websocket");
         served
     }
 
