@@ -607,6 +607,7 @@ impl Conn {
 
     /// Ends the connection: no more input, DISCONNECT with `reason` to MQTT 5 (MQTT-4.13.1-1), then the socket.
     pub(super) fn end(&mut self, worker: &Worker, end: End, reason: Option<ReasonCode>) {
+        worker.take_time();
         self.say_goodbye(reason, None, worker);
         match &mut self.phase {
             Phase::Live(live) => {

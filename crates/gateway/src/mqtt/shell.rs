@@ -405,7 +405,11 @@ impl Sink<Position> for Shell<'_> {
     fn may_subscribe(&mut self, filter: &str, _options: &SubscribeOptions) -> Result<(), ReasonCode> {
         self.worker.shared.rules.load().acl.may_subscribe(&self.side.identity, filter).map_err(|denied| {
             tracing::debug!(client = %self.side.client_id, filter, %denied, "subscription refused");
-            ReasonCode::NotAuthorized
+            match denied {
+                // Nobody may: another credential would not help.
+                registry::Denied::SwitchedOff => ReasonCode::UnspecifiedError,
+                _ => ReasonCode::NotAuthorized,
+            }
         })
     }
 

@@ -7,5 +7,6 @@ extern crate penstock_log as log;
 mod embedded;
 mod fixtures;
 mod memory;
+mod opening;
 mod sim;
 mod trouble;

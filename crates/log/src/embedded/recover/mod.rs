@@ -78,7 +78,7 @@ impl Recovery<'_> {
             obsolete.push(last.number);
             found.pop();
         };
-        obsolete.extend(skipped(&mut found));
+        obsolete.extend(self.skipped(&mut found)?);
         if let Some(state) = found.last().map(|last| self.read_state(last)).transpose()?.flatten() {
             let dropped = found.partition_point(|segment| segment.number < state.oldest);
             obsolete.extend(found.drain(..dropped).map(|segment| segment.number));
@@ -266,28 +266,39 @@ impl Recovery<'_> {
         };
         run().map_err(|error| fault(self.disk, "reading", &name, &error))
     }
-}
 
-/// Takes out segments that a later one's head passes over: their birth did not succeed.
-fn skipped(found: &mut Vec<Found>) -> Vec<u64> {
-    let mut obsolete = Vec::new();
-    let mut kept = Vec::new();
-    let mut wanted: Option<u64> = None;
-    while let Some(segment) = found.pop() {
-        match wanted {
-            Some(number) if segment.number > number => {
-                obsolete.push(segment.number);
-                continue;
+    /// Takes out segments that are none: those which a later one's head passes over, and, where the one that a
+    /// head names is gone (retention took it), those behind that hold nothing but a birth. Their creation did
+    /// not succeed, and their removal was lost in a crash.
+    fn skipped(&self, found: &mut Vec<Found>) -> Result<Vec<u64>> {
+        let mut obsolete = Vec::new();
+        let mut kept = Vec::new();
+        let mut wanted: Option<u64> = None;
+        while let Some(segment) = found.pop() {
+            match wanted {
+                Some(number) if segment.number > number => {
+                    obsolete.push(segment.number);
+                    continue;
+                }
+                Some(number) if segment.number < number => {
+                    if !self.was_appended_to(&segment)? {
+                        obsolete.push(segment.number);
+                        continue;
+                    }
+                    tracing::error!(segment = number, "a segment is missing; readers that need it are told");
+                }
+                _ => {}
             }
-            Some(number) if segment.number < number => {
-                tracing::error!(segment = number, "a segment is missing; readers that need it are told");
-            }
-            _ => {}
+            wanted = segment.head.as_ref().map(|head| head.previous);
+            kept.push(segment);
         }
-        wanted = segment.head.as_ref().map(|head| head.previous);
-        kept.push(segment);
+        kept.reverse();
+        *found = kept;
+        Ok(obsolete)
     }
-    kept.reverse();
-    *found = kept;
-    obsolete
+
+    fn was_appended_to(&self, segment: &Found) -> Result<bool> {
+        let scan = self.scan_last(segment)?;
+        Ok(scan.frames.iter().any(|frame| frame.raw.head.group_start > FRAMES_START))
+    }
 }

@@ -40,6 +40,7 @@ impl<M: Clone + PartialEq> Machine<M> {
             let sent = match self.durable.outgoing[self.cursor].progress {
                 Progress::Received(id) => {
                     self.send_ack(AckKind::PubRel, id, ReasonCode::Success, None, sink);
+                    self.cursor += 1;
                     true
                 }
                 Progress::Sent(id) => self.resend(id, sink),
