@@ -14,8 +14,7 @@ fn run(data: &[u8]) -> u64 {
     let Some((mut limits, mut bytes)) = case(data) else { return 0 };
     let mut all = 0;
     loop {
-        // A filter of one byte takes four on the wire and 24 decoded; vectors grow by doubling.
-        let decoded = bounded(256 + 16 * bytes.len(), || decode(bytes, &limits));
+        let decoded = bounded(memory(bytes), || decode(bytes, &limits));
         check_cuts(bytes, &limits, &decoded);
         match decoded {
             Ok(Decoded::Packet { packet, consumed }) => {
@@ -32,6 +31,14 @@ fn run(data: &[u8]) -> u64 {
                 return outcome((all, e.what(), e.statement(), bytes[0] >> 4));
             }
         }
+    }
+}
+
+/// Only lists are allocated for. A filter of one byte takes four on the wire and 24 decoded; vectors grow by doubling.
+fn memory(bytes: &[u8]) -> usize {
+    match bytes.first().map(|first| first >> 4) {
+        Some(8..=11) => 256 + 16 * bytes.len(),
+        _ => 0,
     }
 }
 

@@ -2,9 +2,10 @@
 
 use record::Qos;
 use wire::mqtt::{
-    Ack, AckKind, Auth, ConnAck, Connect, Disconnect, Packet, Properties, PropertiesBuf, Property, Publish,
-    ReasonCode, RetainHandling, Sender, SubAck, Subscribe, SubscribeFilter, SubscribeOptions, UnsubAck,
-    Unsubscribe, Version, Will, encode_ack, encode_publish, set_dup, set_packet_id,
+    Ack, AckKind, Auth, ConnAck, Connect, Disconnect, EncodeError, Packet, Properties, PropertiesBuf,
+    Property, Publish, ReasonCode, RetainHandling, Sender, SubAck, Subscribe, SubscribeFilter,
+    SubscribeOptions, UnsubAck, Unsubscribe, Version, Will, encode_ack, encode_publish, set_dup,
+    set_packet_id,
 };
 
 use super::{bytes, decode_one, limits};
@@ -304,5 +305,69 @@ fn a_publish_is_encoded_once_and_patched_for_each_receiver() {
             Packet::Publish(publish).encode(version, &mut whole).unwrap();
             assert_eq!(own, whole);
         }
+    }
+}
+
+/// Nothing is written of a packet that cannot be.
+#[test]
+fn what_cannot_be_encoded_leaves_the_buffer_alone() {
+    let long = "x".repeat(65_536);
+    let publish = Publish {
+        dup: false,
+        qos: Qos::AtMostOnce,
+        retain: false,
+        topic: &long,
+        packet_id: 0,
+        properties: NONE,
+        payload: b"",
+    };
+    let refused = ConnAck { session_present: false, reason: ReasonCode::MalformedPacket, properties: NONE };
+    for (version, packet, words) in [
+        (V3, Packet::ConnAck(refused), "MQTT 3.1.1 has no CONNACK return code for this reason"),
+        (
+            V3,
+            Packet::Auth(Auth { reason: ReasonCode::Success, properties: NONE }),
+            "MQTT 3.1.1 has no AUTH packet",
+        ),
+        (V5, Packet::Publish(publish.clone()), "topic of 65536 bytes is longer than the wire can say"),
+        (
+            V5,
+            Packet::Unsubscribe(Unsubscribe { packet_id: 1, properties: NONE, filters: vec!["a", &long] }),
+            "topic filter of 65536 bytes is longer than the wire can say",
+        ),
+    ] {
+        let mut out = vec![1];
+        assert_eq!(packet.encode(version, &mut out).unwrap_err().to_string(), words);
+        assert_eq!(out, [1]);
+    }
+    let mut out = vec![1];
+    let error = encode_publish(&publish, V3, &mut out).unwrap_err();
+    assert_eq!(error, EncodeError::TooLong { field: "topic", len: 65_536 });
+    assert_eq!(out, [1]);
+}
+
+/// What 5 can tell and 3.1.1 cannot is told as nearly as 3.1.1 can.
+#[test]
+fn older_clients_are_told_what_they_understand() {
+    let busy = ConnAck { session_present: false, reason: ReasonCode::ServerBusy, properties: NONE };
+    let reasons = vec![ReasonCode::GrantedQos2, ReasonCode::NotAuthorized, ReasonCode::QuotaExceeded];
+    let ack = Ack {
+        kind: AckKind::PubAck,
+        packet_id: 1,
+        reason: ReasonCode::NoMatchingSubscribers,
+        properties: NONE,
+    };
+    for (packet, wire) in [
+        (Packet::ConnAck(busy), "20 02 00 03"),
+        (
+            Packet::SubAck(SubAck { packet_id: 1, properties: NONE, reasons: reasons.clone() }),
+            "90 05 0001 02 80 80",
+        ),
+        (Packet::UnsubAck(UnsubAck { packet_id: 1, properties: NONE, reasons }), "b0 02 0001"),
+        (Packet::Ack(ack), "40 02 0001"),
+    ] {
+        let mut out = Vec::new();
+        packet.encode(V3, &mut out).unwrap();
+        assert_eq!(out, bytes(wire));
     }
 }
