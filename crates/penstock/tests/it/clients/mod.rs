@@ -1,4 +1,4 @@
-//! The MQTT clients that devices really use, against the real binary: persistent sessions, QoS 2, WebSocket.
+//! The MQTT clients that devices really use, against the real binary: persistent sessions, reconnects, QoS 2.
 
 use std::process::Command;
 

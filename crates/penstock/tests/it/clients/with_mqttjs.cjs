@@ -1,4 +1,4 @@
-// mqtt.js against a server: persistent sessions, QoS 2, WebSocket.
+// mqtt.js against a server: persistent sessions, cut connections, QoS 2, WebSocket.
 //
 // usage: with_mqttjs.cjs MQTT_PORT WEBSOCKET_PORT, with PENSTOCK_TEST_DEPS in the environment; exit 0 when all is well.
 
@@ -55,6 +55,31 @@ async function sessions(version) {
   await again.client.endAsync();
 }
 
+async function cuts(version) {
+  const got = [];
+  const subscriber = await connect(version, `jcsub-${version}`, got);
+  await subscriber.client.subscribeAsync(`cut/js${version}`, { qos: 2 });
+  const publisher = await connect(version, `jcpub-${version}`);
+  const sent = [];
+  for (let round = 0; round < 5; round++) {
+    for (let n = 0; n < 60; n++) {
+      const published = publisher.client.publishAsync(`cut/js${version}`, String(sent.length), { qos: 2 });
+      // 0x92 to a PUBREL sent again is "not an error during recovery" (MQTT 5, 4.13.2); mqtt.js calls it one.
+      sent.push(published.catch((error) => { if (error.code !== 0x92) throw error; }));
+      if (n === 30) publisher.client.stream.destroy();
+      if (n === 50) subscriber.client.stream.destroy();
+      await sleep(2); // so that the cuts fall among the messages
+    }
+    // A client cut again while it sends anew what was in flight ends itself (mqtt.js 5.14, "Connection closed").
+    await Promise.all(sent);
+    await until("every message", () => new Set(got).size === sent.length);
+  }
+  await sleep(300); // for one too many to show
+  assert.deepStrictEqual(got.map(Number).sort((a, b) => a - b), [...sent.keys()], "QoS 2 came more than once");
+  await publisher.client.endAsync();
+  await subscriber.client.endAsync();
+}
+
 async function websocket() {
   const client = await mqtt.connectAsync(`ws://127.0.0.1:${websocketPort}/mqtt`, { protocolVersion: 5, clientId: "js-ws" });
   await client.publishAsync("devices/js-ws/telemetry", '{"ts":1700000000,"metrics":{"m":1}}', { qos: 1 });
@@ -64,6 +89,7 @@ async function websocket() {
 (async () => {
   for (const version of [4, 5]) {
     await sessions(version);
+    await cuts(version);
   }
   await websocket();
   process.exit(0);

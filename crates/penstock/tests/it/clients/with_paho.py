@@ -1,10 +1,12 @@
-"""paho-mqtt against a server: persistent sessions, QoS 2, WebSocket.
+"""paho-mqtt against a server: persistent sessions, cut connections, QoS 2, WebSocket.
 
 usage: with_paho.py MQTT_PORT WEBSOCKET_PORT; exit 0 when everything is as the standard says.
 """
 
+import socket
 import sys
 import threading
+import time
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -83,6 +85,13 @@ class Client:
         self.client.disconnect()
         self.client.loop_stop()
 
+    def cut(self):
+        """The network goes away without a word; the client comes back by itself."""
+        try:
+            self.client.socket().shutdown(socket.SHUT_RDWR)
+        except (OSError, AttributeError):
+            pass
+
 
 def sessions(version, name):
     """What is published while a subscriber is away waits for it, once, in order for each QoS ([MQTT-4.6.0-6])."""
@@ -104,6 +113,27 @@ def sessions(version, name):
     subscriber.disconnect()
 
 
+def cuts(version, name):
+    """Exactly once holds over connections that are cut on both sides."""
+    subscriber = Client(f"csub-{name}", version).connect()
+    subscriber.subscribe(f"cut/{name}", 2)
+    publisher = Client(f"cpub-{name}", version).connect()
+    mids = []
+    for n in range(300):
+        mids.append(publisher.publish(f"cut/{name}", str(n), 2))
+        if n % 60 == 30:
+            publisher.cut()
+        if n % 60 == 50:
+            subscriber.cut()
+        time.sleep(0.002)  # so that the cuts fall among the messages
+    publisher.all_acknowledged(mids)
+    subscriber.until("every message", lambda: len(set(subscriber.got)) == len(mids))
+    time.sleep(0.3)  # for one too many to show
+    assert sorted(map(int, subscriber.got)) == list(range(len(mids))), "QoS 2 came more than once"
+    publisher.disconnect()
+    subscriber.disconnect()
+
+
 def websocket():
     client = Client("paho-ws", mqtt.MQTTv5, clean=True, transport="websockets")
     client.client.ws_set_options(path="/mqtt")
@@ -114,4 +144,5 @@ def websocket():
 
 for version, name in [(mqtt.MQTTv311, "v3"), (mqtt.MQTTv5, "v5")]:
     sessions(version, name)
+    cuts(version, name)
 websocket()
