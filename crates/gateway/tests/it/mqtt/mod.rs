@@ -1,0 +1,7 @@
+//! The MQTT server through its socket.
+
+mod client;
+mod flows;
+mod refusals;
+mod rig;
+mod sessions;
