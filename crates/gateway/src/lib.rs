@@ -15,6 +15,7 @@ mod dispatch;
 pub mod http;
 pub mod metrics;
 mod mqtt;
+mod pieces;
 pub mod state;
 pub mod tls;
 pub mod topics;

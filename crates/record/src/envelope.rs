@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! u8  version = 1
-//! u8  kind            0 telemetry, 1 message (plain publish/subscribe)
+//! u8  kind            0 telemetry, 1 message (plain publish/subscribe), 2 part
 //! u8  protocol        0 MQTT 3.1.1, 1 MQTT 5, 2 HTTP, 3 Influx line protocol over HTTP, 4 CoAP, 5 AMQP, 6 internal
 //! u8  encoding        0 opaque, 1 JSON, 2 newline-delimited JSON, 3 Influx line protocol
 //! u8  flags           bits 0-1 QoS, bit 2 retain, bit 3 refused (a dead letter in waiting: `reason` is set),
@@ -80,6 +80,9 @@ byte_enum!(
         Telemetry = 0,
         /// Plain publish/subscribe: kept for its subscribers, not for the store.
         Message = 1,
+        /// Readings of one device, cut out of a telemetry message of several devices, so that they stand in their
+        /// device's partition. The message itself is a record of kind [`Kind::Message`] in the same batch.
+        Part = 2,
     }
 );
 byte_enum!(

@@ -74,7 +74,7 @@ impl Decoder {
             return;
         }
         let tenant = match TenantId::parse(envelope.tenant) {
-            Ok(tenant) if envelope.kind == Kind::Telemetry => tenant,
+            Ok(tenant) if envelope.kind != Kind::Message => tenant,
             Ok(_) => {
                 let reason = "a plain message stands among the telemetry".to_owned();
                 batch.dead.push(dead("envelope", Completeness::Whole, whole(reason)));

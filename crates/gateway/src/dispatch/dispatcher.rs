@@ -426,9 +426,9 @@ impl Dispatcher {
         };
         let mut batch = Batch::new();
         let (topic, key) = match envelope.kind {
-            Kind::Telemetry if !envelope.device.is_empty() => (Topic::Raw, envelope.device),
-            Kind::Telemetry => (Topic::Raw, envelope.topic),
             Kind::Message => (Topic::Messages, envelope.topic),
+            _ if !envelope.device.is_empty() => (Topic::Raw, envelope.device),
+            _ => (Topic::Raw, envelope.topic),
         };
         let index = partition_of(&will.tenant, key, log.partitions(topic));
         let envelope = Envelope { arrived_at: now, ..envelope };

@@ -3,18 +3,14 @@
 
 use hashbrown::HashMap;
 use log::{Batch, PartitionId, Topic};
-use record::{
-    DeviceId, DeviceNo, Encoding, Envelope, Kind, Lane, Protocol, Qos, TimeUnit, Timestamp, partition_of,
-};
+use record::{DeviceId, Encoding, Envelope, Kind, Lane, Protocol, Qos, TimeUnit, Timestamp, partition_of};
 use registry::{Denied, Identity};
 use wire::payload::{self, Message, Scratch};
 
 use super::Parts;
 use super::failure::Failure;
+use crate::pieces::{Piece, Pieces, append_line};
 
-/// An envelope is closed when its payload has this many bytes. One record is one transaction of the stream, and
-/// line protocol grows when its times become nanoseconds.
-const ENVELOPE_BYTES: usize = 1 << 20;
 /// A batch is closed when it has this many bytes: well below what the log takes at once.
 const BATCH_BYTES: usize = 8 << 20;
 /// Refused elements that become a dead letter each. Beyond it they share one, or a body of a megabyte of commas
@@ -100,7 +96,6 @@ pub(super) fn plan(
         payload,
         scratch,
         plan: Plan::default(),
-        groups: Vec::new(),
         dead_letters: 0,
         rest: Rest::default(),
     };
@@ -120,7 +115,6 @@ struct Cut<'a> {
     payload: &'a [u8],
     scratch: &'a Scratch,
     plan: Plan,
-    groups: Vec<Group>,
     dead_letters: usize,
     rest: Rest,
 }
@@ -133,20 +127,12 @@ struct Rest {
     payload: Vec<u8>,
 }
 
-/// The good elements of one device in one lane.
-struct Group {
-    device: DeviceNo,
-    lane: Lane,
-    elements: usize,
-    payload: Vec<u8>,
-}
-
 impl Cut<'_> {
     fn by_device(mut self) -> Result<Plan, Failure> {
         let scratch = self.scratch;
         let mut refusals = scratch.rejected().iter().peekable();
         let mut allowed: HashMap<u32, Result<(), Denied>> = HashMap::new();
-        let mut of_group: HashMap<(u32, Lane), usize> = HashMap::new();
+        let mut pieces = Pieces::new(scratch, self.payload, self.arrival.encoding, self.arrival.time_unit);
         let mut denied_first = None;
         for (index, element) in scratch.elements().iter().enumerate() {
             let mut first_reason = None;
@@ -177,19 +163,10 @@ impl Cut<'_> {
                 continue;
             }
             let lane = self.lane(element.rows.clone());
-            let group = *of_group.entry((device.0, lane)).or_insert_with(|| {
-                self.groups.push(Group { device, lane, elements: 0, payload: Vec::new() });
-                self.groups.len() - 1
-            });
             self.plan.accepted += element.rows.len();
-            self.append_element(group, index);
-            if self.groups[group].payload.len() >= ENVELOPE_BYTES {
-                self.close(group);
-            }
+            pieces.add(device, lane, index, &mut |piece| self.push_piece(&piece));
         }
-        for group in 0..self.groups.len() {
-            self.close(group);
-        }
+        pieces.finish(&mut |piece| self.push_piece(&piece));
         self.close_rest();
         match denied_first {
             Some((denied, name)) if self.plan.accepted == 0 => Err(Failure::denied(denied, name)),
@@ -283,30 +260,8 @@ impl Cut<'_> {
         }
     }
 
-    fn append_element(&mut self, group: usize, index: usize) {
-        let group = &mut self.groups[group];
-        group.elements += 1;
-        if self.arrival.encoding == Encoding::Influx {
-            self.scratch.append_line(index, self.payload, self.arrival.time_unit, &mut group.payload);
-            return;
-        }
-        append_line(&mut group.payload, &self.payload[self.scratch.elements()[index].range.clone()]);
-    }
-
-    fn close(&mut self, group: usize) {
-        let Group { device, lane, elements, payload } = &mut self.groups[group];
-        if payload.is_empty() {
-            return;
-        }
-        let encoding = match self.arrival.encoding {
-            Encoding::Influx => Encoding::Influx,
-            _ if *elements == 1 => Encoding::Json,
-            _ => Encoding::Ndjson,
-        };
-        let (device, lane, payload) = (*device, *lane, std::mem::take(payload));
-        *elements = 0;
-        let name = self.scratch.readings().device_name(device);
-        self.push(name, lane, encoding, None, payload.trim_ascii_end());
+    fn push_piece(&mut self, piece: &Piece<'_>) {
+        self.push(piece.device, piece.lane, piece.encoding, None, piece.payload);
     }
 
     fn push(&mut self, device: &str, lane: Lane, encoding: Encoding, refused: Option<&str>, payload: &[u8]) {
@@ -334,11 +289,4 @@ impl Cut<'_> {
         let batch = self.plan.batches.last_mut().expect("one was pushed if there was none");
         batch.push_with(partition, |out| envelope.encode(out));
     }
-}
-
-/// Appends an element as one line. Line breaks between the tokens of a document are white space, inside strings
-/// they are escaped, and a line has none.
-fn append_line(out: &mut Vec<u8>, element: &[u8]) {
-    out.extend(element.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
-    out.push(b'\n');
 }

@@ -3,6 +3,7 @@
 mod commit;
 mod connection;
 mod listen;
+mod mixed;
 mod output;
 mod route;
 mod server;

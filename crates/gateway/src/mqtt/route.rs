@@ -29,6 +29,8 @@ pub(super) struct Route<'a> {
     pub(super) device: &'a str,
     /// The device that decides the partition, where only the payload names it.
     pub(super) device_in_payload: Option<String>,
+    /// The payload names several devices: it is to be cut up.
+    pub(super) is_mixed: bool,
     /// Why it becomes a dead letter.
     pub(super) refused: Option<Box<str>>,
 }
@@ -50,6 +52,7 @@ impl Rules {
                 encoding: Encoding::Opaque,
                 device: "",
                 device_in_payload: None,
+                is_mixed: false,
                 refused: None,
             });
         };
@@ -84,6 +87,7 @@ impl Rules {
             encoding,
             device: named.unwrap_or_default(),
             device_in_payload: None,
+            is_mixed: false,
             refused: None,
         };
         match payload::inspect(&message, scratch) {
@@ -96,7 +100,9 @@ impl Rules {
                         let device = DeviceId::parse(device).ok()?;
                         self.acl.may_report(identity, &device).ok()?;
                     }
-                    route.device_in_payload = scratch.readings().devices().next().map(str::to_owned);
+                    let mut devices = scratch.readings().devices();
+                    route.device_in_payload = devices.next().map(str::to_owned);
+                    route.is_mixed = devices.next().is_some();
                 }
             }
             Err(reason) => route.refused = Some(reason.to_string().into()),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use log::{PartitionId, Position, Topic};
-use record::{Envelope, Kind, Origin, Protocol, Qos, TenantId, Timestamp, partition_of};
+use record::{Envelope, Kind, Lane, Origin, Protocol, Qos, TenantId, Timestamp, partition_of};
 use registry::Identity;
 use smallvec::SmallVec;
 use wire::mqtt::session::{
@@ -17,6 +17,7 @@ use wire::mqtt::{
 };
 
 use super::commit::{Awaited, ConnKey};
+use super::mixed::Mixed;
 use super::output::Output;
 use super::worker::Worker;
 use crate::dispatch::{Command, ConnRef, Delivery, Message, SessionKey, WantRetained};
@@ -225,10 +226,12 @@ impl<'a> Shell<'a> {
     fn append(&mut self, publish: &Inbound<'_>, route: &super::route::Route<'_>) {
         let tenant = self.side.tenant.as_str();
         let log = &*self.worker.shared.log;
-        let (topic, key) = match route.kind {
-            Kind::Message => (Topic::Messages, publish.topic),
-            Kind::Telemetry if !route.device.is_empty() => (Topic::Raw, route.device),
-            Kind::Telemetry => (Topic::Raw, route.device_in_payload.as_deref().unwrap_or(publish.topic)),
+        // What is cut up goes to its subscribers whole, to the stream in parts.
+        let kind = if route.is_mixed { Kind::Message } else { route.kind };
+        let (topic, lane, key) = match kind {
+            Kind::Message => (Topic::Messages, Lane::Live, publish.topic),
+            _ if !route.device.is_empty() => (Topic::Raw, route.lane, route.device),
+            _ => (Topic::Raw, route.lane, route.device_in_payload.as_deref().unwrap_or(publish.topic)),
         };
         let index = partition_of(tenant, key, log.partitions(topic));
         let mut travelling = PropertiesBuf::new();
@@ -238,7 +241,7 @@ impl<'a> Shell<'a> {
         // A refused QoS 2 publish of MQTT 5 ends with its PUBREC: its packet id is not kept.
         let told = route.refused.is_some() && self.version == Version::V5;
         let envelope = Envelope {
-            kind: route.kind,
+            kind,
             protocol: self.protocol(),
             encoding: route.encoding,
             qos: publish.qos,
@@ -258,8 +261,14 @@ impl<'a> Shell<'a> {
         let mut commits = self.worker.commits.borrow_mut();
         let batch = commits.batch();
         let before = batch.size_bytes();
-        batch.push_with(PartitionId { topic, lane: route.lane, index }, |out| envelope.encode(out));
+        batch.push_with(PartitionId { topic, lane, index }, |out| envelope.encode(out));
         self.record = Some(batch.len() - 1);
+        if route.is_mixed {
+            let part =
+                Envelope { kind: Kind::Part, retain: false, origin: None, properties: &[], ..envelope };
+            let mixed = Mixed { log, lane: route.lane, part };
+            mixed.append(&self.worker.payloads.borrow(), batch);
+        }
         self.bytes = batch.size_bytes() - before;
         self.side.in_flight_bytes += self.bytes;
         self.wrote = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use log::Position;
-use record::{Envelope, EnvelopeError, Protocol, Qos};
+use record::{Envelope, EnvelopeError, Kind, Protocol, Qos};
 use wire::mqtt::session::{Event, Outgoing, Progress};
 
 use super::super::marks::{Mark, What, take_copy};
@@ -34,8 +34,8 @@ impl Book {
         let message = Envelope::decode(record)?;
         let mut marks = self.marks.take(at);
         self.arrive(at, &message, &marks);
-        if message.refused.is_some() {
-            return Ok(()); // a dead letter in waiting: nobody's message
+        if message.kind == Kind::Part || is_turned_down(&message) {
+            return Ok(());
         }
         if message.retain {
             self.retain(at, record, &message)?;
@@ -74,7 +74,7 @@ impl Book {
         else {
             return;
         };
-        if message.refused.is_some() && message.protocol == Protocol::Mqtt5 {
+        if is_turned_down(message) {
             return;
         }
         let Some(session) = self.slots.find(message.tenant, origin.client_id) else { return };
@@ -209,4 +209,10 @@ fn choose_again(
         }
         None => ordinary.push(member),
     }
+}
+
+/// Whether the publisher was told that its message failed: then it is nobody's message. MQTT 3.1.1 cannot say so;
+/// it was acknowledged, so it goes to those who subscribed, whatever the store makes of it.
+fn is_turned_down(message: &Envelope<'_>) -> bool {
+    message.refused.is_some() && message.protocol == Protocol::Mqtt5
 }
