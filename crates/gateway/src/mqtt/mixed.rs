@@ -51,3 +51,66 @@ impl Mixed<'_> {
         batch.push_with(PartitionId { topic: Topic::Raw, lane, index }, |out| envelope.encode(out));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use log::{Log, MemoryLog};
+    use record::{Kind, Protocol, Qos, Timestamp};
+    use wire::payload::{self, Message};
+
+    use super::*;
+
+    #[test]
+    fn each_device_gets_a_record_in_its_own_partition_and_what_cannot_be_read_a_dead_letter() {
+        let payload = br#"[{"device_id":"a","metric":"t","value":1,
+            "ts":1700000000}, {"device_id":"b","metric":"t","value":2}, {"device_id":"a","metric":"t","value":3},
+            {"metric":"t","value":4}]"#;
+        let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
+        let message = Message {
+            encoding: Encoding::Json,
+            device: None,
+            metric: None,
+            arrived_at: now,
+            time_unit: None,
+            payload,
+        };
+        let mut scratch = Scratch::new();
+        payload::inspect(&message, &mut scratch).unwrap();
+        let log = MemoryLog::new(log::Partitions::default());
+        let part = Envelope {
+            kind: Kind::Part,
+            protocol: Protocol::Mqtt5,
+            encoding: Encoding::Json,
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            refused: None,
+            arrived_at: now,
+            tenant: "default",
+            device: "",
+            topic: "sensors/t",
+            origin: None,
+            properties: &[],
+            payload,
+        };
+        let mut batch = Batch::new();
+        Mixed { log: &log, lane: Lane::Live, part }.append(&scratch, &mut batch);
+
+        let told: Vec<_> = batch
+            .records()
+            .map(|record| {
+                let envelope = Envelope::decode(record.value).unwrap();
+                let expect = partition_of("default", envelope.device, log.partitions(Topic::Raw));
+                assert_eq!((record.partition.topic, record.partition.index), (Topic::Raw, expect));
+                assert_eq!(envelope.kind, Kind::Part);
+                let lines = std::str::from_utf8(envelope.payload).unwrap().lines().count();
+                (envelope.device, envelope.encoding, lines, envelope.refused.is_some())
+            })
+            .collect();
+        let expected = [
+            ("a", Encoding::Ndjson, 2, false),
+            ("b", Encoding::Json, 1, false),
+            ("", Encoding::Ndjson, 1, true),
+        ];
+        assert_eq!(told, expected);
+    }
+}
