@@ -15,6 +15,7 @@ deps: ## what the tests need: MQTT clients of others, tools
 
 test: ## installs what the tests need, runs them all
 	PENSTOCK_TEST_DEPS="$$(scripts/install-test-deps.sh)" cargo test --workspace
+	cd sim && CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-../target}" cargo test
 
 check: ## formatting, lints, documentation, house rules
 	cargo fmt --all --check

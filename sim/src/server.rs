@@ -176,6 +176,7 @@ impl Server {
         for id in ids {
             self.read(id);
             self.admit(id);
+            self.pump(id);
         }
         self.flush();
     }
@@ -220,6 +221,20 @@ impl Server {
         conn.input = input[at..].to_vec();
         self.conns.insert(id, conn);
         self.close(id);
+    }
+
+    /// Sends what had to wait.
+    fn pump(&mut self, id: u32) {
+        let waits =
+            |conn: &Conn| conn.ended.is_none() && conn.machine.as_ref().is_some_and(Machine::is_pumping);
+        let Some(mut conn) = self.conns.remove(&id) else { return };
+        if waits(&conn) {
+            let _ = act(&mut self.core, id, &mut conn, None, |machine, shell| {
+                machine.pump(shell);
+                Ok(())
+            });
+        }
+        self.conns.insert(id, conn);
     }
 
     /// Gives a connection its session, once the one before has let go and the book has read all of it.

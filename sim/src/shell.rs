@@ -156,7 +156,12 @@ impl Sink<Position> for Shell<'_> {
         _names: &mut dyn FnMut(&str) -> TopicName,
     ) -> Transmitted {
         let outgoing = transmit.outgoing;
-        let Some(body) = read_one(&*self.core.log, outgoing.message) else { return Transmitted::Gone };
+        let body = match read_one(&*self.core.log, outgoing.message) {
+            Ok(Some(body)) => body,
+            Ok(None) => return Transmitted::Gone,
+            // A disk that fails has not lost it yet.
+            Err(_) => return Transmitted::Later,
+        };
         let message = Envelope::decode(&body).expect("what the log holds is what was written");
         let packet = Packet::Publish(Publish {
             dup: transmit.dup,
@@ -179,10 +184,15 @@ impl Sink<Position> for Shell<'_> {
     fn dropped(&mut self, _message: &Position) {}
 }
 
-fn read_one(log: &dyn Log, position: Position) -> Option<bytes::Bytes> {
-    let mut reader = log.read(&[position]).ok()?;
+/// One record; `None` when retention has taken it.
+fn read_one(log: &dyn Log, position: Position) -> log::Result<Option<bytes::Bytes>> {
+    let mut reader = log.read(&[position])?;
     match reader.next(1).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(chunk)) => Some(chunk.runs.first()?.records.first()?.value.clone()),
-        Poll::Ready(Err(_)) | Poll::Pending => None,
+        Poll::Ready(Ok(chunk)) => {
+            Ok(chunk.runs.first().and_then(|run| run.records.first()).map(|record| record.value.clone()))
+        }
+        Poll::Ready(Err(log::Error::Expired { .. })) => Ok(None),
+        Poll::Ready(Err(error)) => Err(error),
+        Poll::Pending => Err(log::Error::Closed),
     }
 }

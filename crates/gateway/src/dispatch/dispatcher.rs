@@ -326,8 +326,11 @@ impl Dispatcher {
         }
         let Ok(message) = Message::new(record, Some(at)) else { return };
         let message = Arc::new(message);
+        let qos = message.envelope().qos;
         for found in self.matches.drain() {
-            if let Some(group) = found.group {
+            // Nobody keeps QoS 0: there is nothing to choose again.
+            let kept = found.qos.min(qos) != Qos::AtMostOnce;
+            if let Some(group) = found.group.filter(|_| kept) {
                 note_choice(&mut self.notes, &self.book, &*self.shared.log, &found, at, group);
             }
             deliver(&self.online, &mut self.outbox, found, &message);

@@ -34,6 +34,8 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const LINGER_S: u32 = 5;
 /// How often the credentials behind a connection are asked about again.
 const RECHECK_S: u32 = 60;
+/// After an error of the disk a message is read again so much later.
+const REREAD: Duration = Duration::from_millis(200);
 /// Messages of the dispatcher handled before the sockets have their turn again.
 const INBOX_BATCH: usize = 256;
 
@@ -172,7 +174,17 @@ impl Worker {
         let (log, conn) = (Arc::clone(&self.shared.log), self.conn_ref(key));
         let to = self.shared.port(self.index);
         tokio::task::spawn_local(async move {
-            let body = read_one(&*log, position).await;
+            let body = loop {
+                match read_one(&*log, position).await {
+                    Ok(body) => break body,
+                    Err(log::Error::Closed) => return,
+                    Err(error) => {
+                        // Not lost yet: a message is given up only when the log says that it is gone.
+                        tracing::warn!(%error, "a message cannot be read from the log; trying again");
+                        tokio::time::sleep(REREAD).await;
+                    }
+                }
+            };
             to.send(ToWorker::Body(conn, position, body.map(Arc::new)));
         });
     }
@@ -455,12 +467,16 @@ fn reason_of(error: &log::Error) -> ReasonCode {
     }
 }
 
-async fn read_one(log: &dyn log::Log, position: Position) -> Option<Message> {
-    let end = log.extent(position.partition).ok()?.end;
-    if position.offset >= end {
-        return None;
+async fn read_one(log: &dyn log::Log, position: Position) -> log::Result<Option<Message>> {
+    if position.offset >= log.extent(position.partition)?.end {
+        return Ok(None);
     }
-    let chunk = log.read(&[position]).ok()?.next(1).await.ok()?;
-    let run = chunk.runs.into_iter().find(|run| run.base == position.offset)?;
-    Message::new(run.records.into_iter().next()?.value, Some(position)).ok()
+    let chunk = match log.read(&[position])?.next(1).await {
+        Ok(chunk) => chunk,
+        Err(log::Error::Expired { .. } | log::Error::Damaged { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let run = chunk.runs.into_iter().find(|run| run.base == position.offset);
+    let record = run.and_then(|run| run.records.into_iter().next());
+    Ok(record.and_then(|record| Message::new(record.value, Some(position)).ok()))
 }
