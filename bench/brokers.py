@@ -33,10 +33,10 @@ def certificates(folder: Path):
 
 
 class Broker:
-    """A started server: `pid`, `port` (plain), `tls_port` (with or without client certificates)."""
+    """A started server: `pid`, `port` (plain), `tls_port` when `tls` is "server" or "mutual"."""
 
-    def __init__(self, work: Path, mutual: bool):
-        self.work, self.mutual = work / self.name, mutual
+    def __init__(self, work: Path, tls: str = ""):
+        self.work, self.tls, self.mutual = work / self.name, tls, tls == "mutual"
         self.port, self.tls_port, self.http_port = free_port(), free_port(), free_port()
         self.certs = (work / "certs").resolve()
         certificates(self.certs)
@@ -47,7 +47,7 @@ class Broker:
         self.output = open(self.work / "output.txt", "wb")
         self.process = subprocess.Popen(self.command(), stdout=self.output, stderr=self.output)
         self.pid = self.process.pid
-        for port in (self.port, self.tls_port):
+        for port in (self.port, self.tls_port) if self.tls else (self.port,):
             self.wait_for(port)
         return self
 
@@ -89,6 +89,13 @@ class Mosquitto(Broker):
 
     def command(self):
         config = self.work / "mosquitto.conf"
+        tls = "" if not self.tls else f"""\
+listener {self.tls_port} 127.0.0.1
+cafile {self.certs}/ca.crt
+certfile {self.certs}/server.crt
+keyfile {self.certs}/server.key
+require_certificate {str(self.mutual).lower()}
+"""
         config.write_text(f"""\
 per_listener_settings false
 allow_anonymous true
@@ -98,12 +105,7 @@ max_queued_messages 0
 set_tcp_nodelay true
 log_dest none
 listener {self.port} 127.0.0.1
-listener {self.tls_port} 127.0.0.1
-cafile {self.certs}/ca.crt
-certfile {self.certs}/server.crt
-keyfile {self.certs}/server.key
-require_certificate {str(self.mutual).lower()}
-""")
+{tls}""")
         return [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(config)]
 
 
@@ -119,6 +121,14 @@ class Penstock(Broker):
 
     def command(self):
         config = self.work / "penstock.toml"
+        tls = "" if not self.tls else f"""\
+[gateway.mqtt_tls]
+listen = "127.0.0.1:{self.tls_port}"
+cert = "{self.certs}/server.crt"
+key = "{self.certs}/server.key"
+client_ca = "{self.certs}/ca.crt"
+require_client_cert = {str(self.mutual).lower()}
+"""
         config.write_text(f"""\
 data_dir = "{self.work.resolve()}/data"
 roles = ["gateway"]
@@ -126,13 +136,7 @@ roles = ["gateway"]
 listen = "127.0.0.1:{self.port}"
 [gateway.websocket]
 listen = ""
-[gateway.mqtt_tls]
-listen = "127.0.0.1:{self.tls_port}"
-cert = "{self.certs}/server.crt"
-key = "{self.certs}/server.key"
-client_ca = "{self.certs}/ca.crt"
-require_client_cert = {str(self.mutual).lower()}
-[http]
+{tls}[http]
 listen = "127.0.0.1:{self.http_port}"
 """)
         return [self.binary, "serve", "--config", str(config)]

@@ -69,7 +69,7 @@ def note(results, broker, what, value):
 def throughput(options, broker, results):
     for connections, in_flight, theirs, ours in THROUGHPUT:
         messages = (theirs if broker is Mosquitto else ours) // options.scale
-        with broker(options.work, mutual=False) as server:
+        with broker(options.work) as server:
             common = ["bench", "--target", f"127.0.0.1:{server.port}", "-c", connections, "-w", in_flight]
             fleet(options, *common, "-n", messages // 10)  # warm
             done = fleet(options, *common, "-n", messages, "--watch", server.pid)
@@ -93,7 +93,7 @@ def tls_args(server):
 def memory(options, broker, results):
     count = IDLE // options.scale
     for kind in ("plain", "TLS"):
-        with broker(options.work, mutual=False) as server:
+        with broker(options.work, tls="server" if kind == "TLS" else "") as server:
             # The first connections pay for buffers and pools that all share.
             port = server.port if kind == "plain" else server.tls_port
             common = ["connections", "--target", f"127.0.0.1:{port}", "--watch", server.pid, "--sources", 4]
@@ -104,7 +104,7 @@ def memory(options, broker, results):
 
 def storm(options, broker, results):
     count = IDLE // options.scale
-    with broker(options.work, mutual=True) as server:
+    with broker(options.work, tls="mutual") as server:
         done = fleet(options, "connections", "--target", f"127.0.0.1:{server.tls_port}", *tls_args(server),
                      "--watch", server.pid, "--sources", 4, "-c", count, "--connect-rate", 1000,
                      "--storms", 1, "--steady-target", f"127.0.0.1:{server.port}")

@@ -185,6 +185,7 @@ impl Subscriber {
                 self.buffer.extend_from_slice(&chunk[..len]);
                 Ok(true)
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 Ok(false)
             }

@@ -303,9 +303,10 @@ impl Worker {
         if self.links[index].transport.is_none() {
             return;
         }
-        if let Ok(Some(error)) =
-            self.links[index].transport.as_ref().map_or(Ok(None), |t| t.stream.take_error())
-            && self.links[index].session.phase != Phase::Up
+        // Asked for only while it opens: it is a system call, and an open socket says it by reading.
+        if self.links[index].session.phase != Phase::Up
+            && let Some(transport) = &self.links[index].transport
+            && let Ok(Some(error)) = transport.stream.take_error()
         {
             return self.failed(index, &error.to_string());
         }

@@ -148,6 +148,7 @@ fn cut_server(args: &Args, image: &mut Image, folder: &Path) -> Result<usize> {
         let cut_ns = load.clock().now_ns();
         image.cut_power()?;
         server.kill9()?;
+        load.halt();
         let (_, mut stats) = load.finish(Duration::from_secs(10))?;
         stats.acked.retain(|ack| ack.acked_ns < cut_ns);
         image.unmount()?;

@@ -1,4 +1,6 @@
-//! The quick forms of the rigs, and their broken controls. Long forms: `rigs/long.sh`.
+//! The quick forms of the rigs with their broken controls, and real clients. Long forms: `rigs/long.sh`.
 
+mod clients;
+mod faults;
 mod powercut;
 mod rig;

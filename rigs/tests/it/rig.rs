@@ -1,6 +1,8 @@
 //! Running a rig and reading its verdict.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// Exit codes of a rig (see the crate).
 pub(crate) const PASSED: i32 = 0;
@@ -19,4 +21,24 @@ pub(crate) fn expect(verdict: i32, rig: &str, options: &[&str]) -> String {
     }
     assert_eq!(code, Some(verdict), "{rig} {options:?}: {said}");
     said
+}
+
+/// The server's binary: `PENSTOCK_BIN`, or built as it is now.
+pub(crate) fn server() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            if let Some(given) = std::env::var_os("PENSTOCK_BIN") {
+                return given.into();
+            }
+            let beside = Path::new(env!("CARGO_BIN_EXE_kill9")).with_file_name("penstock");
+            let mut build = Command::new(env!("CARGO"));
+            build.args(["build", "--quiet", "-p", "penstock", "--bin", "penstock"]);
+            if beside.parent().is_some_and(|folder| folder.ends_with("release")) {
+                build.arg("--release");
+            }
+            assert!(build.status().expect("cargo starts").success(), "the server does not build");
+            beside
+        })
+        .clone()
 }

@@ -1,0 +1,47 @@
+//! Kill -9, full disks and power cuts under the whole server.
+
+use crate::rig::{BROKEN, PASSED, expect, server};
+
+fn on_server(verdict: i32, rig: &str, options: &[&str]) -> String {
+    let binary = server();
+    let mut all = vec!["--binary", binary.to_str().expect("paths here are UTF-8")];
+    all.extend(options);
+    expect(verdict, rig, &all)
+}
+
+#[test]
+fn kill_9_loses_nothing_doubles_nothing_and_keeps_sessions() {
+    // The limit of a second is for a release build; a debug build beside other tests is given more.
+    on_server(
+        PASSED,
+        env!("CARGO_BIN_EXE_kill9"),
+        &["--rounds", "10", "--rate", "300", "--ready-ms", "5000"],
+    );
+}
+
+#[test]
+fn a_server_that_lost_its_last_writes_is_caught() {
+    let options = ["--rounds", "3", "--rate", "300", "--ready-ms", "5000", "--broken"];
+    on_server(BROKEN, env!("CARGO_BIN_EXE_kill9"), &options);
+}
+
+#[test]
+fn a_full_disk_stops_acknowledgements_and_nothing_else() {
+    on_server(PASSED, env!("CARGO_BIN_EXE_diskfull"), &["--rounds", "1"]);
+}
+
+#[test]
+fn losses_on_a_full_disk_are_caught() {
+    on_server(BROKEN, env!("CARGO_BIN_EXE_diskfull"), &["--rounds", "1", "--broken"]);
+}
+
+#[test]
+fn the_server_keeps_what_it_acknowledged_through_power_cuts() {
+    on_server(PASSED, env!("CARGO_BIN_EXE_powercut"), &["--cuts", "0", "--server-cuts", "3"]);
+}
+
+#[test]
+fn a_server_without_fsync_is_caught() {
+    let options = ["--cuts", "0", "--server-cuts", "3", "--broken", "fsync"];
+    on_server(BROKEN, env!("CARGO_BIN_EXE_powercut"), &options);
+}
