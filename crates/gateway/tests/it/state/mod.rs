@@ -2,4 +2,5 @@
 mod codec;
 mod crashes;
 mod model;
+mod shares;
 mod world;
