@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use log::Position;
 use wire::mqtt::session::Progress;
 
@@ -13,6 +14,8 @@ use super::session::SessionKey;
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     by_message: BTreeMap<Position, Vec<Mark>>,
+    /// The message that was noted last as sent under a packet id.
+    ids: HashMap<((SessionKey, u32), u16), Position>,
     /// Orders what was sent: a client gets it again in the order it got it first (MQTT-4.6.0-1).
     sent: u64,
 }
@@ -44,6 +47,12 @@ impl Marks {
 
     pub(super) fn add_sent(&mut self, message: Position, session: (SessionKey, u32), packet_id: u16) {
         let nth = self.next_sent();
+        if let Some(earlier) =
+            self.ids.insert((session, packet_id), message).filter(|earlier| *earlier != message)
+        {
+            // An id is given again only once the delivery before is complete, though the note of that may be lost.
+            self.change_sent(earlier, session, packet_id, |_| What::Done);
+        }
         self.add(message, Some(session), What::Sent(Progress::Sent(packet_id), nth));
     }
 
@@ -96,6 +105,7 @@ impl Marks {
 
     /// Takes everything.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (Position, Vec<Mark>)> + use<> {
+        self.ids.clear();
         std::mem::take(&mut self.by_message).into_iter()
     }
 }

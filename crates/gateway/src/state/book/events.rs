@@ -180,6 +180,12 @@ impl Book {
                 }
             }
             Event::Sent { message, packet_id } => {
+                let same_id = |progress| {
+                    progress == Progress::Sent(packet_id) || progress == Progress::Received(packet_id)
+                };
+                // An id is given again only once the delivery before is complete, though that event may be lost:
+                // nobody waits for it.
+                held.durable.outgoing.retain(|o| !same_id(o.progress) || o.message == message);
                 let queued = |o: &Outgoing<Position>| o.message == message && o.progress == Progress::Queued;
                 if held.durable.outgoing.iter().any(queued) {
                     held.durable.apply(event);
