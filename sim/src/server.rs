@@ -376,6 +376,13 @@ impl Server {
         let chunk = match next {
             None => return Ok(()),
             Some(Ok(chunk)) => chunk,
+            // A disk that fails now may not the next time; what was read stays read.
+            Some(Err(log::Error::Io { .. } | log::Error::Full { .. })) => {
+                if let Ok(again) = reader(&self.core.log, &self.book) {
+                    self.reader = again;
+                }
+                return Ok(());
+            }
             Some(Err(error)) => return Err(format!("the dispatcher: {error}")),
         };
         let mut matches = Matches::new();
