@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use log::Position;
 use record::{Qos, TenantId};
-use wire::mqtt::session::Durable;
+use wire::mqtt::ReasonCode;
+use wire::mqtt::session::{Durable, Subscription};
 
 use super::Message;
 use crate::state::SessionKey;
@@ -21,7 +22,7 @@ pub(crate) struct ConnRef {
 }
 
 /// What a worker asks of the dispatcher. Unbounded, because each command stands for a packet or an end of a
-/// connection whose own limits bound it: one Open and one Release a connection, one Retained an unanswered SUBSCRIBE;
+/// connection whose own limits bound it: one Open and one Release a connection, one Subscribe an unanswered SUBSCRIBE;
 /// Direct is bounded by bytes.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -29,7 +30,9 @@ pub(crate) enum Command {
     Open(Box<Open>),
     /// The connection of a session has ended and everything of it has settled.
     Release(Box<Release>),
-    /// Retained messages that match a new subscription are wanted.
+    /// Subscriptions are to hold from here on; answered with Subscribed and the retained messages they match.
+    Subscribe(Box<WantSubscriptions>),
+    /// The next page of retained messages is wanted.
     Retained(Box<WantRetained>),
     /// A QoS 0 message that is not logged.
     Direct(Arc<Message>),
@@ -60,6 +63,16 @@ pub(crate) struct Release {
     pub(crate) abandoned: bool,
 }
 
+/// See [`Command::Subscribe`].
+#[derive(Debug)]
+pub(crate) struct WantSubscriptions {
+    pub(crate) tenant: TenantId,
+    pub(crate) session: SessionKey,
+    pub(crate) conn: ConnRef,
+    /// Each, and whether it wants retained messages.
+    pub(crate) subscriptions: Vec<(Subscription, bool)>,
+}
+
 /// See [`Command::Retained`].
 #[derive(Debug)]
 pub(crate) struct WantRetained {
@@ -83,12 +96,15 @@ pub(crate) enum ToWorker {
     TakeOver(ConnRef, bool),
     /// Messages for connections of this worker.
     Deliver(Vec<Delivery>),
+    /// Whether each subscription holds, or why not.
+    Subscribed(ConnRef, Vec<Result<(), ReasonCode>>),
     /// Retained messages for a subscription, and what to ask for once they have gone out.
     Retained(Vec<Delivery>, ConnRef, Option<Box<WantRetained>>),
     /// A socket that was accepted.
     Accepted(Box<crate::mqtt::Accepted>),
-    /// A body that had left memory was read from the log; `None`: the log no longer has it.
-    Body(ConnRef, Position, Option<Arc<Message>>),
+    /// Bodies that had left memory were read from the log. The position is that of the one that is wanted first; if
+    /// it is not among them, the log no longer has it.
+    Bodies(ConnRef, Position, Vec<Arc<Message>>),
     /// Stop serving: say DISCONNECT, send what is due, end.
     Stop,
 }

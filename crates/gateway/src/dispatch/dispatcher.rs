@@ -9,8 +9,12 @@ use metadata::Metadata;
 use record::{Envelope, Kind, Qos, Timestamp, partition_of};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
+use wire::mqtt::ReasonCode;
+use wire::mqtt::session::Subscription;
 
-use super::command::{Command, ConnRef, Delivery, Open, Opened, Release, ToWorker, WantRetained};
+use super::command::{
+    Command, ConnRef, Delivery, Open, Opened, Release, ToWorker, WantRetained, WantSubscriptions,
+};
 use super::message::Message;
 use super::online::{Client, Online, Present, name_of};
 use super::sys::{self, Sys};
@@ -26,6 +30,8 @@ const COMMANDS: usize = 1024;
 const PAGE_TOPICS: usize = 1024;
 /// After an error of the log (retention overtook us, a disk is failing) it is tried again so much later.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long the log may lie unread while nobody subscribes: retained messages and sessions are up to date so much later.
+const NAP: Duration = Duration::from_millis(10);
 /// How often expiries and wills are looked at, and checkpoints begun.
 const TICK: Duration = Duration::from_millis(500);
 /// At least this long between checkpoints: each rewrites the rows that changed.
@@ -47,10 +53,18 @@ impl WorkerPort {
     }
 }
 
-/// A connection that waits until the book has read what an earlier one of its client logged.
+/// Something that waits until the book has read what was durable before it.
 struct Parked {
-    open: Box<Open>,
+    what: Waits,
     until: Positions,
+}
+
+enum Waits {
+    /// A connection: for what an earlier one of its client logged.
+    Open(Box<Open>),
+    /// Subscriptions: for messages that were acknowledged before they were made, which are not for them but may be
+    /// retained.
+    Subscribe(Box<WantSubscriptions>),
 }
 
 /// See the module.
@@ -106,6 +120,8 @@ impl Dispatcher {
         let mut sys_ticks = tokio::time::interval(sys::EVERY);
         sys_ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         'serving: loop {
+            // While nobody listens and nobody waits, reading at leisure spares a wake-up for every commit.
+            let naps = self.shared.subscriptions.is_empty() && self.parked.is_empty();
             tokio::select! {
                 biased;
                 n = inbox.recv_many(&mut commands, COMMANDS) => {
@@ -119,7 +135,7 @@ impl Dispatcher {
                         break 'serving;
                     }
                 }
-                read = reader.next(READ_BYTES) => match read {
+                read = next(&mut reader, naps) => match read {
                     Ok(chunk) => self.dispatch(chunk),
                     Err(log::Error::Closed) => break 'serving,
                     Err(error) => {
@@ -156,6 +172,7 @@ impl Dispatcher {
         match command {
             Command::Open(open) => self.open(open),
             Command::Release(release) => self.release(*release),
+            Command::Subscribe(want) => self.want_subscriptions(want),
             Command::Retained(want) => self.send_retained(*want),
             Command::Direct(message) => {
                 self.shared.direct.sub(message.size_bytes());
@@ -175,14 +192,18 @@ impl Dispatcher {
             }
             return;
         }
-        let same = |p: &Parked| p.open.tenant == open.tenant && p.open.client_id == open.client_id;
-        if let Some(at) = self.parked.iter().position(same) {
-            let earlier = self.parked.swap_remove(at);
-            self.turn_away(&earlier.open); // Two at once: the later one wins.
+        let same = |p: &Parked| match &p.what {
+            Waits::Open(other) => other.tenant == open.tenant && other.client_id == open.client_id,
+            Waits::Subscribe(_) => false,
+        };
+        if let Some(at) = self.parked.iter().position(same)
+            && let Waits::Open(earlier) = self.parked.swap_remove(at).what
+        {
+            self.turn_away(&earlier); // Two at once: the later one wins.
         }
         match self.log_end_for(&open) {
             Ok(until) if self.book.positions().reach(&until) => self.admit(*open),
-            Ok(until) => self.parked.push(Parked { open, until }),
+            Ok(until) => self.parked.push(Parked { what: Waits::Open(open), until }),
             Err(error) => {
                 tracing::error!(%error, "the end of the log cannot be read; a connection is turned away");
                 self.turn_away(&open);
@@ -223,8 +244,10 @@ impl Dispatcher {
         let mut at = 0;
         while at < self.parked.len() {
             if self.book.positions().reach(&self.parked[at].until) {
-                let parked = self.parked.swap_remove(at);
-                self.open(parked.open);
+                match self.parked.swap_remove(at).what {
+                    Waits::Open(open) => self.open(open),
+                    Waits::Subscribe(want) => self.subscribe(*want),
+                }
             } else {
                 at += 1;
             }
@@ -253,6 +276,38 @@ impl Dispatcher {
         }
         if let Some(next) = client.next {
             self.open(next);
+        }
+    }
+
+    fn want_subscriptions(&mut self, want: Box<WantSubscriptions>) {
+        match Positions::message_tails(&*self.shared.log) {
+            Ok(until) if !self.book.positions().reach(&until) => {
+                self.parked.push(Parked { what: Waits::Subscribe(want), until });
+            }
+            _ => self.subscribe(*want),
+        }
+    }
+
+    fn subscribe(&mut self, want: WantSubscriptions) {
+        let WantSubscriptions { tenant, session, conn, subscriptions } = want;
+        let shared = Arc::clone(&self.shared);
+        let insert = |(new, _): &(Subscription, bool)| {
+            let made =
+                shared.subscriptions.insert(tenant.as_str(), &new.filter, session, &new.options, new.id);
+            made.map(drop).map_err(|full| {
+                tracing::warn!(%tenant, %full, "subscription refused");
+                ReasonCode::QuotaExceeded
+            })
+        };
+        let outcomes: Vec<Result<(), ReasonCode>> = subscriptions.iter().map(insert).collect();
+        let held: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+        shared.to_worker(conn.worker.into(), ToWorker::Subscribed(conn, outcomes));
+        for ((subscription, wants_retained), held) in subscriptions.into_iter().zip(held) {
+            if wants_retained && held {
+                let Subscription { filter, options, id } = subscription;
+                let (tenant, qos) = (tenant.clone(), options.qos);
+                self.send_retained(WantRetained { tenant, conn, filter, qos, id, from: None });
+            }
         }
     }
 
@@ -465,6 +520,14 @@ impl Dispatcher {
         commit.await.map_err(|_| crate::mqtt::Error::Failed("checkpoint".into()))??;
         Ok(())
     }
+}
+
+/// The next records, after a nap if there is no hurry.
+async fn next(reader: &mut Box<dyn log::Reader>, naps: bool) -> log::Result<Chunk> {
+    if naps {
+        tokio::time::sleep(NAP).await;
+    }
+    reader.next(READ_BYTES).await
 }
 
 fn publisher_of(record: &[u8]) -> &str {

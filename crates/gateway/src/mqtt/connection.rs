@@ -28,6 +28,8 @@ use crate::dispatch::{Command, Delivery, Message, Open, Opened, Release, WantRet
 const READS_PER_TURN: usize = 4;
 /// An incomplete packet up to here is moved to the worker's buffer and read on there; a larger one is read where it lies.
 const SMALL_TAIL: usize = 16 << 10;
+/// Messages looked at for bodies that can be read from the log together.
+const FETCH_AHEAD: usize = 64;
 /// A large packet's buffer grows by this, as its bytes arrive: what is announced is not what is sent.
 const TAIL_STEP: usize = 64 << 10;
 
@@ -40,6 +42,8 @@ pub(super) struct Conn {
     tail: Vec<u8>,
     /// The tail may hold whole packets.
     unread: bool,
+    /// Reading stopped because input was not wanted; to be woken when it is again.
+    paused: bool,
     waker: Option<Waker>,
     pub(super) phase: Phase,
     /// When something last came, in ticks of the worker.
@@ -100,6 +104,7 @@ impl Conn {
             output: Output::default(),
             tail: Vec::new(),
             unread: false,
+            paused: false,
             waker: None,
             phase: Phase::Greeting,
             heard,
@@ -210,7 +215,8 @@ impl Conn {
                 self.discard(worker, cx);
                 return;
             }
-            if !self.wants_input(worker) {
+            self.paused = !self.wants_input(worker);
+            if self.paused {
                 return;
             }
             if self.unread {
@@ -416,9 +422,12 @@ impl Conn {
             waiting: 0,
             bodies: std::collections::VecDeque::new(),
             bodies_bytes: 0,
+            wanted: None,
             fetching: None,
             gone: None,
             feed: None,
+            subscribing: std::collections::VecDeque::new(),
+            granted: std::collections::VecDeque::new(),
             opening: None,
         };
         let assigned = assigned.then(|| Box::from(&*client_id));
@@ -473,7 +482,24 @@ impl Conn {
         live.side.waiting -= 1;
         live.abandoned |= outcome.is_err() && matches!(due, Due::ConnAck(_));
         let stopped = live
-            .call(worker, self.key, &mut self.output, |machine, shell| machine.settle(due, outcome, shell));
+            .call(worker, self.key, &mut self.output, |machine, shell| settle(machine, shell, due, outcome));
+        if let Err(stop) = stopped {
+            self.stop(stop, worker);
+        }
+    }
+
+    /// The dispatcher has made the subscriptions of a SUBSCRIBE hold, or not.
+    pub(super) fn subscribed(&mut self, outcomes: Vec<Result<(), ReasonCode>>, worker: &Worker) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        live.side.granted = outcomes.into();
+        let stopped = live.call(worker, self.key, &mut self.output, |machine, shell| {
+            let mut first = shell.side.subscribing.pop_front();
+            while let Some(due) = first {
+                machine.settle(due, Ok(None), shell)?;
+                first = shell.side.subscribing.pop_front_if(|due| matches!(due, Due::UnsubAck(_)));
+            }
+            Ok(())
+        });
         if let Err(stop) = stopped {
             self.stop(stop, worker);
         }
@@ -483,7 +509,7 @@ impl Conn {
     pub(super) fn settled(&mut self, worker: &Worker) {
         self.go_on(worker);
         self.try_finish(worker);
-        if (self.unread || !self.closing) && self.wants_input(worker) || self.is_over() {
+        if self.paused && self.wants_input(worker) || self.is_over() {
             self.wake();
         }
     }
@@ -529,16 +555,16 @@ impl Conn {
         self.make_room(worker);
     }
 
-    /// A body was read from the log, or is not there any more.
-    pub(super) fn body(&mut self, position: Position, body: Option<Arc<Message>>, worker: &Worker) {
+    /// Bodies were read from the log; if the one that was wanted is not among them, it is not there any more.
+    pub(super) fn bodies(&mut self, wanted: Position, bodies: Vec<Arc<Message>>, worker: &Worker) {
         let Phase::Live(live) = &mut self.phase else { return };
         live.side.fetching = None;
-        match body {
-            Some(message) => {
-                live.side.bodies_bytes += message.size_bytes();
-                live.side.bodies.push_front(message);
-            }
-            None => live.side.gone = Some(position),
+        if bodies.iter().all(|message| message.position != Some(wanted)) {
+            live.side.gone = Some(wanted);
+        }
+        for message in bodies.into_iter().rev() {
+            live.side.bodies_bytes += message.size_bytes();
+            live.side.bodies.push_front(message);
         }
         self.make_room(worker);
     }
@@ -808,6 +834,12 @@ impl Live {
         let outcome = call(&mut self.machine, &mut shell)
             .and_then(|()| settle_immediate(&mut self.machine, &mut shell));
         shell.log_entries();
+        if let Some(wanted) = self.side.wanted.take().filter(|_| self.side.fetching.is_none()) {
+            self.side.fetching = Some(wanted);
+            let same = |o: &&Outgoing<Position>| o.message.partition == wanted.partition;
+            let ahead = self.machine.upcoming().take(FETCH_AHEAD).filter(same).map(|o| o.message.offset);
+            worker.fetch(key, wanted, ahead.collect());
+        }
         outcome
     }
 
@@ -821,10 +853,32 @@ impl Live {
 fn settle_immediate(machine: &mut Machine<Position>, shell: &mut Shell<'_>) -> Result<(), Stop> {
     while !shell.immediate.is_empty() {
         for due in std::mem::take(&mut shell.immediate) {
-            machine.settle(due, Ok(None), shell)?;
+            settle(machine, shell, due, Ok(None))?;
         }
     }
     Ok(())
+}
+
+/// Settles an answer, unless it has to wait for the dispatcher: a subscription holds, and is answered, once the
+/// messages that were acknowledged before it have been read.
+fn settle(
+    machine: &mut Machine<Position>,
+    shell: &mut Shell<'_>,
+    due: Due,
+    outcome: Result<Option<Position>, ReasonCode>,
+) -> Result<(), Stop> {
+    match due {
+        Due::SubAck(due) if outcome.is_ok() && due.filters.iter().any(Result::is_ok) => {
+            shell.ask_subscriptions(&machine.durable().subscriptions, &due);
+            shell.side.subscribing.push_back(Due::SubAck(due));
+            Ok(())
+        }
+        Due::UnsubAck(_) if outcome.is_ok() && !shell.side.subscribing.is_empty() => {
+            shell.side.subscribing.push_back(due);
+            Ok(())
+        }
+        due => machine.settle(due, outcome, shell),
+    }
 }
 
 /// A resumed session keeps no subscription that its client may no longer have.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use log::{PartitionId, Position, Topic};
+use log::{Offset, PartitionId, Position, Topic};
 use record::{Lane, TenantId, Timestamp, partition_of};
 use slab::Slab;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -36,6 +36,8 @@ const LINGER_S: u32 = 5;
 const RECHECK_S: u32 = 60;
 /// After an error of the disk a message is read again so much later.
 const REREAD: Duration = Duration::from_millis(200);
+/// What is read at a time of bodies that had left memory.
+const FETCH_BYTES: usize = 64 << 10;
 /// Messages of the dispatcher handled before the sockets have their turn again.
 const INBOX_BATCH: usize = 256;
 
@@ -169,14 +171,14 @@ impl Worker {
         commits.wake();
     }
 
-    /// Reads a body from the log.
-    pub(super) fn fetch(&self, key: ConnKey, position: Position) {
+    /// Reads the body at `wanted` from the log, and those at `offsets` of the same partition that come along.
+    pub(super) fn fetch(&self, key: ConnKey, wanted: Position, offsets: Vec<Offset>) {
         let (log, conn) = (Arc::clone(&self.shared.log), self.conn_ref(key));
         let to = self.shared.port(self.index);
         tokio::task::spawn_local(async move {
-            let body = loop {
-                match read_one(&*log, position).await {
-                    Ok(body) => break body,
+            let bodies = loop {
+                match read_some(&*log, wanted, &offsets).await {
+                    Ok(bodies) => break bodies,
                     Err(log::Error::Closed) => return,
                     Err(error) => {
                         // Not lost yet: a message is given up only when the log says that it is gone.
@@ -185,7 +187,7 @@ impl Worker {
                     }
                 }
             };
-            to.send(ToWorker::Body(conn, position, body.map(Arc::new)));
+            to.send(ToWorker::Bodies(conn, wanted, bodies));
         });
     }
 
@@ -212,9 +214,10 @@ impl Worker {
             ToWorker::Accepted(accepted) => self.accept(*accepted),
             ToWorker::Opened(conn, opened) => self.with(conn, |c| c.opened(*opened, self)),
             ToWorker::TakeOver(conn, clean) => self.with(conn, |c| c.taken_over(clean, self)),
+            ToWorker::Subscribed(conn, outcomes) => self.with(conn, |c| c.subscribed(outcomes, self)),
             ToWorker::Deliver(deliveries) => self.deliver(deliveries),
             ToWorker::Retained(messages, conn, next) => self.with(conn, |c| c.retained(messages, next, self)),
-            ToWorker::Body(conn, position, body) => self.with(conn, |c| c.body(position, body, self)),
+            ToWorker::Bodies(conn, wanted, bodies) => self.with(conn, |c| c.bodies(wanted, bodies, self)),
             ToWorker::Stop => self.stop(),
         }
     }
@@ -467,16 +470,29 @@ fn reason_of(error: &log::Error) -> ReasonCode {
     }
 }
 
-async fn read_one(log: &dyn log::Log, position: Position) -> log::Result<Option<Message>> {
-    if position.offset >= log.extent(position.partition)?.end {
-        return Ok(None);
+/// What is left in the log of the messages at `wanted` and at `offsets` of its partition, as far as one read brings them.
+async fn read_some(
+    log: &dyn log::Log,
+    wanted: Position,
+    offsets: &[Offset],
+) -> Result<Vec<Arc<Message>>, log::Error> {
+    let partition = wanted.partition;
+    if wanted.offset >= log.extent(partition)?.end {
+        return Ok(Vec::new());
     }
-    let chunk = match log.read(&[position])?.next(1).await {
+    let mut bodies = Vec::new();
+    let chunk = match log.read(&[wanted])?.next(FETCH_BYTES).await {
         Ok(chunk) => chunk,
-        Err(log::Error::Expired { .. } | log::Error::Damaged { .. }) => return Ok(None),
+        Err(log::Error::Expired { .. } | log::Error::Damaged { .. }) => return Ok(bodies),
         Err(error) => return Err(error),
     };
-    let run = chunk.runs.into_iter().find(|run| run.base == position.offset);
-    let record = run.and_then(|run| run.records.into_iter().next());
-    Ok(record.and_then(|record| Message::new(record.value, Some(position)).ok()))
+    for run in chunk.runs {
+        for (record, offset) in run.records.into_iter().zip(run.base..) {
+            if offset == wanted.offset || offsets.contains(&offset) {
+                // One that is no envelope is as good as gone.
+                bodies.extend(Message::new(record.value, Some(Position { partition, offset })).map(Arc::new));
+            }
+        }
+    }
+    Ok(bodies)
 }

@@ -73,9 +73,7 @@ fn a_3_1_1_client_is_read_no_further_than_its_window() {
     }
     client.send(&Packet::PingReq);
     // The first two are on their way; the rest is not taken in before they are settled.
-    while rig.log.held() == 0 {
-        std::thread::yield_now();
-    }
+    rig.log.await_held();
     assert_eq!(rig.totals().publishes_received, 2);
     rig.log.release();
     let mut heard: Vec<String> = (0..6).map(|_| client.hear()).collect();

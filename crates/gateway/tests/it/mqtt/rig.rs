@@ -54,9 +54,11 @@ impl HandLog {
         }
     }
 
-    /// How many batches are held.
-    pub(super) fn held(&self) -> usize {
-        self.held.lock().len()
+    /// Waits until a batch is held.
+    pub(super) fn await_held(&self) {
+        while self.held.lock().is_empty() {
+            std::thread::yield_now();
+        }
     }
 
     /// Every record of a topic, both lanes.
