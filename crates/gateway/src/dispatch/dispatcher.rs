@@ -138,6 +138,11 @@ impl Dispatcher {
                 read = next(&mut reader, naps) => match read {
                     Ok(chunk) => self.dispatch(chunk),
                     Err(log::Error::Closed) => break 'serving,
+                    Err(log::Error::Damaged { lost: Some(lost), place, at, reason }) => {
+                        tracing::error!(place, at, reason, ?lost, "messages in it are lost; going on behind it");
+                        self.book.pass_over(&lost);
+                        reader = self.open_reader()?;
+                    }
                     Err(error) => {
                         tracing::error!(%error, "the dispatcher cannot read the log; trying again");
                         tokio::time::sleep(RETRY).await;

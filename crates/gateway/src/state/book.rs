@@ -136,6 +136,15 @@ impl Book {
         &self.positions
     }
 
+    /// Records of the log cannot be read any more: the book goes on behind them. Returns how many it misses.
+    pub fn pass_over(&mut self, lost: &log::Lost) -> u64 {
+        let at = self.positions.get(lost.partition);
+        if at < lost.to {
+            self.positions.set(lost.partition, lost.to);
+        }
+        lost.to.saturating_sub(at.max(lost.from))
+    }
+
     /// What was given up so far.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -70,6 +70,8 @@ pub struct Skipped {
     pub expired_messages: u64,
     /// Records that could not be decoded.
     pub unreadable: u64,
+    /// Offsets that damage of the log has taken, at most.
+    pub damaged: u64,
 }
 
 /// Rebuilds the state. Nothing may be appended to `log` by this gateway meanwhile. `now_ms` is the time at which
@@ -175,6 +177,17 @@ async fn replay(log: &dyn Log, stretches: &[Stretch], into: &mut Recovered) -> R
             let chunk = match reader.next(READ_BYTES).await {
                 Ok(chunk) => chunk,
                 Err(LogError::Expired { .. }) => break, // retention moved on: begin again where it left off
+                Err(LogError::Damaged { lost: Some(lost), place, at, reason }) => {
+                    tracing::error!(
+                        place,
+                        at,
+                        reason,
+                        ?lost,
+                        "sessions and messages in it are lost; going on behind it"
+                    );
+                    into.skipped.damaged += into.book.pass_over(&lost);
+                    break;
+                }
                 Err(error) => return Err(error.into()),
             };
             for run in chunk.runs {

@@ -1,6 +1,7 @@
 //! The book against a model, crashes included.
 mod codec;
 mod crashes;
+mod damage;
 mod model;
 mod shares;
 mod world;
