@@ -53,7 +53,7 @@ impl Partitions {
         self.0[topic as usize]
     }
 
-    /// Every partition, in the order of [`Self::slot`].
+    /// Every partition, in the order of their slots.
     pub fn all(&self) -> impl Iterator<Item = PartitionId> + '_ {
         Topic::ALL.into_iter().flat_map(move |topic| {
             [Lane::Live, Lane::Backfill].into_iter().flat_map(move |lane| {

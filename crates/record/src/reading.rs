@@ -2,11 +2,11 @@
 
 use crate::{DeviceId, MetricName, Timestamp, Value, ValueRef};
 
-/// The number of a device within one [`Readings`].
+/// The number of a device within one [`crate::Readings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceNo(pub u32);
 
-/// The number of a metric within one [`Readings`].
+/// The number of a metric within one [`crate::Readings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MetricNo(pub u32);
 
