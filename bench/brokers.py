@@ -47,8 +47,12 @@ class Broker:
         self.output = open(self.work / "output.txt", "wb")
         self.process = subprocess.Popen(self.command(), stdout=self.output, stderr=self.output)
         self.pid = self.process.pid
-        for port in (self.port, self.tls_port) if self.tls else (self.port,):
-            self.wait_for(port)
+        try:
+            for port in (self.port, self.tls_port) if self.tls else (self.port,):
+                self.wait_for(port)
+        except BaseException:
+            self.process.kill()
+            raise
         return self
 
     def wait_for(self, port):

@@ -2,5 +2,6 @@
 
 mod clients;
 mod faults;
+mod fleet;
 mod powercut;
 mod rig;
