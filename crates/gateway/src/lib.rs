@@ -23,3 +23,7 @@ pub mod websocket;
 
 pub use config::Config;
 pub use mqtt::{Addresses, Error, Gateway, Parts, Running};
+
+/// The gateway's name as a reader of the log: up to where its checkpoint reaches. Retention must not take records of
+/// sessions and messages beyond it.
+pub const READER: &str = "gateway";

@@ -40,12 +40,15 @@ impl Backends {
 }
 
 fn open_log(config: &Config, directory: &Path) -> Result<Arc<EmbeddedLog>, StartError> {
-    // The store has no other copy: what it has not taken yet stays, whatever the bounds say.
-    let store = Protected { reader: stream::READER.to_owned(), topics: vec![Topic::Raw] };
-    let retention = log::Retention {
-        max_age: config.retention.max_age,
-        max_bytes: config.retention.max_bytes,
-        keep_for: if config.has(Role::Stream) { vec![store] } else { Vec::new() },
-    };
+    // There is no other copy: what the store, or the gateway's checkpoint, has not taken yet stays, whatever the
+    // bounds say.
+    let readers = [
+        (Role::Stream, stream::READER, vec![Topic::Raw]),
+        (Role::Gateway, gateway::READER, vec![Topic::Sessions, Topic::Messages, Topic::Raw]),
+    ];
+    let here = readers.into_iter().filter(|(role, ..)| config.has(*role));
+    let keep_for = here.map(|(_, reader, topics)| Protected { reader: reader.to_owned(), topics }).collect();
+    let retention =
+        log::Retention { max_age: config.retention.max_age, max_bytes: config.retention.max_bytes, keep_for };
     Ok(Arc::new(EmbeddedLog::open(directory, log::Options { retention, ..log::Options::default() })?))
 }

@@ -80,7 +80,7 @@ pub(crate) struct Dispatcher {
     /// Choices of share groups, to be logged at leisure.
     notes: Batch,
     sys: Sys,
-    checkpoint: Option<JoinHandle<Result<(), (Checkpoint, metadata::Error)>>>,
+    checkpoint: Option<JoinHandle<Result<Positions, (Checkpoint, metadata::Error)>>>,
     ticks: u32,
     checkpointed: u32,
 }
@@ -452,17 +452,26 @@ impl Dispatcher {
         let due = age >= CHECKPOINT_TICKS && self.book.is_dirty() || age >= OFFSETS_TICKS;
         if due && self.checkpoint.is_none() {
             self.checkpointed = self.ticks;
+            let positions = self.book.positions().clone();
             let (checkpoint, metadata) = (self.book.checkpoint(), Arc::clone(&self.metadata));
-            let commit = move || metadata.commit(&checkpoint.changes).map_err(|error| (checkpoint, error));
+            let commit = move || match metadata.commit(&checkpoint.changes) {
+                Ok(()) => Ok(positions),
+                Err(error) => Err((checkpoint, error)),
+            };
             self.checkpoint = Some(tokio::task::spawn_blocking(commit));
         }
     }
 
     async fn end_checkpoint(&mut self) {
         let Some(running) = self.checkpoint.take() else { return };
-        if let Ok(Err((checkpoint, error))) = running.await {
-            tracing::warn!(%error, "the checkpoint of sessions was not written; the log has it all, trying again");
-            self.book.checkpoint_failed(checkpoint);
+        match running.await {
+            // Nobody waits for it: until it is durable, the log keeps more.
+            Ok(Ok(positions)) => drop(tokio::spawn(release(Arc::clone(&self.shared.log), positions))),
+            Ok(Err((checkpoint, error))) => {
+                tracing::warn!(%error, "the checkpoint of sessions was not written; the log has it all, trying again");
+                self.book.checkpoint_failed(checkpoint);
+            }
+            Err(_cancelled) => {}
         }
     }
 
@@ -523,6 +532,7 @@ impl Dispatcher {
         let metadata = Arc::clone(&self.metadata);
         let commit = tokio::task::spawn_blocking(move || metadata.commit(&checkpoint.changes));
         commit.await.map_err(|_| crate::mqtt::Error::Failed("checkpoint".into()))??;
+        release(Arc::clone(&self.shared.log), self.book.positions().clone()).await;
         Ok(())
     }
 }
@@ -533,6 +543,14 @@ async fn next(reader: &mut Box<dyn log::Reader>, naps: bool) -> log::Result<Chun
         tokio::time::sleep(NAP).await;
     }
     reader.next(READ_BYTES).await
+}
+
+/// What a checkpoint contains, retention may take from the log.
+async fn release(log: Arc<dyn log::Log>, read: Positions) {
+    let positions: Vec<_> = read.iter().collect();
+    if let Err(error) = log.commit(crate::READER, &positions).await {
+        tracing::debug!(%error, "how far the gateway has read was not noted");
+    }
 }
 
 fn publisher_of(record: &[u8]) -> &str {

@@ -1,5 +1,6 @@
 //! Sessions over connections and restarts.
 
+use log::{Log, Topic};
 use record::Qos;
 use wire::mqtt::AckKind;
 
@@ -176,4 +177,16 @@ fn a_stop_says_goodbye() {
     rig.restart();
     five.expect(&["DISCONNECT 8b", "closed"]);
     three.expect(&["closed"]);
+}
+
+#[test]
+fn retention_is_told_how_far_the_checkpoint_reaches() {
+    let mut rig = Rig::new();
+    let mut publisher = Client::connect(rig.address(), &Hello::v5("p").persistent());
+    publisher.published("a", "one");
+    drop(publisher);
+    rig.restart();
+    let committed = rig.log.committed(penstock_gateway::READER).unwrap();
+    let topics: Vec<Topic> = committed.iter().map(|position| position.partition.topic).collect();
+    assert!(topics.contains(&Topic::Sessions) && topics.contains(&Topic::Messages), "{committed:?}");
 }
