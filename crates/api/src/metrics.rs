@@ -186,7 +186,7 @@ mod tests {
              penstock_ack_seconds_bucket{protocol=\"http\",le=\"0.5\"} 3\n\
              penstock_ack_seconds_bucket{protocol=\"http\",le=\"+Inf\"} 7\n\
              penstock_ack_seconds_sum{protocol=\"http\"} 5.5\npenstock_ack_seconds_count{protocol=\"http\"} 7\n\
-             # HELP penstock_shed_total Messages dropped under overload, by reason.\n\
+             # HELP penstock_shed_total Messages and deliveries dropped, by reason.\n\
              # TYPE penstock_shed_total counter\npenstock_shed_total{reason=\"a\\\"b\\\\c\\nd\"} 1\n\
              penstock_shed_total{reason=\"e\",lane=\"live\"} 2.5\n"
         );
