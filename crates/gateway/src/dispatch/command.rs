@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use log::Position;
 use record::{Qos, TenantId};
-use wire::mqtt::ReasonCode;
-use wire::mqtt::session::{Durable, Subscription};
+use wire::mqtt::session::Durable;
 
 use super::Message;
 use crate::state::SessionKey;
@@ -22,7 +21,7 @@ pub(crate) struct ConnRef {
 }
 
 /// What a worker asks of the dispatcher. Unbounded, because each command stands for a packet or an end of a
-/// connection whose own limits bound it: one Open and one Release a connection, one Subscribe an unanswered SUBSCRIBE;
+/// connection whose own limits bound it: one Open and one Release a connection, one Retained an unanswered SUBSCRIBE;
 /// Direct is bounded by bytes.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -30,9 +29,7 @@ pub(crate) enum Command {
     Open(Box<Open>),
     /// The connection of a session has ended and everything of it has settled.
     Release(Box<Release>),
-    /// Subscriptions are to hold from here on; answered with Subscribed and the retained messages they match.
-    Subscribe(Box<WantSubscriptions>),
-    /// The next page of retained messages is wanted.
+    /// Retained messages that match a new subscription are wanted, or the next page of them.
     Retained(Box<WantRetained>),
     /// A QoS 0 message that is not logged.
     Direct(Arc<Message>),
@@ -63,16 +60,6 @@ pub(crate) struct Release {
     pub(crate) abandoned: bool,
 }
 
-/// See [`Command::Subscribe`].
-#[derive(Debug)]
-pub(crate) struct WantSubscriptions {
-    pub(crate) tenant: TenantId,
-    pub(crate) session: SessionKey,
-    pub(crate) conn: ConnRef,
-    /// Each, and whether it wants retained messages.
-    pub(crate) subscriptions: Vec<(Subscription, bool)>,
-}
-
 /// See [`Command::Retained`].
 #[derive(Debug)]
 pub(crate) struct WantRetained {
@@ -96,8 +83,6 @@ pub(crate) enum ToWorker {
     TakeOver(ConnRef, bool),
     /// Messages for connections of this worker.
     Deliver(Vec<Delivery>),
-    /// Whether each subscription holds, or why not.
-    Subscribed(ConnRef, Vec<Result<(), ReasonCode>>),
     /// Retained messages for a subscription, and what to ask for once they have gone out.
     Retained(Vec<Delivery>, ConnRef, Option<Box<WantRetained>>),
     /// A socket that was accepted.

@@ -9,12 +9,8 @@ use metadata::Metadata;
 use record::{Envelope, Kind, Qos, Timestamp, partition_of};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
-use wire::mqtt::ReasonCode;
-use wire::mqtt::session::Subscription;
 
-use super::command::{
-    Command, ConnRef, Delivery, Open, Opened, Release, ToWorker, WantRetained, WantSubscriptions,
-};
+use super::command::{Command, ConnRef, Delivery, Open, Opened, Release, ToWorker, WantRetained};
 use super::message::Message;
 use super::online::{Client, Online, Present, name_of};
 use super::sys::{self, Sys};
@@ -30,8 +26,6 @@ const COMMANDS: usize = 1024;
 const PAGE_TOPICS: usize = 1024;
 /// After an error of the log (retention overtook us, a disk is failing) it is tried again so much later.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long the log may lie unread while nobody subscribes: retained messages and sessions are up to date so much later.
-const NAP: Duration = Duration::from_millis(10);
 /// How often expiries and wills are looked at, and checkpoints begun.
 const TICK: Duration = Duration::from_millis(500);
 /// At least this long between checkpoints: each rewrites the rows that changed.
@@ -62,9 +56,8 @@ struct Parked {
 enum Waits {
     /// A connection: for what an earlier one of its client logged.
     Open(Box<Open>),
-    /// Subscriptions: for messages that were acknowledged before they were made, which are not for them but may be
-    /// retained.
-    Subscribe(Box<WantSubscriptions>),
+    /// A subscription: for retained messages that were acknowledged before it was made.
+    Retained(Box<WantRetained>),
 }
 
 /// See the module.
@@ -120,8 +113,6 @@ impl Dispatcher {
         let mut sys_ticks = tokio::time::interval(sys::EVERY);
         sys_ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         'serving: loop {
-            // While nobody listens and nobody waits, reading at leisure spares a wake-up for every commit.
-            let naps = self.shared.subscriptions.is_empty() && self.parked.is_empty();
             tokio::select! {
                 biased;
                 n = inbox.recv_many(&mut commands, COMMANDS) => {
@@ -135,7 +126,7 @@ impl Dispatcher {
                         break 'serving;
                     }
                 }
-                read = next(&mut reader, naps) => match read {
+                read = reader.next(READ_BYTES) => match read {
                     Ok(chunk) => self.dispatch(chunk),
                     Err(log::Error::Closed) => break 'serving,
                     Err(log::Error::Damaged { lost: Some(lost), place, at, reason }) => {
@@ -177,8 +168,7 @@ impl Dispatcher {
         match command {
             Command::Open(open) => self.open(open),
             Command::Release(release) => self.release(*release),
-            Command::Subscribe(want) => self.want_subscriptions(want),
-            Command::Retained(want) => self.send_retained(*want),
+            Command::Retained(want) => self.want_retained(want),
             Command::Direct(message) => {
                 self.shared.direct.sub(message.size_bytes());
                 self.route_direct(&message);
@@ -199,7 +189,7 @@ impl Dispatcher {
         }
         let same = |p: &Parked| match &p.what {
             Waits::Open(other) => other.tenant == open.tenant && other.client_id == open.client_id,
-            Waits::Subscribe(_) => false,
+            Waits::Retained(_) => false,
         };
         if let Some(at) = self.parked.iter().position(same)
             && let Waits::Open(earlier) = self.parked.swap_remove(at).what
@@ -251,7 +241,7 @@ impl Dispatcher {
             if self.book.positions().reach(&self.parked[at].until) {
                 match self.parked.swap_remove(at).what {
                     Waits::Open(open) => self.open(open),
-                    Waits::Subscribe(want) => self.subscribe(*want),
+                    Waits::Retained(want) => self.send_retained(*want),
                 }
             } else {
                 at += 1;
@@ -284,35 +274,12 @@ impl Dispatcher {
         }
     }
 
-    fn want_subscriptions(&mut self, want: Box<WantSubscriptions>) {
+    fn want_retained(&mut self, want: Box<WantRetained>) {
         match Positions::message_tails(&*self.shared.log) {
-            Ok(until) if !self.book.positions().reach(&until) => {
-                self.parked.push(Parked { what: Waits::Subscribe(want), until });
+            Ok(until) if want.from.is_none() && !self.book.positions().reach(&until) => {
+                self.parked.push(Parked { what: Waits::Retained(want), until });
             }
-            _ => self.subscribe(*want),
-        }
-    }
-
-    fn subscribe(&mut self, want: WantSubscriptions) {
-        let WantSubscriptions { tenant, session, conn, subscriptions } = want;
-        let shared = Arc::clone(&self.shared);
-        let insert = |(new, _): &(Subscription, bool)| {
-            let made =
-                shared.subscriptions.insert(tenant.as_str(), &new.filter, session, &new.options, new.id);
-            made.map(drop).map_err(|full| {
-                tracing::warn!(%tenant, %full, "subscription refused");
-                ReasonCode::QuotaExceeded
-            })
-        };
-        let outcomes: Vec<Result<(), ReasonCode>> = subscriptions.iter().map(insert).collect();
-        let held: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
-        shared.to_worker(conn.worker.into(), ToWorker::Subscribed(conn, outcomes));
-        for ((subscription, wants_retained), held) in subscriptions.into_iter().zip(held) {
-            if wants_retained && held {
-                let Subscription { filter, options, id } = subscription;
-                let (tenant, qos) = (tenant.clone(), options.qos);
-                self.send_retained(WantRetained { tenant, conn, filter, qos, id, from: None });
-            }
+            _ => self.send_retained(*want),
         }
     }
 
@@ -535,14 +502,6 @@ impl Dispatcher {
         release(Arc::clone(&self.shared.log), self.book.positions().clone()).await;
         Ok(())
     }
-}
-
-/// The next records, after a nap if there is no hurry.
-async fn next(reader: &mut Box<dyn log::Reader>, naps: bool) -> log::Result<Chunk> {
-    if naps {
-        tokio::time::sleep(NAP).await;
-    }
-    reader.next(READ_BYTES).await
 }
 
 /// What a checkpoint contains, retention may take from the log.

@@ -20,8 +20,6 @@ mod online;
 mod sys;
 
 pub(crate) use crate::state::SessionKey;
-pub(crate) use command::{
-    Command, ConnRef, Delivery, Open, Opened, Release, ToWorker, WantRetained, WantSubscriptions,
-};
+pub(crate) use command::{Command, ConnRef, Delivery, Open, Opened, Release, ToWorker, WantRetained};
 pub(crate) use dispatcher::{Dispatcher, WorkerPort};
 pub(crate) use message::Message;

@@ -426,8 +426,6 @@ impl Conn {
             fetching: None,
             gone: None,
             feed: None,
-            subscribing: std::collections::VecDeque::new(),
-            granted: std::collections::VecDeque::new(),
             opening: None,
         };
         let assigned = assigned.then(|| Box::from(&*client_id));
@@ -482,24 +480,7 @@ impl Conn {
         live.side.waiting -= 1;
         live.abandoned |= outcome.is_err() && matches!(due, Due::ConnAck(_));
         let stopped = live
-            .call(worker, self.key, &mut self.output, |machine, shell| settle(machine, shell, due, outcome));
-        if let Err(stop) = stopped {
-            self.stop(stop, worker);
-        }
-    }
-
-    /// The dispatcher has made the subscriptions of a SUBSCRIBE hold, or not.
-    pub(super) fn subscribed(&mut self, outcomes: Vec<Result<(), ReasonCode>>, worker: &Worker) {
-        let Phase::Live(live) = &mut self.phase else { return };
-        live.side.granted = outcomes.into();
-        let stopped = live.call(worker, self.key, &mut self.output, |machine, shell| {
-            let mut first = shell.side.subscribing.pop_front();
-            while let Some(due) = first {
-                machine.settle(due, Ok(None), shell)?;
-                first = shell.side.subscribing.pop_front_if(|due| matches!(due, Due::UnsubAck(_)));
-            }
-            Ok(())
-        });
+            .call(worker, self.key, &mut self.output, |machine, shell| machine.settle(due, outcome, shell));
         if let Err(stop) = stopped {
             self.stop(stop, worker);
         }
@@ -853,32 +834,10 @@ impl Live {
 fn settle_immediate(machine: &mut Machine<Position>, shell: &mut Shell<'_>) -> Result<(), Stop> {
     while !shell.immediate.is_empty() {
         for due in std::mem::take(&mut shell.immediate) {
-            settle(machine, shell, due, Ok(None))?;
+            machine.settle(due, Ok(None), shell)?;
         }
     }
     Ok(())
-}
-
-/// Settles an answer, unless it has to wait for the dispatcher: a subscription holds, and is answered, once the
-/// messages that were acknowledged before it have been read.
-fn settle(
-    machine: &mut Machine<Position>,
-    shell: &mut Shell<'_>,
-    due: Due,
-    outcome: Result<Option<Position>, ReasonCode>,
-) -> Result<(), Stop> {
-    match due {
-        Due::SubAck(due) if outcome.is_ok() && due.filters.iter().any(Result::is_ok) => {
-            shell.ask_subscriptions(&machine.durable().subscriptions, &due);
-            shell.side.subscribing.push_back(Due::SubAck(due));
-            Ok(())
-        }
-        Due::UnsubAck(_) if outcome.is_ok() && !shell.side.subscribing.is_empty() => {
-            shell.side.subscribing.push_back(due);
-            Ok(())
-        }
-        due => machine.settle(due, outcome, shell),
-    }
 }
 
 /// A resumed session keeps no subscription that its client may no longer have.

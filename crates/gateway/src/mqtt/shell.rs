@@ -8,8 +8,8 @@ use record::{Envelope, Kind, Lane, Origin, Protocol, Qos, TenantId, Timestamp, p
 use registry::Identity;
 use smallvec::SmallVec;
 use wire::mqtt::session::{
-    Due, DueConnAck, DueSubAck, Event, Inbound, Outgoing, OwnedWill, Sink, Subscription, Terms, TopicName,
-    Transmit, Transmitted, Verdict, remaining_expiry_s,
+    Due, DueConnAck, Event, Inbound, Outgoing, OwnedWill, Sink, Subscription, Terms, TopicName, Transmit,
+    Transmitted, Verdict, remaining_expiry_s,
 };
 use wire::mqtt::{
     AckKind, Carrier, Packet, Properties, PropertiesBuf, Property, Publish, ReasonCode, RetainHandling,
@@ -20,7 +20,7 @@ use super::commit::{Awaited, ConnKey};
 use super::mixed::Mixed;
 use super::output::Output;
 use super::worker::Worker;
-use crate::dispatch::{Command, ConnRef, Delivery, Message, SessionKey, WantRetained, WantSubscriptions};
+use crate::dispatch::{Command, ConnRef, Delivery, Message, SessionKey, WantRetained};
 use crate::state::{Entry, Opening};
 
 /// Bodies that a session keeps in memory for deliveries that wait; of those beyond, only the place in the log.
@@ -49,10 +49,6 @@ pub(super) struct Side {
     pub(super) gone: Option<Position>,
     /// Retained messages that wait for room, and pages to ask for after them.
     pub(super) feed: Option<Box<Feed>>,
-    /// SUBACKs, and the UNSUBACKs behind them, that wait for the dispatcher.
-    pub(super) subscribing: VecDeque<Due>,
-    /// What the dispatcher said about the subscriptions of the first of them.
-    pub(super) granted: VecDeque<Result<(), ReasonCode>>,
     /// What the `Opened` record is to say, until it is written.
     pub(super) opening: Option<Box<Opening>>,
 }
@@ -122,25 +118,6 @@ impl<'a> Shell<'a> {
     /// Says that the connection has ended; see [`Entry::Closed`].
     pub(super) fn closed(&mut self, at_ms: i64, expiry_s: u32, will_owed: bool) {
         self.entries.push(Entry::Closed { at_ms, expiry_s, will_owed });
-    }
-
-    /// Has the dispatcher make the subscriptions of a SUBSCRIBE hold: it knows which messages came before.
-    pub(super) fn ask_subscriptions(&self, known: &[Subscription], due: &DueSubAck) {
-        let mut subscriptions: Vec<(Subscription, bool)> = Vec::with_capacity(due.filters.len());
-        for new in due.filters.iter().flatten() {
-            let same = |old: &Subscription| old.filter == new.filter;
-            let is_new = !known.iter().any(same) && !subscriptions.iter().any(|(old, _)| same(old));
-            let wanted = match new.options.retain_handling {
-                RetainHandling::Send => true,
-                RetainHandling::SendIfNew => is_new,
-                RetainHandling::DoNotSend => false,
-            };
-            let shared = new.filter.starts_with("$share/"); // MQTT 5, 4.8.2: no retained messages
-            subscriptions.push((new.clone(), wanted && !shared));
-        }
-        let (tenant, session, conn) = (self.side.tenant.clone(), self.side.session, self.conn_ref());
-        let want = WantSubscriptions { tenant, session, conn, subscriptions };
-        self.worker.shared.command(Command::Subscribe(Box::new(want)));
     }
 
     /// Publishes a will. It was allowed when the client connected; if it no longer is, it is counted and dropped.
@@ -446,8 +423,31 @@ impl Sink<Position> for Shell<'_> {
         })
     }
 
-    fn subscribed(&mut self, _: &Subscription, _: bool) -> Result<(), ReasonCode> {
-        self.side.granted.pop_front().unwrap_or(Err(ReasonCode::UnspecifiedError))
+    fn subscribed(&mut self, subscription: &Subscription, is_new: bool) -> Result<(), ReasonCode> {
+        let Subscription { filter, options, id } = subscription;
+        let (shared, session) = (&self.worker.shared, self.side.session);
+        let tenant = self.side.tenant.as_str();
+        shared.subscriptions.insert(tenant, filter, session, options, *id).map_err(|full| {
+            tracing::warn!(tenant, %full, "subscription refused");
+            ReasonCode::QuotaExceeded
+        })?;
+        let wanted = match options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        // Shared subscriptions get no retained messages (MQTT 5, 4.8.2).
+        if wanted && !filter.starts_with("$share/") {
+            shared.command(Command::Retained(Box::new(WantRetained {
+                tenant: self.side.tenant.clone(),
+                conn: self.conn_ref(),
+                filter: filter.clone(),
+                qos: options.qos,
+                id: *id,
+                from: None,
+            })));
+        }
+        Ok(())
     }
 
     fn unsubscribed(&mut self, filter: &str) {

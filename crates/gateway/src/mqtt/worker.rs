@@ -214,7 +214,6 @@ impl Worker {
             ToWorker::Accepted(accepted) => self.accept(*accepted),
             ToWorker::Opened(conn, opened) => self.with(conn, |c| c.opened(*opened, self)),
             ToWorker::TakeOver(conn, clean) => self.with(conn, |c| c.taken_over(clean, self)),
-            ToWorker::Subscribed(conn, outcomes) => self.with(conn, |c| c.subscribed(outcomes, self)),
             ToWorker::Deliver(deliveries) => self.deliver(deliveries),
             ToWorker::Retained(messages, conn, next) => self.with(conn, |c| c.retained(messages, next, self)),
             ToWorker::Bodies(conn, wanted, bodies) => self.with(conn, |c| c.bodies(wanted, bodies, self)),

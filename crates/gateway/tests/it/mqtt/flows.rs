@@ -205,3 +205,16 @@ fn the_brokers_own_topics_can_be_read_and_not_written() {
     let heard = client.hear();
     assert!(heard.starts_with("$SYS/broker/version penstock "), "{heard}");
 }
+
+#[test]
+fn a_client_that_does_not_wait_for_suback_still_gets_what_it_publishes_next() {
+    let rig = Rig::new();
+    for n in 0..20 {
+        let mut client = Client::connect(rig.address(), &Hello::v5("c"));
+        client.subscribe_with("own", QOS1, &PropertiesBuf::new());
+        client.publish("own", &n.to_string(), QOS1, 3);
+        let mut heard = [client.hear(), client.hear(), client.hear()];
+        heard.sort_unstable();
+        assert_eq!(heard, ["PUBACK 3 00", "SUBACK 7 01", &format!("own {n} q1 id1 dup=0 retain=0")]);
+    }
+}
