@@ -1,5 +1,5 @@
 # The two commands of the README, and what a developer needs. `make help` lists them.
-.PHONY: help demo test check bench build deps
+.PHONY: help demo test check bench build deps long
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -16,6 +16,9 @@ deps: ## what the tests need: MQTT clients of others, tools
 test: ## installs what the tests need, runs them all
 	PENSTOCK_TEST_DEPS="$$(scripts/install-test-deps.sh)" cargo test --workspace
 	cd sim && CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-../target}" cargo test
+
+long: ## the long forms: 10 000 seeds, 10 million fuzzed inputs, 1 000 power cuts, 200 kills
+	scripts/long.sh
 
 check: ## formatting, lints, documentation, house rules
 	cargo fmt --all --check
