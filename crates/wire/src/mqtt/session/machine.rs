@@ -5,7 +5,7 @@ use record::Qos;
 use super::alias::Aliases;
 use super::sink::{Due, DueConnAck, DueSubAck, DueUnsubAck, Sink};
 use super::terms::{Limits, OwnedWill, Terms};
-use super::{Durable, Event, Subscription};
+use super::{Durable, Event, Progress, Subscription};
 use crate::mqtt::{
     Ack, AckKind, ConnAck, Disconnect, Packet, Properties, PropertiesBuf, Property, ReasonCode, SubAck,
     Subscribe, UnsubAck, Unsubscribe, Version,
@@ -105,6 +105,9 @@ impl<M: Clone + PartialEq> Machine<M> {
         if persistent {
             sink.event(opened);
         }
+        // What was sent goes first: a replay may have queued it behind messages of another partition, and a new packet
+        // id is held only against what comes before it.
+        durable.outgoing.make_contiguous().sort_by_key(|o| o.progress == Progress::Queued);
         let ids_may_clash = !durable.outgoing.is_empty();
         let mut machine = Self {
             terms,

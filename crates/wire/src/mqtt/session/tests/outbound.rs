@@ -200,3 +200,28 @@ fn what_becomes_durable_after_the_end_belongs_to_the_session() {
     let farewell = rig.machine.finish(End::Lost, 7);
     assert_eq!(farewell.durable.arrived, [(5, 101)]);
 }
+
+/// A replay of the log may queue a message before ones that were sent.
+#[test]
+fn a_resumed_session_gives_no_packet_id_twice() {
+    let outgoing = |message, progress| Outgoing {
+        message,
+        qos: Qos::ExactlyOnce,
+        retain: false,
+        subscription_ids: Box::default(),
+        progress,
+    };
+    let stored = Durable {
+        outgoing: [outgoing(1, Progress::Queued), outgoing(2, Progress::Sent(1))].into(),
+        ..Durable::default()
+    };
+    let mut rig = Rig::open(Version::V5, 100, PropertiesBuf::new(), Some(stored));
+    rig.commit();
+    let said = rig.said();
+    let sent: Vec<&str> = said.lines().filter(|line| line.starts_with("PUBLISH")).collect();
+    assert_eq!(
+        sent,
+        ["PUBLISH m2 q2 id1 dup=true", "PUBLISH held m1 q2 id2 dup=false"],
+        "MQTT-2.2.1-4, MQTT-4.4.0-1"
+    );
+}
