@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! u8  version = 1
-//! u8  kind            0 telemetry, 1 message (plain publish/subscribe), 2 part
+//! u8  kind            0 telemetry, 1 message (plain publish/subscribe), 2 part, 3 replay
 //! u8  protocol        0 MQTT 3.1.1, 1 MQTT 5, 2 HTTP, 3 Influx line protocol over HTTP, 4 CoAP, 5 AMQP, 6 internal
 //! u8  encoding        0 opaque, 1 JSON, 2 newline-delimited JSON, 3 Influx line protocol
 //! u8  flags           bits 0-1 QoS, bit 2 retain, bit 3 refused (a dead letter in waiting: `reason` is set),
@@ -17,11 +17,11 @@
 //! var origin          only when present: client id (length, UTF-8), u16 packet id (0 = none; set for QoS 2)
 //! var properties      only when present: length, MQTT 5 PUBLISH properties as encoded on the wire that
 //!                     travel with the message (payload format, message expiry, content type, response topic,
-//!                     correlation data, user properties)
+//!                     correlation data, user properties); of a replay: `ReplayOf`, 12 bytes
 //!     payload         the rest, exactly as the device sent it
 //! ```
 
-use crate::Timestamp;
+use crate::{Lane, Timestamp};
 
 /// The current version of the format.
 const VERSION: u8 = 1;
@@ -83,6 +83,9 @@ byte_enum!(
         /// Readings of one device, cut out of a telemetry message of several devices, so that they stand in their
         /// device's partition. The message itself is a record of kind [`Kind::Message`] in the same batch.
         Part = 2,
+        /// A dead message tried again: what it was when it came in, its payload perhaps mended, and in the
+        /// properties which message it was ([`crate::ReplayOf`]).
+        Replay = 3,
     }
 );
 byte_enum!(
@@ -128,6 +131,47 @@ byte_enum!(
         ExactlyOnce = 2,
     }
 );
+
+/// Which dead message a record of kind [`Kind::Replay`] tries again: its place in the log. As the envelope's
+/// properties: topic (u8), lane (u8), partition (u16), offset (u64), little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplayOf {
+    /// The topic's number in the log.
+    pub topic: u8,
+    /// The lane.
+    pub lane: Lane,
+    /// The partition.
+    pub partition: u16,
+    /// The offset.
+    pub offset: u64,
+}
+
+impl ReplayOf {
+    /// As properties of an envelope.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[0] = self.topic;
+        bytes[1] = self.lane as u8;
+        bytes[2..4].copy_from_slice(&self.partition.to_le_bytes());
+        bytes[4..].copy_from_slice(&self.offset.to_le_bytes());
+        bytes
+    }
+
+    /// From an envelope's properties; `None` when they name no message.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 12] = bytes.try_into().ok()?;
+        let (head, offset) = bytes.split_last_chunk::<8>()?;
+        let lane = match head[1] {
+            0 => Lane::Live,
+            1 => Lane::Backfill,
+            _ => return None,
+        };
+        let partition = u16::from_le_bytes([head[2], head[3]]);
+        Some(Self { topic: head[0], lane, partition, offset: u64::from_le_bytes(*offset) })
+    }
+}
 
 /// Which session a message came from. With QoS 2 the packet id is part of the message: committing the
 /// message commits that its packet id was received.
@@ -338,6 +382,14 @@ mod tests {
                 "cut at {cut}"
             );
         }
+    }
+
+    #[test]
+    fn a_replay_names_its_message() {
+        let of = ReplayOf { topic: 0, lane: Lane::Backfill, partition: 513, offset: 1 << 40 };
+        assert_eq!(ReplayOf::from_bytes(&of.to_bytes()), Some(of));
+        assert_eq!(of.to_bytes(), [0, 1, 1, 2, 0, 0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(ReplayOf::from_bytes(&of.to_bytes()[1..]), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod readings;
 mod time;
 mod value;
 
-pub use envelope::{Encoding, Envelope, EnvelopeError, Kind, Origin, Protocol, Qos};
+pub use envelope::{Encoding, Envelope, EnvelopeError, Kind, Origin, Protocol, Qos, ReplayOf};
 pub use ids::{ClientId, DeviceId, IdError, MetricName, TenantId};
 pub use partition::{Lane, partition_of};
 pub use reading::{DeviceNo, MetricNo, Reading, ReadingRef, TimeOrigin, When};

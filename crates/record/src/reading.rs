@@ -18,6 +18,24 @@ pub enum TimeOrigin {
     Device = 0,
     /// The device sent no time: it is the server's time of arrival.
     Server = 1,
+    /// The device's clock is known to be off: its time, put right by the estimated skew.
+    Corrected = 2,
+    /// The device said so, but its clock is far off: taken as it is and flagged.
+    Suspect = 3,
+}
+
+impl TimeOrigin {
+    /// The origin with this number; `None` for a number that stands for none.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Device,
+            1 => Self::Server,
+            2 => Self::Corrected,
+            3 => Self::Suspect,
+            _ => return None,
+        })
+    }
 }
 
 /// When a reading happened and when it arrived. Both are kept, never mixed up.
@@ -29,19 +47,36 @@ pub struct When {
     pub origin: TimeOrigin,
     /// When it arrived, by the server's clock.
     pub arrived_at: Timestamp,
+    /// What the device itself said: part of the reading's key, so that the same reading is known again however
+    /// its time was put right. Differs from `time` only where `origin` is [`TimeOrigin::Corrected`].
+    pub claimed: Timestamp,
+    /// The device's sequence number, part of the reading's key; 0: none was sent.
+    pub seq: u64,
 }
 
 impl When {
     /// The device named the time.
     #[must_use]
     pub const fn by_device(time: Timestamp, arrived_at: Timestamp) -> Self {
-        Self { time, origin: TimeOrigin::Device, arrived_at }
+        Self { time, origin: TimeOrigin::Device, arrived_at, claimed: time, seq: 0 }
     }
 
     /// The device named no time.
     #[must_use]
     pub const fn by_server(arrived_at: Timestamp) -> Self {
-        Self { time: arrived_at, origin: TimeOrigin::Server, arrived_at }
+        Self { time: arrived_at, origin: TimeOrigin::Server, arrived_at, claimed: arrived_at, seq: 0 }
+    }
+
+    /// The same with the device's sequence number.
+    #[must_use]
+    pub const fn with_seq(self, seq: u64) -> Self {
+        Self { seq, ..self }
+    }
+
+    /// The same with its time put right.
+    #[must_use]
+    pub const fn corrected_to(self, time: Timestamp) -> Self {
+        Self { time, origin: TimeOrigin::Corrected, ..self }
     }
 }
 

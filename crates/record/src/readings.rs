@@ -1,5 +1,7 @@
 //! A batch of readings as columns: what decoders fill and the stream, the store and rules read.
 
+use std::ops::Range;
+
 use crate::names::Names;
 use crate::{
     DeviceId, DeviceNo, IdError, MetricName, MetricNo, Reading, ReadingRef, TimeOrigin, Timestamp, ValueKind,
@@ -20,6 +22,9 @@ pub struct Readings {
     time: Vec<Timestamp>,
     origin: Vec<TimeOrigin>,
     arrived_at: Vec<Timestamp>,
+    /// Empty, or a row each: most batches have neither a sequence number nor a corrected clock.
+    seq: Vec<u64>,
+    claimed: Vec<Timestamp>,
     // These three run ahead of the others by the staged rows.
     metric: Vec<MetricNo>,
     kind: Vec<ValueKind>,
@@ -86,6 +91,8 @@ impl Readings {
         self.time.shrink_to(rows);
         self.origin.shrink_to(rows);
         self.arrived_at.shrink_to(rows);
+        self.seq.shrink_to(rows);
+        self.claimed.shrink_to(rows);
         self.metric.shrink_to(rows);
         self.kind.shrink_to(rows);
         self.word.shrink_to(rows);
@@ -201,7 +208,72 @@ impl Readings {
         self.time.resize(rows, when.time);
         self.origin.resize(rows, when.origin);
         self.arrived_at.resize(rows, when.arrived_at);
+        if when.seq != 0 || !self.seq.is_empty() {
+            self.seq.resize(from, 0);
+            self.seq.resize(rows, when.seq);
+        }
+        if when.claimed != when.time || !self.claimed.is_empty() {
+            self.claimed.extend_from_slice(&self.time[self.claimed.len()..from]);
+            self.claimed.resize(rows, when.claimed);
+        }
         rows - from
+    }
+
+    /// Gives the rows another time; their values stay.
+    ///
+    /// # Panics
+    /// When the range reaches past the end.
+    pub fn set_when(&mut self, rows: Range<usize>, when: When) {
+        assert!(rows.end <= self.len(), "rows {rows:?} of {}", self.len());
+        if when.seq != 0 || !self.seq.is_empty() {
+            self.seq.resize(self.len(), 0);
+            self.seq[rows.clone()].fill(when.seq);
+        }
+        if when.claimed != when.time || !self.claimed.is_empty() {
+            self.claimed.extend_from_slice(&self.time[self.claimed.len()..]);
+            self.claimed[rows.clone()].fill(when.claimed);
+        }
+        self.time[rows.clone()].fill(when.time);
+        self.origin[rows.clone()].fill(when.origin);
+        self.arrived_at[rows].fill(when.arrived_at);
+    }
+
+    /// Takes rows out, those for which `keep` says `false`; the others move up. Names, text and numbers of the
+    /// rows taken out stay in the tables. Nothing may be staged.
+    pub fn retain_rows(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        debug_assert_eq!(self.staged(), 0, "rows are staged");
+        let rows = self.len();
+        let Some(first) = (0..rows).find(|&row| !keep(row)) else { return };
+        let mut to = first;
+        for row in first + 1..rows {
+            if keep(row) {
+                self.move_row(row, to);
+                to += 1;
+            }
+        }
+        self.device.truncate(to);
+        self.time.truncate(to);
+        self.origin.truncate(to);
+        self.arrived_at.truncate(to);
+        self.seq.truncate(to);
+        self.claimed.truncate(to);
+        self.cut_staged(to);
+    }
+
+    fn move_row(&mut self, from: usize, to: usize) {
+        self.device[to] = self.device[from];
+        self.time[to] = self.time[from];
+        self.origin[to] = self.origin[from];
+        self.arrived_at[to] = self.arrived_at[from];
+        self.metric[to] = self.metric[from];
+        self.kind[to] = self.kind[from];
+        self.word[to] = self.word[from];
+        if !self.seq.is_empty() {
+            self.seq[to] = self.seq[from];
+        }
+        if !self.claimed.is_empty() {
+            self.claimed[to] = self.claimed[from];
+        }
     }
 
     /// Where it stands, to go back to.
@@ -226,6 +298,8 @@ impl Readings {
         self.time.truncate(mark.rows);
         self.origin.truncate(mark.rows);
         self.arrived_at.truncate(mark.rows);
+        self.seq.truncate(mark.rows);
+        self.claimed.truncate(mark.rows);
         self.cut_staged(mark.staged_to);
         self.text.truncate(mark.text);
         self.text_ends.truncate(mark.texts);
@@ -242,9 +316,26 @@ impl Readings {
             metric: self.metric_name(metric_no),
             device_no,
             metric_no,
-            when: When { time: self.time[row], origin: self.origin[row], arrived_at: self.arrived_at[row] },
+            when: self.when_at(row),
             value: self.value_at(row),
         })
+    }
+
+    /// When the reading in row `row` happened and arrived; `None` past the end.
+    #[must_use]
+    pub fn when(&self, row: usize) -> Option<When> {
+        (row < self.len()).then(|| self.when_at(row))
+    }
+
+    fn when_at(&self, row: usize) -> When {
+        let time = self.time[row];
+        When {
+            time,
+            origin: self.origin[row],
+            arrived_at: self.arrived_at[row],
+            claimed: self.claimed.get(row).copied().unwrap_or(time),
+            seq: self.seq.get(row).copied().unwrap_or(0),
+        }
     }
 
     /// The readings in the order they were added.
@@ -314,6 +405,12 @@ impl Readings {
     #[must_use]
     pub fn value(&self, row: usize) -> Option<ValueRef<'_>> {
         (row < self.len()).then(|| self.value_at(row))
+    }
+
+    /// The bits behind each row's value: a float's or an integer's own, 0 or 1, else a number within this batch.
+    #[must_use]
+    pub fn word_column(&self) -> &[u64] {
+        &self.word[..self.device.len()]
     }
 
     fn value_at(&self, row: usize) -> ValueRef<'_> {

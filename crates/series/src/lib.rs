@@ -16,13 +16,14 @@ mod sqlite;
 
 pub use memory::Memory;
 pub use model::{
-    Completeness, DeadLetter, DeadMessage, Device, Point, Position, Source, Span, WriteBatch, Written,
+    AccountEntry, AccountKey, Amounts, Cardinality, ClockRow, Completeness, DeadLetter, DeadMessage, Device, Key,
+    LateRow, Note, Point, Position, STAGES, Source, Span, WindowKey, WindowRow, WriteBatch, Written,
 };
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 
 use std::ops::Range;
 
-use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
+use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -80,9 +81,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// 2. **Fenced.** Each span must begin exactly where the store stands for its partition; the first span of a
 ///    partition may begin anywhere. So a batch can be written at most once, by whoever and however often it
 ///    is tried, and an old batch can never undo a later correction.
-/// 3. **Keyed.** A reading's key is (tenant, device, metric, event time). The same key with the same value is a
-///    duplicate and changes nothing; with another value it is a correction and the later one wins. Within a
-///    batch, later means further back in the list. All three cases are counted.
+/// 3. **Keyed.** A reading's key is [`Key`]: (tenant, device, metric, the time the device claimed, its sequence
+///    number). The same key with the same value is a duplicate and changes nothing; with another value it is a
+///    correction: the later one wins, and the replaced value is kept aside, so that nothing is lost even where a
+///    device's clock ran twice through the same hour. Within a batch, later means further back in the list. All
+///    three cases are counted.
 /// 4. **Exact.** A value comes back with the type and the bits it was written with (any NaN as the quiet one).
 pub trait SeriesWriter: Send + Sync + 'static {
     /// Stores a batch.
@@ -97,6 +100,12 @@ pub trait SeriesWriter: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Database`].
     fn positions(&self) -> Result<Vec<Position>>;
+
+    /// The notes it was given and not told to forget, by partition and rising number.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn notes(&self) -> Result<Vec<Note>>;
 }
 
 /// The reading half. It never slows the writer. Calls block for a disk access.
@@ -134,6 +143,24 @@ pub trait SeriesReader: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Database`].
     fn devices(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Device>>;
+
+    /// The values stored under these keys, in their order; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn held(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Value>>>;
+
+    /// How many devices and series a tenant has.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality>;
+
+    /// The dead message that stood at this offset; `None` when there is none, or it was resolved.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn dead_message(&self, source: Source, offset: u64) -> Result<Option<DeadMessage>>;
 
     /// Dead messages of a tenant (empty: those whose tenant could not be read), the latest first, at most `limit`.
     ///
