@@ -10,14 +10,16 @@
 //! The store is no second log: it keeps, in the same commit as its data, which log offsets that data came
 //! from. After a crash the writer asks [`SeriesWriter::positions`] and reads on from there.
 
+mod audit;
 mod memory;
 mod model;
 mod sqlite;
 
+pub use audit::{Audit, Covered, LateReading, SeriesAudit, Superseded, TenantAudit};
 pub use memory::Memory;
 pub use model::{
-    AccountEntry, AccountKey, Amounts, Cardinality, ClockRow, Completeness, DeadLetter, DeadMessage, Device, Key,
-    LateRow, Note, Point, Position, STAGES, Source, Span, WindowKey, WindowRow, WriteBatch, Written,
+    AccountEntry, AccountKey, Amounts, Cardinality, ClockRow, Completeness, DeadLetter, DeadMessage, Device,
+    Key, LateRow, Note, Point, Position, STAGES, Source, Span, WindowKey, WindowRow, WriteBatch, Written,
 };
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 

@@ -1,14 +1,16 @@
 //! The store without a disk: for tests of what stands above it. Gone with the process.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+mod audit;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use parking_lot::RwLock;
-use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
+use record::{DeviceId, MetricName, Reading, ReadingRef, TenantId, Timestamp, Value, When};
 
 use crate::{
-    DeadMessage, Device, Error, Point, Position, Result, SeriesReader, SeriesWriter, Source, WriteBatch,
+    AccountKey, Amounts, Cardinality, ClockRow, DeadMessage, Device, Error, Key, LateReading, Note, Point,
+    Position, Result, SeriesReader, SeriesWriter, Source, Span, Superseded, WindowKey, WindowRow, WriteBatch,
     Written,
 };
 
@@ -17,16 +19,32 @@ use crate::{
 pub struct Memory(RwLock<State>);
 
 type DeviceKey = (TenantId, DeviceId);
-type Series = BTreeMap<Timestamp, Cell>;
+
+/// Which reading of a series: the claimed time and the sequence number.
+type RowKey = (Timestamp, u64);
 
 #[derive(Debug, Default)]
 struct State {
     devices: BTreeMap<DeviceKey, (Device, BTreeMap<MetricName, Series>)>,
+    windows: BTreeMap<WindowKey, WindowRow>,
+    late: BTreeMap<(TenantId, DeviceId, MetricName, RowKey), LateReading>,
+    superseded: Vec<(TenantId, Superseded)>,
     dead: BTreeMap<(Source, u64), DeadMessage>,
-    positions: BTreeMap<Source, u64>,
+    account: BTreeMap<AccountKey, Amounts>,
+    clocks: BTreeMap<DeviceKey, ClockRow>,
+    notes: BTreeMap<(u16, u64), Vec<u8>>,
+    /// Where the account of a partition begins, and the next offset.
+    positions: BTreeMap<Source, (u64, u64)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
+struct Series {
+    cells: BTreeMap<RowKey, Cell>,
+    /// Event time, sequence number, claimed time.
+    by_time: BTreeSet<(Timestamp, u64, Timestamp)>,
+}
+
+#[derive(Clone, Debug)]
 struct Cell {
     value: Value,
     when: When,
@@ -45,7 +63,7 @@ impl SeriesWriter for Memory {
         let mut state = self.0.write();
         for span in &batch.spans {
             match state.positions.get(&span.source) {
-                Some(&held) if held != span.from => {
+                Some(&(_, held)) if held != span.from => {
                     return Err(Error::Conflict { source_partition: span.source, held, from: span.from });
                 }
                 _ => {}
@@ -54,44 +72,108 @@ impl SeriesWriter for Memory {
         let mut written = Written::default();
         for (tenant, readings) in &batch.readings {
             for reading in readings.iter() {
-                state.put(tenant, reading.to_reading(), &mut written);
+                state.put(tenant, reading, &mut written);
+            }
+            for late in batch.late.get(tenant).into_iter().flatten() {
+                let reading = readings.get(late.row as usize).expect("a late row is a row of the batch");
+                state.put_late(tenant, reading, late.watermark);
             }
         }
-        for message in &batch.dead {
-            written.dead_letters += message.letters.len() as u64;
-            state.dead.insert((message.source, message.offset), message.clone());
-        }
-        state.positions.extend(batch.spans.iter().map(|span| (span.source, span.to)));
+        written.dead_letters = batch.dead.iter().map(|message| message.letters.len() as u64).sum();
+        state.keep_books(batch);
         Ok(written)
     }
 
     fn positions(&self) -> Result<Vec<Position>> {
         let state = self.0.read();
-        Ok(state.positions.iter().map(|(&source, &offset)| Position { source, offset }).collect())
+        let positions = state.positions.iter();
+        Ok(positions.map(|(&source, &(_, offset))| Position { source, offset }).collect())
+    }
+
+    fn notes(&self) -> Result<Vec<Note>> {
+        let state = self.0.read();
+        let note = |(&(partition, number), bytes): (&(u16, u64), &Vec<u8>)| Note {
+            partition,
+            number,
+            bytes: bytes.clone(),
+        };
+        Ok(state.notes.iter().map(note).collect())
     }
 }
 
 impl State {
-    fn put(&mut self, tenant: &TenantId, reading: Reading, written: &mut Written) {
-        let key = (tenant.clone(), reading.device.clone());
+    fn put(&mut self, tenant: &TenantId, reading: ReadingRef<'_>, written: &mut Written) {
+        let reading = reading.to_reading();
         let arrived_at = reading.when.arrived_at;
-        let (device, metrics) = self.devices.entry(key).or_insert_with(|| {
-            let id = reading.device.clone();
-            (Device { id, created_at: arrived_at, last_seen: arrived_at }, BTreeMap::new())
-        });
+        let (device, metrics) =
+            self.devices.entry((tenant.clone(), reading.device.clone())).or_insert_with(|| {
+                let id = reading.device.clone();
+                (Device { id, created_at: arrived_at, last_seen: arrived_at }, BTreeMap::new())
+            });
         device.last_seen = device.last_seen.max(arrived_at);
-        let cell = Cell { value: reading.value, when: reading.when };
-        match metrics.entry(reading.metric).or_default().entry(reading.when.time) {
-            Entry::Vacant(place) => {
-                place.insert(cell);
-                written.stored += 1;
+        let series = metrics.entry(reading.metric.clone()).or_default();
+        let key = (reading.when.claimed, reading.when.seq);
+        match series.cells.get(&key) {
+            Some(held) if same(&held.value, &reading.value) => {
+                written.duplicates += 1;
+                return;
             }
-            Entry::Occupied(there) if same(&there.get().value, &cell.value) => written.duplicates += 1,
-            Entry::Occupied(mut there) => {
-                there.insert(cell);
+            Some(held) => {
                 written.corrections += 1;
+                series.by_time.remove(&(held.when.time, held.when.seq, held.when.claimed));
+                let Cell { value, when } = held.clone();
+                let old =
+                    Reading { device: reading.device.clone(), metric: reading.metric.clone(), when, value };
+                self.superseded.push((tenant.clone(), Superseded { reading: old, replaced_at: arrived_at }));
             }
+            None => written.stored += 1,
         }
+        series.by_time.insert((reading.when.time, reading.when.seq, reading.when.claimed));
+        series.cells.insert(key, Cell { value: reading.value, when: reading.when });
+    }
+
+    fn put_late(&mut self, tenant: &TenantId, reading: ReadingRef<'_>, watermark: Timestamp) {
+        let reading = reading.to_reading();
+        let row = (reading.when.claimed, reading.when.seq);
+        let key = (tenant.clone(), reading.device.clone(), reading.metric.clone(), row);
+        let times = self.late.get(&key).map_or(0, |late| late.times) + 1;
+        self.late.insert(key, LateReading { reading, watermark, times });
+    }
+
+    /// Everything of a batch but its readings.
+    fn keep_books(&mut self, batch: &WriteBatch) {
+        for key in &batch.void_windows {
+            self.windows.remove(key);
+        }
+        for row in &batch.windows {
+            self.windows.insert(row.key.clone(), row.clone());
+        }
+        for message in &batch.dead {
+            self.dead.insert((message.source, message.offset), message.clone());
+        }
+        for place in &batch.resolved {
+            self.dead.remove(place);
+        }
+        for entry in &batch.account {
+            *self.account.entry(entry.key.clone()).or_default() += entry.amounts;
+        }
+        for row in &batch.clocks {
+            self.clocks.insert((row.tenant.clone(), row.device.clone()), row.clone());
+        }
+        for note in &batch.notes {
+            self.notes.insert((note.partition, note.number), note.bytes.clone());
+        }
+        for &(partition, number) in &batch.forget {
+            self.notes.retain(|&(of, n), _| of != partition || n >= number);
+        }
+        for &Span { source, from, to } in &batch.spans {
+            self.positions.entry(source).or_insert((from, to)).1 = to;
+        }
+    }
+
+    fn series(&self, tenant: &str, device: &str, metric: &str) -> Option<&Series> {
+        let (tenant, device) = (TenantId::parse(tenant).ok()?, DeviceId::parse(device).ok()?);
+        self.devices.get(&(tenant, device))?.1.get(&MetricName::parse(metric).ok()?)
     }
 }
 
@@ -113,15 +195,16 @@ impl SeriesReader for Memory {
         visit: &mut dyn FnMut(Point) -> bool,
     ) -> Result<()> {
         let state = self.0.read();
-        let series =
-            state.devices.get(&(tenant.clone(), device.clone())).and_then(|(_, metrics)| metrics.get(metric));
-        if let Some(series) = series
-            && range.start < range.end
-        {
-            for (&time, cell) in series.range(range) {
-                if !visit(Point { time, value: cell.value.clone() }) {
-                    break;
-                }
+        let Some(series) = state.series(tenant.as_str(), device.as_str(), metric.as_str()) else {
+            return Ok(());
+        };
+        if range.start >= range.end {
+            return Ok(());
+        }
+        let lowest = Timestamp::from_nanos(i64::MIN);
+        for &(time, seq, claimed) in series.by_time.range((range.start, 0, lowest)..(range.end, 0, lowest)) {
+            if !visit(Point { time, value: series.cells[&(claimed, seq)].value.clone() }) {
+                break;
             }
         }
         Ok(())
@@ -133,13 +216,9 @@ impl SeriesReader for Memory {
             return Ok(Vec::new());
         };
         let last = metrics.iter().filter_map(|(metric, series)| {
-            let (_, cell) = series.last_key_value()?;
-            Some(Reading {
-                device: device.clone(),
-                metric: metric.clone(),
-                when: cell.when,
-                value: cell.value.clone(),
-            })
+            let &(_, seq, claimed) = series.by_time.last()?;
+            let Cell { value, when } = series.cells[&(claimed, seq)].clone();
+            Some(Reading { device: device.clone(), metric: metric.clone(), when, value })
         });
         Ok(last.collect())
     }
@@ -153,6 +232,28 @@ impl SeriesReader for Memory {
         let of_tenant = state.devices.iter().filter(|((owner, _), _)| owner == tenant).map(|(_, (d, _))| d);
         let wanted = of_tenant.filter(|device| after.is_none_or(|after| device.id.as_str() > after));
         Ok(wanted.take(limit as usize).cloned().collect())
+    }
+
+    fn held(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Value>>> {
+        let state = self.0.read();
+        let held = |key: &Key<'_>| {
+            let series = state.series(key.tenant, key.device, key.metric)?;
+            series.cells.get(&(key.claimed, key.seq)).map(|cell| cell.value.clone())
+        };
+        Ok(keys.iter().map(held).collect())
+    }
+
+    fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality> {
+        let state = self.0.read();
+        let of_tenant = state.devices.iter().filter(|((owner, _), _)| owner == tenant);
+        Ok(of_tenant.fold(Cardinality::default(), |sum, (_, (_, metrics))| Cardinality {
+            devices: sum.devices + 1,
+            series: sum.series + metrics.len() as u64,
+        }))
+    }
+
+    fn dead_message(&self, source: Source, offset: u64) -> Result<Option<DeadMessage>> {
+        Ok(self.0.read().dead.get(&(source, offset)).cloned())
     }
 
     fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {

@@ -106,12 +106,14 @@ pub struct WriteBatch {
     pub late: BTreeMap<TenantId, Vec<LateRow>>,
     /// Window results to put in the place of earlier ones.
     pub windows: Vec<WindowRow>,
-    /// Window results that are void: sessions that have grown together with another.
+    /// Window results that are void: sessions that have grown together with another. Removed before `windows`
+    /// are put in.
     pub void_windows: Vec<WindowKey>,
     /// The messages of which something could not be used. One that is there already (same source and offset)
     /// is replaced: a replay that failed again.
     pub dead: Vec<DeadMessage>,
-    /// Dead messages that a replay has put right: they leave the table.
+    /// Dead messages that a replay has put right: they leave the table. Applied after `dead`; one that is not
+    /// there is nothing wrong.
     pub resolved: Vec<(Source, u64)>,
     /// What became of the readings, to be added to the account.
     pub account: Vec<AccountEntry>,

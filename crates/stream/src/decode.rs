@@ -50,6 +50,8 @@ impl Decoder {
             topic: String::new(),
             stage,
             arrived_at: Timestamp::from_millis(record.appended_ms).unwrap_or_default(),
+            attempts: 1,
+            last_at: Timestamp::from_millis(record.appended_ms).unwrap_or_default(),
             completeness,
             letters,
             record: record.value.to_vec(),
@@ -67,6 +69,7 @@ impl Decoder {
             device: envelope.device.to_owned(),
             topic: envelope.topic.to_owned(),
             arrived_at: envelope.arrived_at,
+            last_at: envelope.arrived_at,
             ..dead(stage, completeness, letters)
         };
         if let Some(reason) = envelope.refused {

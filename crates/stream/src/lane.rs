@@ -115,6 +115,8 @@ impl Task {
             topic: String::new(),
             stage: "log",
             arrived_at: Timestamp::default(),
+            attempts: 1,
+            last_at: Timestamp::default(),
             completeness: Completeness::Whole,
             letters: vec![DeadLetter { index: None, reason }],
             record: Vec::new(),

@@ -3,6 +3,10 @@
 //! One narrow table, names replaced by numbers, write-ahead logging with `synchronous = FULL`: a commit that
 //! returned survives a power cut. Readers have connections of their own and never wait for the writer.
 
+mod audit;
+mod books;
+mod names;
+mod points;
 mod read;
 mod schema;
 mod write;

@@ -7,7 +7,39 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Sqlite;
 use super::write::source_of;
-use crate::{Completeness, DeadLetter, DeadMessage, Device, Point, Result, SeriesReader};
+use crate::{
+    Cardinality, Completeness, DeadLetter, DeadMessage, Device, Key, Point, Result, STAGES, SeriesReader,
+    Source,
+};
+
+/// The points of one series, by event time. Two index ranges, merged as they are read.
+const POINTS: &str = "
+    SELECT time, seq, time AS claimed, kind, value, lng FROM point
+        WHERE series = ?1 AND time >= ?2 AND time < ?3
+    UNION ALL
+    SELECT time, seq, claimed, kind, value, lng FROM corrected_point
+        WHERE series = ?1 AND time >= ?2 AND time < ?3
+    ORDER BY 1, 2, 3";
+
+/// The latest point of one series: a seek in each table.
+const LATEST: &str = "
+    SELECT * FROM (SELECT time, seq, time AS claimed, clock, arrived_at, kind, value, lng FROM point
+        WHERE series = ?1 ORDER BY time DESC, seq DESC LIMIT 1)
+    UNION ALL
+    SELECT * FROM (SELECT time, seq, claimed, clock, arrived_at, kind, value, lng FROM corrected_point
+        WHERE series = ?1 ORDER BY time DESC, seq DESC, claimed DESC LIMIT 1)
+    ORDER BY 1 DESC, 2 DESC, 3 DESC LIMIT 1";
+
+/// The value under a key.
+const HELD: &str = "
+    SELECT kind, value, lng FROM point WHERE series = ?1 AND time = ?2 AND seq = ?3
+    UNION ALL
+    SELECT kind, value, lng FROM corrected_point WHERE series = ?1 AND claimed = ?2 AND seq = ?3";
+
+const DEAD_MESSAGES: &str = "
+    SELECT no, topic_no, lane, partition, \"offset\", tenant, device, topic, stage, arrived_at, partly_stored,
+        record, attempts, last_at
+    FROM dead_message";
 
 impl SeriesReader for Sqlite {
     fn points(
@@ -19,21 +51,12 @@ impl SeriesReader for Sqlite {
         visit: &mut dyn FnMut(Point) -> bool,
     ) -> Result<()> {
         self.with_reader("reading points", |connection| {
-            let series: Option<i64> = connection
-                .prepare_cached(
-                    "SELECT series.no FROM series JOIN device ON device.no = series.device
-                     WHERE tenant = ? AND id = ? AND metric = ?",
-                )?
-                .query_row(params![tenant.as_str(), device.as_str(), metric.as_str()], |row| row.get(0))
-                .optional()?;
-            let Some(series) = series else { return Ok(()) };
-            let mut statement = connection.prepare_cached(
-                "SELECT time, kind, value, lng FROM point
-                 WHERE series = ? AND time >= ? AND time < ? ORDER BY time",
-            )?;
+            let names = (tenant.as_str(), device.as_str(), metric.as_str());
+            let Some(series) = series(connection, names)? else { return Ok(()) };
+            let mut statement = connection.prepare_cached(POINTS)?;
             let mut rows = statement.query(params![series, range.start.nanos(), range.end.nanos()])?;
             while let Some(row) = rows.next()? {
-                if !visit(Point { time: time(row, 0)?, value: value(row, 1)? }) {
+                if !visit(Point { time: time(row, 0)?, value: value(row, 3)? }) {
                     break;
                 }
             }
@@ -43,23 +66,23 @@ impl SeriesReader for Sqlite {
 
     fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>> {
         self.with_reader("reading the latest values", |connection| {
-            // One seek per metric: the primary key ends in the time.
-            let mut statement = connection.prepare_cached(
-                "SELECT metric, time, clock, arrived_at, kind, value, lng
-                 FROM device JOIN series ON series.device = device.no
-                 JOIN point ON point.series = series.no
-                     AND point.time = (SELECT max(time) FROM point WHERE series = series.no)
+            let mut metrics = connection.prepare_cached(
+                "SELECT series.no, metric FROM device JOIN series ON series.device = device.no
                  WHERE tenant = ? AND id = ? ORDER BY metric",
             )?;
-            let rows = statement.query_map(params![tenant.as_str(), device.as_str()], |row| {
-                Ok(Reading {
-                    device: device.clone(),
-                    metric: MetricName::parse(&row.get::<_, String>(0)?).map_err(|e| unreadable(0, e))?,
-                    when: when(row)?,
-                    value: value(row, 4)?,
-                })
+            let metrics = metrics.query_map([tenant.as_str(), device.as_str()], |row| {
+                Ok((row.get::<_, i64>(0)?, metric(row, 1)?))
             })?;
-            rows.collect()
+            let mut latest = connection.prepare_cached(LATEST)?;
+            let mut readings = Vec::new();
+            for series in metrics {
+                let (series, metric) = series?;
+                let last = latest.query_row([series], |row| {
+                    Ok(Reading { device: device.clone(), metric, when: when(row)?, value: value(row, 5)? })
+                });
+                readings.extend(last.optional()?);
+            }
+            Ok(readings)
         })
     }
 
@@ -82,22 +105,73 @@ impl SeriesReader for Sqlite {
         })
     }
 
-    fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
-        self.with_reader("reading dead letters", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT no, topic_no, lane, partition, \"offset\", tenant, device, topic, stage, arrived_at,
-                     partly_stored, record
-                 FROM dead_message WHERE tenant = ?
-                 ORDER BY arrived_at DESC, topic_no DESC, lane DESC, partition DESC, \"offset\" DESC LIMIT ?",
-            )?;
-            let mut rows = statement.query(params![tenant, limit])?;
-            let mut messages = Vec::new();
-            while let Some(row) = rows.next()? {
-                messages.push(dead_message(connection, row)?);
-            }
-            Ok(messages)
+    fn held(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Value>>> {
+        self.with_reader("looking for keys", |connection| {
+            let mut statement = connection.prepare_cached(HELD)?;
+            // Keys of one series usually come together.
+            let mut last: Option<(SeriesName<'_>, Option<i64>)> = None;
+            let held = keys.iter().map(|key| {
+                let names = (key.tenant, key.device, key.metric);
+                let no = match last {
+                    Some((of, no)) if of == names => no,
+                    _ => series(connection, names)?,
+                };
+                last = Some((names, no));
+                let Some(no) = no else { return Ok(None) };
+                let key = params![no, key.claimed.nanos(), key.seq.cast_signed()];
+                statement.query_row(key, |row| value(row, 0)).optional()
+            });
+            held.collect()
         })
     }
+
+    fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality> {
+        self.with_reader("counting series", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT (SELECT count(*) FROM device WHERE tenant = ?1),
+                         (SELECT count(*) FROM device JOIN series ON series.device = device.no WHERE tenant = ?1)",
+                )?
+                .query_row([tenant.as_str()], |row| {
+                    Ok(Cardinality { devices: count(row, 0)?, series: count(row, 1)? })
+                })
+        })
+    }
+
+    fn dead_message(&self, source: Source, offset: u64) -> Result<Option<DeadMessage>> {
+        self.with_reader("reading a dead message", |connection| {
+            let sql = format!(
+                "{DEAD_MESSAGES} WHERE topic_no = ? AND lane = ? AND partition = ? AND \"offset\" = ?"
+            );
+            let place = params![source.topic, source.lane as u8, source.partition, offset.cast_signed()];
+            connection.prepare_cached(&sql)?.query_row(place, |row| dead_message(connection, row)).optional()
+        })
+    }
+
+    fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
+        self.with_reader("reading dead letters", |connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "{DEAD_MESSAGES} WHERE tenant = ?
+                 ORDER BY arrived_at DESC, topic_no DESC, lane DESC, partition DESC, \"offset\" DESC LIMIT ?"
+            ))?;
+            let messages =
+                statement.query_map(params![tenant, limit], |row| dead_message(connection, row))?;
+            messages.collect()
+        })
+    }
+}
+
+/// Tenant, device, metric.
+type SeriesName<'a> = (&'a str, &'a str, &'a str);
+
+fn series(connection: &Connection, names: SeriesName<'_>) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT series.no FROM series JOIN device ON device.no = series.device
+             WHERE tenant = ? AND id = ? AND metric = ?",
+        )?
+        .query_row(names, |row| row.get(0))
+        .optional()
 }
 
 fn dead_message(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<DeadMessage> {
@@ -118,32 +192,48 @@ fn dead_message(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Dead
         completeness: if partly_stored { Completeness::Part } else { Completeness::Whole },
         letters: letters.collect::<rusqlite::Result<_>>()?,
         record: row.get(11)?,
+        attempts: row.get(12)?,
+        last_at: time(row, 13)?,
     })
 }
 
 /// The stages there are, so that a message carries a word of ours and no copy of it.
 fn stage(name: &str) -> &'static str {
-    ["gateway", "envelope", "decode", "log"].into_iter().find(|known| *known == name).unwrap_or("unknown")
+    STAGES.into_iter().find(|known| *known == name).unwrap_or("unknown")
 }
 
 fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
-    let id = DeviceId::parse(&row.get::<_, String>(0)?).map_err(|e| unreadable(0, e))?;
-    Ok(Device { id, created_at: time(row, 1)?, last_seen: time(row, 2)? })
+    Ok(Device { id: device_id(row, 0)?, created_at: time(row, 1)?, last_seen: time(row, 2)? })
 }
 
-/// The columns `time`, `clock`, `arrived_at` from column 1 on.
-fn when(row: &Row<'_>) -> rusqlite::Result<When> {
-    let origin = if row.get::<_, i64>(2)? == 0 { TimeOrigin::Device } else { TimeOrigin::Server };
-    Ok(When { time: time(row, 1)?, origin, arrived_at: time(row, 3)? })
+/// The columns `time`, `seq`, `claimed`, `clock`, `arrived_at`, the first five.
+pub(super) fn when(row: &Row<'_>) -> rusqlite::Result<When> {
+    let origin = row.get(3)?;
+    let origin = TimeOrigin::from_number(origin)
+        .ok_or_else(|| rusqlite::Error::IntegralValueOutOfRange(3, i64::from(origin)))?;
+    let seq = row.get::<_, i64>(1)?.cast_unsigned();
+    Ok(When { time: time(row, 0)?, origin, arrived_at: time(row, 4)?, claimed: time(row, 2)?, seq })
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn metric(row: &Row<'_>, column: usize) -> rusqlite::Result<MetricName> {
+    MetricName::parse(&row.get::<_, String>(column)?).map_err(|e| unreadable(column, e))
+}
+
+pub(super) fn device_id(row: &Row<'_>, column: usize) -> rusqlite::Result<DeviceId> {
+    DeviceId::parse(&row.get::<_, String>(column)?).map_err(|e| unreadable(column, e))
+}
+
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}
+
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_nanos)
 }
 
 /// The value in the columns `kind`, `value`, `lng`, which follow one another.
-fn value(row: &Row<'_>, kind: usize) -> rusqlite::Result<Value> {
-    let number = |column| row.get::<_, Option<f64>>(column).map(|n| n.unwrap_or(f64::NAN));
+pub(super) fn value(row: &Row<'_>, kind: usize) -> rusqlite::Result<Value> {
+    let number = |column| float(row, column);
     Ok(match row.get(kind)? {
         0_u8 => Value::Float(number(kind + 1)?),
         1 => Value::Int(row.get(kind + 1)?),
@@ -152,6 +242,11 @@ fn value(row: &Row<'_>, kind: usize) -> rusqlite::Result<Value> {
         4 => Value::Location { lat: number(kind + 1)?, lng: number(kind + 2)? },
         other => return Err(rusqlite::Error::IntegralValueOutOfRange(kind, i64::from(other))),
     })
+}
+
+/// A float; SQLite makes a NaN NULL.
+pub(super) fn float(row: &Row<'_>, column: usize) -> rusqlite::Result<f64> {
+    row.get::<_, Option<f64>>(column).map(|number| number.unwrap_or(f64::NAN))
 }
 
 fn unreadable(column: usize, error: record::IdError) -> rusqlite::Error {

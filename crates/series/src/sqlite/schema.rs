@@ -7,13 +7,16 @@ use rusqlite::Connection;
 use super::fault;
 use crate::{Error, Result};
 
-/// The schema's version, kept in `PRAGMA user_version`.
-pub const VERSION: u32 = 1;
+/// The schema's version, kept in `PRAGMA user_version`: how many of the steps were taken.
+pub const VERSION: u32 = STEPS.len() as u32;
+
+/// From an empty file to the tables of today. A step that was published is never edited.
+const STEPS: [&str; 2] = [POINTS, BOOKS];
 
 /// `point.kind`: 0 float, 1 integer, 2 boolean, 3 text, 4 location (`value` latitude, `lng` longitude).
 /// `value` and `lng` are ANY, not REAL: a REAL column loses the sign of zero.
-/// `point.clock`: 0 the device's, 1 the server's. Times are nanoseconds since the epoch.
-const TABLES: &str = "
+/// `point.clock`: [`record::TimeOrigin`]. Times are nanoseconds since the epoch.
+const POINTS: &str = "
 CREATE TABLE device (
     no INTEGER PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL,
     created_at INTEGER NOT NULL, last_seen INTEGER NOT NULL,
@@ -47,6 +50,77 @@ CREATE TABLE position (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Sequence numbers in the key, and the books beside the readings.
+///
+/// The key holds the time the device claimed. Nearly always that is the event time too, and then the reading is a
+/// `point`; a reading whose time was put right is a `corrected_point` instead, with both times and an index over
+/// each, so that the common case pays nothing for it. A key is in one of the two tables at most; `series.corrected`
+/// says whether the second has to be looked at.
+///
+/// What a version 1 file holds was never accounted for: it becomes an opening line per tenant, and the account of a
+/// partition begins where the partition stood.
+const BOOKS: &str = "
+CREATE TABLE point_2 (
+    series INTEGER NOT NULL, time INTEGER NOT NULL, seq INTEGER NOT NULL, arrived_at INTEGER NOT NULL,
+    clock INTEGER NOT NULL, kind INTEGER NOT NULL, value ANY, lng ANY,
+    PRIMARY KEY (series, time, seq)
+) STRICT, WITHOUT ROWID;
+INSERT INTO point_2 SELECT series, time, 0, arrived_at, clock, kind, value, lng FROM point;
+DROP TABLE point;
+ALTER TABLE point_2 RENAME TO point;
+ALTER TABLE series ADD COLUMN corrected INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE corrected_point (
+    series INTEGER NOT NULL, claimed INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL,
+    arrived_at INTEGER NOT NULL, clock INTEGER NOT NULL, kind INTEGER NOT NULL, value ANY, lng ANY,
+    PRIMARY KEY (series, claimed, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX corrected_point_by_time ON corrected_point (series, time, seq);
+CREATE TABLE superseded (
+    no INTEGER PRIMARY KEY, series INTEGER NOT NULL, claimed INTEGER NOT NULL, seq INTEGER NOT NULL,
+    time INTEGER NOT NULL, arrived_at INTEGER NOT NULL, clock INTEGER NOT NULL, kind INTEGER NOT NULL,
+    value ANY, lng ANY, replaced_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX superseded_by_key ON superseded (series, claimed, seq);
+CREATE TABLE late (
+    series INTEGER NOT NULL, claimed INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL,
+    arrived_at INTEGER NOT NULL, clock INTEGER NOT NULL, kind INTEGER NOT NULL, value ANY, lng ANY,
+    watermark INTEGER NOT NULL, times INTEGER NOT NULL,
+    PRIMARY KEY (series, claimed, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE window_row (
+    series INTEGER NOT NULL, \"window\" TEXT NOT NULL, start INTEGER NOT NULL, \"end\" INTEGER NOT NULL,
+    count INTEGER NOT NULL, sum ANY, min ANY, max ANY, stddev ANY, p95 ANY, first ANY, last ANY,
+    revised INTEGER NOT NULL,
+    PRIMARY KEY (series, \"window\", start)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE clock (
+    tenant TEXT NOT NULL, device TEXT NOT NULL, skew_nanos INTEGER NOT NULL, suspect INTEGER NOT NULL,
+    PRIMARY KEY (tenant, device)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE account (
+    tenant TEXT NOT NULL, topic TEXT NOT NULL, minute INTEGER NOT NULL, records INTEGER NOT NULL,
+    accepted INTEGER NOT NULL, stored INTEGER NOT NULL, duplicate INTEGER NOT NULL, dead INTEGER NOT NULL,
+    late INTEGER NOT NULL, shed INTEGER NOT NULL, corrected INTEGER NOT NULL,
+    PRIMARY KEY (tenant, topic, minute)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE note (
+    partition INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (partition, number)
+) STRICT;
+ALTER TABLE dead_message ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE dead_message ADD COLUMN last_at INTEGER NOT NULL DEFAULT 0;
+UPDATE dead_message SET last_at = arrived_at;
+ALTER TABLE position ADD COLUMN first INTEGER NOT NULL DEFAULT 0;
+UPDATE position SET first = \"offset\";
+INSERT INTO account
+    SELECT tenant, '(opening)', 0, 0, sum(stored) + sum(dead), sum(stored), 0, sum(dead), 0, 0, 0 FROM (
+        SELECT tenant, count(*) AS stored, 0 AS dead
+        FROM device JOIN series ON series.device = device.no JOIN point ON point.series = series.no
+        GROUP BY tenant
+        UNION ALL
+        SELECT tenant, 0, count(*) FROM dead_message JOIN dead_letter ON message = no GROUP BY tenant
+    ) GROUP BY tenant;
+";
+
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     let failed = |error| fault("preparing the store", path, error);
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
@@ -58,11 +132,17 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;")
         .map_err(failed)?;
-    if found == 0 {
-        let create = connection.transaction().map_err(failed)?;
-        create.execute_batch(TABLES).map_err(failed)?;
-        create.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-        create.commit().map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    if found < VERSION {
+        let upgrade = connection.transaction().map_err(failed)?;
+        for step in &STEPS[found as usize..] {
+            upgrade.execute_batch(step).map_err(failed)?;
+        }
+        upgrade.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+        upgrade.commit().map_err(failed)?;
     }
     Ok(())
 }
+
+/// Prepared statements kept: more than the writer has (rusqlite keeps 16 unless told).
+const STATEMENTS: usize = 64;

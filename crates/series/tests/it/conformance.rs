@@ -3,25 +3,25 @@
 use std::ops::Range;
 
 use penstock_series::{
-    Completeness, DeadLetter, DeadMessage, Error, Memory, Point, Position, SeriesReader, SeriesWriter,
-    Source, Span, Sqlite, WriteBatch, Written,
+    Error, Memory, Point, Position, SeriesAudit, SeriesReader, SeriesWriter, Source, Span, Sqlite,
+    WriteBatch, Written,
 };
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
 
-trait Store: SeriesReader + SeriesWriter {}
-impl<T: SeriesReader + SeriesWriter> Store for T {}
+pub(crate) trait Store: SeriesReader + SeriesWriter + SeriesAudit {}
+impl<T: SeriesReader + SeriesWriter + SeriesAudit> Store for T {}
 
 /// Runs `check` on an empty store of every kind.
-fn on_all(check: impl Fn(&dyn Store)) {
+pub(crate) fn on_all(check: impl Fn(&dyn Store)) {
     check(&Memory::new());
     let dir = tempfile::tempdir().unwrap();
     check(&Sqlite::open(&dir.path().join("series.db")).unwrap());
 }
 
-const LIVE: Source = Source { topic: 0, lane: Lane::Live, partition: 3 };
-const ALWAYS: Range<Timestamp> = Timestamp::from_nanos(i64::MIN)..Timestamp::from_nanos(i64::MAX);
+pub(crate) const LIVE: Source = Source { topic: 0, lane: Lane::Live, partition: 3 };
+pub(crate) const ALWAYS: Range<Timestamp> = Timestamp::from_nanos(i64::MIN)..Timestamp::from_nanos(i64::MAX);
 
-fn reading(device: &str, metric: &str, nanos: i64, value: Value) -> Reading {
+pub(crate) fn reading(device: &str, metric: &str, nanos: i64, value: Value) -> Reading {
     Reading {
         device: DeviceId::parse(device).unwrap(),
         metric: MetricName::parse(metric).unwrap(),
@@ -30,12 +30,12 @@ fn reading(device: &str, metric: &str, nanos: i64, value: Value) -> Reading {
     }
 }
 
-fn batch(from: u64, to: u64, readings: Vec<Reading>) -> WriteBatch {
+pub(crate) fn batch(from: u64, to: u64, readings: Vec<Reading>) -> WriteBatch {
     let readings = [(TenantId::default_tenant(), readings.iter().collect())].into();
-    WriteBatch { readings, dead: Vec::new(), spans: vec![Span { source: LIVE, from, to }] }
+    WriteBatch { readings, spans: vec![Span { source: LIVE, from, to }], ..WriteBatch::default() }
 }
 
-fn points(store: &dyn Store, device: &str, metric: &str, range: Range<Timestamp>) -> Vec<Point> {
+pub(crate) fn points(store: &dyn Store, device: &str, metric: &str, range: Range<Timestamp>) -> Vec<Point> {
     let mut found = Vec::new();
     let (device, metric) = (DeviceId::parse(device).unwrap(), MetricName::parse(metric).unwrap());
     store
@@ -180,32 +180,6 @@ fn devices_are_listed_by_id_page_by_page_and_per_tenant() {
         let a = store.device(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap().unwrap();
         assert_eq!((a.created_at.nanos(), a.last_seen.nanos()), (6, 55));
         assert_eq!(store.device(&TenantId::default_tenant(), &DeviceId::parse("x").unwrap()).unwrap(), None);
-    });
-}
-
-#[test]
-fn dead_messages_keep_their_bytes_and_every_reason() {
-    on_all(|store| {
-        let message = DeadMessage {
-            source: LIVE,
-            offset: 4,
-            tenant: "default".into(),
-            device: "d".into(),
-            topic: "devices/d/telemetry".into(),
-            stage: "decode",
-            arrived_at: Timestamp::from_nanos(5),
-            completeness: Completeness::Part,
-            letters: vec![
-                DeadLetter { index: Some(0), reason: "no value".into() },
-                DeadLetter { index: None, reason: "cut".into() },
-            ],
-            record: vec![0, 255, 7],
-        };
-        let mut with_dead = batch(0, 5, vec![]);
-        with_dead.dead.push(message.clone());
-        assert_eq!(store.write(&with_dead).unwrap().dead_letters, 2);
-        assert_eq!(store.dead_messages("default", 10).unwrap(), [message]);
-        assert_eq!(store.dead_messages("other", 10).unwrap(), []);
     });
 }
 

@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
+mod books;
 mod conformance;
+mod keys;
+mod upgrade;

@@ -39,6 +39,10 @@ impl SeriesWriter for Failing {
     fn positions(&self) -> series::Result<Vec<series::Position>> {
         self.inner.positions()
     }
+
+    fn notes(&self) -> series::Result<Vec<series::Note>> {
+        self.inner.notes()
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,6 +58,7 @@ fn shown(readings: &Readings, scratch: &Scratch, summary: Summary) -> String {
                 TimeOrigin::Device => {
                     format!("{}.{:09}", nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000))
                 }
+                origin => panic!("a decoder judges no clock: {origin:?}"),
             };
             assert_eq!(reading.when.arrived_at, ARRIVED_AT);
             format!("{} {} {value} @{time}", reading.device, reading.metric)

@@ -1,0 +1,212 @@
+//! The store's books, read.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+use super::Sqlite;
+use super::read::{count, device_id, float, metric, time, value, when};
+use super::write::source_of;
+use crate::{
+    AccountEntry, AccountKey, Amounts, Audit, ClockRow, Covered, LateReading, Result, SeriesAudit,
+    Superseded, TenantAudit, WindowKey, WindowRow,
+};
+
+/// What is counted per tenant: a table's rows, through the table that knows their tenant.
+const COUNTED: [(&str, Field); 5] = [
+    (
+        "SELECT tenant, sum((SELECT count(*) FROM point WHERE series = series.no)
+             + (SELECT count(*) FROM corrected_point WHERE series = series.no))
+         FROM device JOIN series ON series.device = device.no GROUP BY tenant",
+        |tenant| &mut tenant.points,
+    ),
+    (
+        "SELECT tenant, sum(times) FROM late JOIN series ON series.no = late.series
+         JOIN device ON device.no = series.device GROUP BY tenant",
+        |tenant| &mut tenant.late,
+    ),
+    (
+        "SELECT tenant, count(*) FROM superseded JOIN series ON series.no = superseded.series
+         JOIN device ON device.no = series.device GROUP BY tenant",
+        |tenant| &mut tenant.superseded,
+    ),
+    (
+        "SELECT tenant, count(*) FROM dead_message JOIN dead_letter ON message = no GROUP BY tenant",
+        |tenant| &mut tenant.dead_letters,
+    ),
+    (
+        "SELECT tenant, count(*) FROM account
+         WHERE accepted <> stored + duplicate + dead + late + shed GROUP BY tenant",
+        |tenant| &mut tenant.uneven_lines,
+    ),
+];
+
+type Field = fn(&mut TenantAudit) -> &mut u64;
+
+impl SeriesAudit for Sqlite {
+    fn account(&self, tenant: Option<&str>, minutes: Range<Timestamp>) -> Result<Vec<AccountEntry>> {
+        self.with_reader("reading the account", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT tenant, topic, minute, records, accepted, stored, duplicate, dead, late, shed, corrected
+                 FROM account WHERE (?1 IS NULL OR tenant = ?1) AND minute >= ?2 AND minute < ?3
+                 ORDER BY tenant, topic, minute",
+            )?;
+            let lines = statement
+                .query_map(params![tenant, minutes.start.nanos(), minutes.end.nanos()], |row| {
+                    let key =
+                        AccountKey { tenant: row.get(0)?, topic: row.get(1)?, minute: time(row, 2)? };
+                    Ok(AccountEntry { key, amounts: amounts(row, 3)? })
+                })?;
+            lines.collect()
+        })
+    }
+
+    fn audit(&self) -> Result<Audit> {
+        self.with_reader("auditing", |connection| {
+            // A transaction, so that every count is of the same moment.
+            let moment = connection.unchecked_transaction()?;
+            let audit = audit(&moment)?;
+            moment.finish()?;
+            Ok(audit)
+        })
+    }
+
+    fn windows(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        starts: Range<Timestamp>,
+    ) -> Result<Vec<WindowRow>> {
+        self.with_reader("reading windows", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised
+                 FROM device JOIN series ON series.device = device.no
+                 JOIN window_row ON window_row.series = series.no
+                 WHERE tenant = ? AND id = ? AND metric = ? AND start >= ? AND start < ?
+                 ORDER BY \"window\", start",
+            )?;
+            let (from, to) = (starts.start.nanos(), starts.end.nanos());
+            let names = params![tenant.as_str(), device.as_str(), metric.as_str(), from, to];
+            let rows = statement.query_map(names, |row| {
+                let (tenant, device, metric) = (tenant.clone(), device.clone(), metric.clone());
+                let window = row.get::<_, String>(0)?.into();
+                let key = WindowKey { tenant, device, metric, window, start: time(row, 1)? };
+                window_row(row, key)
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn late(&self, tenant: &TenantId, limit: u32) -> Result<Vec<LateReading>> {
+        self.with_reader("reading late readings", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, watermark, times
+                 FROM late JOIN series ON series.no = late.series JOIN device ON device.no = series.device
+                 WHERE tenant = ? ORDER BY id, metric, claimed, seq LIMIT ?",
+            )?;
+            let rows = statement.query_map(params![tenant.as_str(), limit], |row| {
+                Ok(LateReading { reading: reading(row)?, watermark: time(row, 10)?, times: count(row, 11)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn superseded(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Superseded>> {
+        self.with_reader("reading superseded values", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, replaced_at
+                 FROM superseded JOIN series ON series.no = superseded.series
+                 JOIN device ON device.no = series.device
+                 WHERE tenant = ? ORDER BY id, metric, claimed, seq, superseded.no LIMIT ?",
+            )?;
+            let rows = statement.query_map(params![tenant.as_str(), limit], |row| {
+                Ok(Superseded { reading: reading(row)?, replaced_at: time(row, 10)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn clocks(&self, tenant: &TenantId) -> Result<Vec<ClockRow>> {
+        self.with_reader("reading clocks", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT device, skew_nanos, suspect FROM clock WHERE tenant = ? ORDER BY device",
+            )?;
+            let rows = statement.query_map([tenant.as_str()], |row| {
+                let (tenant, device) = (tenant.clone(), device_id(row, 0)?);
+                Ok(ClockRow { tenant, device, skew_nanos: row.get(1)?, suspect: row.get(2)? })
+            })?;
+            rows.collect()
+        })
+    }
+}
+
+fn audit(connection: &Connection) -> rusqlite::Result<Audit> {
+    let mut tenants: BTreeMap<String, TenantAudit> = BTreeMap::new();
+    let mut totals = connection.prepare_cached(
+        "SELECT tenant, sum(records), sum(accepted), sum(stored), sum(duplicate), sum(dead), sum(late), sum(shed),
+             sum(corrected) FROM account GROUP BY tenant",
+    )?;
+    let mut rows = totals.query([])?;
+    while let Some(row) = rows.next()? {
+        tenants.entry(row.get(0)?).or_default().account = amounts(row, 1)?;
+    }
+    for (sql, field) in COUNTED {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            *field(tenants.entry(row.get(0)?).or_default()) = count(row, 1)?;
+        }
+    }
+    let named = tenants.into_iter().map(|(tenant, audit)| TenantAudit { tenant, ..audit });
+    let mut positions = connection.prepare_cached(
+        "SELECT topic, lane, partition, first, \"offset\" FROM position ORDER BY topic, lane, partition",
+    )?;
+    let partitions = positions.query_map([], |row| {
+        let source = source_of(row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Covered { source, first: count(row, 3)?, next: count(row, 4)? })
+    })?;
+    Ok(Audit { tenants: named.collect(), partitions: partitions.collect::<rusqlite::Result<_>>()? })
+}
+
+fn window_row(row: &Row<'_>, key: WindowKey) -> rusqlite::Result<WindowRow> {
+    Ok(WindowRow {
+        key,
+        end: time(row, 2)?,
+        count: count(row, 3)?,
+        sum: float(row, 4)?,
+        min: float(row, 5)?,
+        max: float(row, 6)?,
+        stddev: float(row, 7)?,
+        p95: float(row, 8)?,
+        first: float(row, 9)?,
+        last: float(row, 10)?,
+        revised: row.get(11)?,
+    })
+}
+
+/// The reading in the columns of [`when`], `kind`, `value`, `lng`, `id`, `metric`.
+fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
+    Ok(Reading {
+        device: device_id(row, 8)?,
+        metric: metric(row, 9)?,
+        when: when(row)?,
+        value: value(row, 5)?,
+    })
+}
+
+/// Eight columns from `first` on.
+fn amounts(row: &Row<'_>, first: usize) -> rusqlite::Result<Amounts> {
+    Ok(Amounts {
+        records: row.get(first)?,
+        accepted: row.get(first + 1)?,
+        stored: row.get(first + 2)?,
+        duplicate: row.get(first + 3)?,
+        dead: row.get(first + 4)?,
+        late: row.get(first + 5)?,
+        shed: row.get(first + 6)?,
+        corrected: row.get(first + 7)?,
+    })
+}

@@ -1,0 +1,172 @@
+//! What a batch holds beside its readings: windows, dead messages, account, clocks, notes.
+
+use rusqlite::{Transaction, params};
+
+use super::names::{Names, Series};
+use crate::{AccountEntry, ClockRow, Completeness, DeadMessage, Note, Source, WindowKey, WindowRow};
+
+pub(super) fn void_windows(
+    transaction: &Transaction<'_>,
+    names: &mut Names,
+    windows: &[WindowKey],
+) -> rusqlite::Result<()> {
+    let mut delete = transaction
+        .prepare_cached("DELETE FROM window_row WHERE series = ? AND \"window\" = ? AND start = ?")?;
+    for key in windows {
+        let series = series_of(transaction, names, key)?;
+        delete.execute(params![series.no, &*key.window, key.start.nanos()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn windows(
+    transaction: &Transaction<'_>,
+    names: &mut Names,
+    windows: &[WindowRow],
+) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO window_row
+             (series, \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for row in windows {
+        let series = series_of(transaction, names, &row.key)?;
+        put.execute(params![
+            series.no,
+            &*row.key.window,
+            row.key.start.nanos(),
+            row.end.nanos(),
+            row.count.cast_signed(),
+            row.sum,
+            row.min,
+            row.max,
+            row.stddev,
+            row.p95,
+            row.first,
+            row.last,
+            row.revised,
+        ])?;
+    }
+    Ok(())
+}
+
+fn series_of(transaction: &Transaction<'_>, names: &mut Names, key: &WindowKey) -> rusqlite::Result<Series> {
+    // A window is made of readings that are stored by now, so the names are there; were they not, they would be made.
+    let device = names.device(transaction, &key.tenant, key.device.as_str(), key.start)?;
+    names.series(transaction, device, key.metric.as_str())
+}
+
+/// Returns how many dead letters were written.
+pub(super) fn dead(transaction: &Transaction<'_>, messages: &[DeadMessage]) -> rusqlite::Result<u64> {
+    let mut letters = 0;
+    for message in messages {
+        write_dead(transaction, message)?;
+        letters += message.letters.len() as u64;
+    }
+    Ok(letters)
+}
+
+fn write_dead(transaction: &Transaction<'_>, message: &DeadMessage) -> rusqlite::Result<()> {
+    remove_dead(transaction, message.source, message.offset)?;
+    let no = transaction
+        .prepare_cached(
+            "INSERT INTO dead_message (topic_no, lane, partition, \"offset\", tenant, device, topic, stage,
+                 arrived_at, partly_stored, record, attempts, last_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .insert(params![
+            message.source.topic,
+            message.source.lane as u8,
+            message.source.partition,
+            message.offset.cast_signed(),
+            message.tenant,
+            message.device,
+            message.topic,
+            message.stage,
+            message.arrived_at.nanos(),
+            message.completeness == Completeness::Part,
+            message.record,
+            message.attempts,
+            message.last_at.nanos(),
+        ])?;
+    let mut insert = transaction.prepare_cached("INSERT INTO dead_letter VALUES (?, ?, ?, ?)")?;
+    for (seq, letter) in message.letters.iter().enumerate() {
+        insert.execute(params![no, seq, letter.index, letter.reason])?;
+    }
+    Ok(())
+}
+
+pub(super) fn resolve(transaction: &Transaction<'_>, resolved: &[(Source, u64)]) -> rusqlite::Result<()> {
+    resolved.iter().try_for_each(|&(source, offset)| remove_dead(transaction, source, offset))
+}
+
+/// Removes a dead message, if it is there. Its letters first: they refer to it.
+fn remove_dead(transaction: &Transaction<'_>, source: Source, offset: u64) -> rusqlite::Result<()> {
+    let place = params![source.topic, source.lane as u8, source.partition, offset.cast_signed()];
+    transaction
+        .prepare_cached(
+            "DELETE FROM dead_letter WHERE message = (SELECT no FROM dead_message
+             WHERE topic_no = ? AND lane = ? AND partition = ? AND \"offset\" = ?)",
+        )?
+        .execute(place)?;
+    transaction
+        .prepare_cached(
+            "DELETE FROM dead_message WHERE topic_no = ? AND lane = ? AND partition = ? AND \"offset\" = ?",
+        )?
+        .execute(place)?;
+    Ok(())
+}
+
+pub(super) fn account(transaction: &Transaction<'_>, entries: &[AccountEntry]) -> rusqlite::Result<()> {
+    let mut add = transaction.prepare_cached(
+        "INSERT INTO account
+             (tenant, topic, minute, records, accepted, stored, duplicate, dead, late, shed, corrected)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT DO UPDATE SET records = records + ?4, accepted = accepted + ?5, stored = stored + ?6,
+             duplicate = duplicate + ?7, dead = dead + ?8, late = late + ?9, shed = shed + ?10,
+             corrected = corrected + ?11",
+    )?;
+    for AccountEntry { key, amounts } in entries {
+        add.execute(params![
+            key.tenant,
+            key.topic,
+            key.minute.nanos(),
+            amounts.records,
+            amounts.accepted,
+            amounts.stored,
+            amounts.duplicate,
+            amounts.dead,
+            amounts.late,
+            amounts.shed,
+            amounts.corrected,
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn clocks(transaction: &Transaction<'_>, clocks: &[ClockRow]) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO clock (tenant, device, skew_nanos, suspect) VALUES (?, ?, ?, ?)",
+    )?;
+    for row in clocks {
+        put.execute(params![row.tenant.as_str(), row.device.as_str(), row.skew_nanos, row.suspect])?;
+    }
+    Ok(())
+}
+
+pub(super) fn notes(
+    transaction: &Transaction<'_>,
+    notes: &[Note],
+    forget: &[(u16, u64)],
+) -> rusqlite::Result<()> {
+    let mut put =
+        transaction.prepare_cached("INSERT INTO note (partition, number, bytes) VALUES (?, ?, ?)")?;
+    for note in notes {
+        put.execute(params![note.partition, note.number.cast_signed(), note.bytes])?;
+    }
+    let mut delete = transaction.prepare_cached("DELETE FROM note WHERE partition = ? AND number < ?")?;
+    for &(partition, number) in forget {
+        delete.execute(params![partition, number.cast_signed()])?;
+    }
+    Ok(())
+}

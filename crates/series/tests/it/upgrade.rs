@@ -1,0 +1,104 @@
+//! A file of an older version, brought up to date.
+
+use penstock_series::{
+    Amounts, Covered, Position, SCHEMA_VERSION, SeriesAudit, SeriesReader, SeriesWriter, Sqlite, TenantAudit,
+    Written,
+};
+use record::{DeviceId, TenantId, TimeOrigin, Value};
+use rusqlite::Connection;
+
+use crate::conformance::{ALWAYS, LIVE, batch, points, reading};
+
+/// As version 1 made it. Never edited.
+const VERSION_1: &str = "
+CREATE TABLE device (
+    no INTEGER PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL,
+    created_at INTEGER NOT NULL, last_seen INTEGER NOT NULL,
+    UNIQUE (tenant, id)
+) STRICT;
+CREATE TABLE series (
+    no INTEGER PRIMARY KEY, device INTEGER NOT NULL REFERENCES device, metric TEXT NOT NULL,
+    UNIQUE (device, metric)
+) STRICT;
+CREATE TABLE point (
+    series INTEGER NOT NULL, time INTEGER NOT NULL, arrived_at INTEGER NOT NULL,
+    clock INTEGER NOT NULL, kind INTEGER NOT NULL, value ANY, lng ANY,
+    PRIMARY KEY (series, time)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE dead_message (
+    no INTEGER PRIMARY KEY, topic_no INTEGER NOT NULL, lane INTEGER NOT NULL, partition INTEGER NOT NULL,
+    \"offset\" INTEGER NOT NULL,
+    tenant TEXT NOT NULL, device TEXT NOT NULL, topic TEXT NOT NULL, stage TEXT NOT NULL,
+    arrived_at INTEGER NOT NULL, partly_stored INTEGER NOT NULL, record BLOB NOT NULL,
+    UNIQUE (topic_no, lane, partition, \"offset\")
+) STRICT;
+CREATE INDEX dead_message_by_tenant ON dead_message (tenant, arrived_at);
+CREATE TABLE dead_letter (
+    message INTEGER NOT NULL REFERENCES dead_message, seq INTEGER NOT NULL, reading INTEGER,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (message, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE position (
+    topic INTEGER NOT NULL, lane INTEGER NOT NULL, partition INTEGER NOT NULL, \"offset\" INTEGER NOT NULL,
+    PRIMARY KEY (topic, lane, partition)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+INSERT INTO device VALUES (1, 'default', 'd', 6, 55), (2, 'other', 'd', 6, 6);
+INSERT INTO series VALUES (1, 1, 'm'), (2, 2, 'm');
+INSERT INTO point VALUES (1, 1, 6, 0, 0, 1.5, NULL), (1, 2, 7, 1, 4, 52.5, -0.0), (2, 1, 6, 0, 3, 'x', NULL);
+INSERT INTO dead_message VALUES (1, 0, 0, 3, 8, 'default', 'd', 't', 'decode', 77, 1, x'00ff07');
+INSERT INTO dead_letter VALUES (1, 0, NULL, 'cut'), (1, 1, 4, 'no value');
+INSERT INTO position VALUES (0, 0, 3, 9);
+";
+
+#[test]
+fn a_version_1_file_keeps_what_it_holds_and_its_account_begins_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("series.db");
+    Connection::open(&path).unwrap().execute_batch(VERSION_1).unwrap();
+    for _ in 0..2 {
+        let store = Sqlite::open(&path).unwrap();
+        let found = points(&store, "d", "m", ALWAYS);
+        let values: Vec<_> = found.into_iter().map(|point| (point.time.nanos(), point.value)).collect();
+        assert_eq!(values, [(1, Value::Float(1.5)), (2, Value::Location { lat: 52.5, lng: -0.0 })]);
+        let latest = store.latest(&TenantId::default_tenant(), &DeviceId::parse("d").unwrap()).unwrap();
+        assert_eq!((latest[0].when.origin, latest[0].when.arrived_at.nanos()), (TimeOrigin::Server, 7));
+        assert_eq!((latest[0].when.claimed.nanos(), latest[0].when.seq), (2, 0));
+        let dead = store.dead_message(LIVE, 8).unwrap().unwrap();
+        assert_eq!((dead.attempts, dead.last_at.nanos(), dead.letters.len()), (1, 77, 2));
+        assert_eq!(store.positions().unwrap(), [Position { source: LIVE, offset: 9 }]);
+        let audit = store.audit().unwrap();
+        let opened = |tenant: &str, points, dead| TenantAudit {
+            tenant: tenant.into(),
+            account: Amounts { accepted: points + dead, stored: points, dead, ..Amounts::default() },
+            points: points.cast_unsigned(),
+            dead_letters: dead.cast_unsigned(),
+            ..TenantAudit::default()
+        };
+        assert_eq!(audit.tenants, [opened("default", 2, 2), opened("other", 1, 0)]);
+        assert_eq!(audit.partitions, [Covered { source: LIVE, first: 9, next: 9 }]);
+    }
+    // The old readings are known again.
+    let store = Sqlite::open(&path).unwrap();
+    let again = vec![reading("d", "m", 1, Value::Float(1.5)), reading("d", "m", 2, Value::Int(3))];
+    let written = store.write(&batch(9, 10, again)).unwrap();
+    assert_eq!(written, Written { duplicates: 1, corrections: 1, ..Written::default() });
+    let version: u32 =
+        Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, SCHEMA_VERSION);
+}
+
+#[test]
+fn an_upgraded_file_and_a_new_one_have_the_same_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old.db"), dir.path().join("new.db"));
+    Connection::open(&old).unwrap().execute_batch(VERSION_1).unwrap();
+    let tables = |path| {
+        drop(Sqlite::open(path).unwrap());
+        let connection = Connection::open(path).unwrap();
+        let mut rows = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<rusqlite::Result<Vec<(String, Option<String>)>>>().unwrap()
+    };
+    assert_eq!(tables(&old), tables(&new));
+}
