@@ -19,7 +19,8 @@ pub use audit::{Audit, Covered, LateReading, SeriesAudit, Superseded, TenantAudi
 pub use memory::Memory;
 pub use model::{
     AccountEntry, AccountKey, Amounts, Cardinality, ClockRow, Completeness, DeadLetter, DeadMessage, Device,
-    Key, LateRow, Note, Point, Position, STAGES, Source, Span, WindowKey, WindowRow, WriteBatch, Written,
+    Key, LateRow, Note, Point, Position, STAGES, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch,
+    Written,
 };
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 

@@ -140,14 +140,30 @@ impl State {
         self.late.insert(key, LateReading { reading, watermark, times });
     }
 
-    /// Everything of a batch but its readings.
-    fn keep_books(&mut self, batch: &WriteBatch) {
-        for key in &batch.void_windows {
-            self.windows.remove(key);
+    fn put_windows(&mut self, batch: &WriteBatch) {
+        let mut replaced = BTreeMap::new();
+        for void in &batch.void_windows {
+            let until = WindowKey { start: void.until, ..void.key.clone() };
+            let gone: Vec<WindowKey> =
+                self.windows.range(&void.key..&until).map(|(key, _)| key.clone()).collect();
+            for key in gone {
+                replaced.insert(void.key.clone(), self.windows.remove(&key));
+            }
         }
         for row in &batch.windows {
-            self.windows.insert(row.key.clone(), row.clone());
+            let mut row = row.clone();
+            row.revised |= replaced.contains_key(&row.key);
+            if let Some(before) = self.windows.get(&row.key) {
+                let as_before = WindowRow { revised: row.revised, ..before.clone() };
+                row.revised |= before.revised || as_before != row;
+            }
+            self.windows.insert(row.key.clone(), row);
         }
+    }
+
+    /// Everything of a batch but its readings.
+    fn keep_books(&mut self, batch: &WriteBatch) {
+        self.put_windows(batch);
         for message in &batch.dead {
             self.dead.insert((message.source, message.offset), message.clone());
         }

@@ -104,11 +104,12 @@ pub struct WriteBatch {
     pub readings: BTreeMap<TenantId, Readings>,
     /// Those among them that came late: they are listed as such besides being stored.
     pub late: BTreeMap<TenantId, Vec<LateRow>>,
-    /// Window results to put in the place of earlier ones.
+    /// Window results to put in the place of earlier ones. One that takes the place of another result (a different
+    /// one, or one that is void) is marked as revised by the store.
     pub windows: Vec<WindowRow>,
     /// Window results that are void: sessions that have grown together with another. Removed before `windows`
     /// are put in.
-    pub void_windows: Vec<WindowKey>,
+    pub void_windows: Vec<VoidWindows>,
     /// The messages of which something could not be used. One that is there already (same source and offset)
     /// is replaced: a replay that failed again.
     pub dead: Vec<DeadMessage>,
@@ -151,6 +152,16 @@ pub struct WindowKey {
     pub start: Timestamp,
 }
 
+/// Results of one kind of window that are void: all that start in `key.start..until`. Two sessions become one when a
+/// reading between them comes late.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoidWindows {
+    /// Series and kind of window, and the first start.
+    pub key: WindowKey,
+    /// Exclusive.
+    pub until: Timestamp,
+}
+
 /// The result of a window: the readings of a series within `start..end`, as numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowRow {
@@ -174,7 +185,7 @@ pub struct WindowRow {
     pub first: f64,
     /// The value of the latest reading.
     pub last: f64,
-    /// Whether an earlier result of this window was published before.
+    /// Whether another result was published before. What is written with `false` is set by the store if need be.
     pub revised: bool,
 }
 

@@ -1,33 +1,50 @@
 //! What a batch holds beside its readings: windows, dead messages, account, clocks, notes.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Transaction, params};
 
 use super::names::{Names, Series};
-use crate::{AccountEntry, ClockRow, Completeness, DeadMessage, Note, Source, WindowKey, WindowRow};
+use crate::{
+    AccountEntry, ClockRow, Completeness, DeadMessage, Note, Source, VoidWindows, WindowKey, WindowRow,
+};
 
-pub(super) fn void_windows(
+/// Returns where results were removed.
+pub(super) fn void_windows<'b>(
     transaction: &Transaction<'_>,
     names: &mut Names,
-    windows: &[WindowKey],
-) -> rusqlite::Result<()> {
-    let mut delete = transaction
-        .prepare_cached("DELETE FROM window_row WHERE series = ? AND \"window\" = ? AND start = ?")?;
-    for key in windows {
+    windows: &'b [VoidWindows],
+) -> rusqlite::Result<BTreeSet<&'b WindowKey>> {
+    let mut delete = transaction.prepare_cached(
+        "DELETE FROM window_row WHERE series = ? AND \"window\" = ? AND start >= ? AND start < ?",
+    )?;
+    let mut replaced = BTreeSet::new();
+    for VoidWindows { key, until } in windows {
         let series = series_of(transaction, names, key)?;
-        delete.execute(params![series.no, &*key.window, key.start.nanos()])?;
+        if delete.execute(params![series.no, &*key.window, key.start.nanos(), until.nanos()])? > 0 {
+            replaced.insert(key);
+        }
     }
-    Ok(())
+    Ok(replaced)
 }
 
+/// A result that takes the place of a different one is a revision; the same one again (a batch that is tried twice)
+/// is none.
 pub(super) fn windows(
     transaction: &Transaction<'_>,
     names: &mut Names,
     windows: &[WindowRow],
+    replaced: &BTreeSet<&WindowKey>,
 ) -> rusqlite::Result<()> {
     let mut put = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO window_row
+        "INSERT INTO window_row
              (series, \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+         ON CONFLICT DO UPDATE SET
+             revised = max(revised, ?13, NOT (\"end\" IS ?4 AND count IS ?5 AND sum IS ?6 AND min IS ?7
+                 AND max IS ?8 AND stddev IS ?9 AND p95 IS ?10 AND first IS ?11 AND last IS ?12)),
+             \"end\" = ?4, count = ?5, sum = ?6, min = ?7, max = ?8, stddev = ?9, p95 = ?10, first = ?11,
+             last = ?12",
     )?;
     for row in windows {
         let series = series_of(transaction, names, &row.key)?;
@@ -44,7 +61,7 @@ pub(super) fn windows(
             row.p95,
             row.first,
             row.last,
-            row.revised,
+            row.revised || replaced.contains(&row.key),
         ])?;
     }
     Ok(())
@@ -159,8 +176,12 @@ pub(super) fn notes(
     notes: &[Note],
     forget: &[(u16, u64)],
 ) -> rusqlite::Result<()> {
-    let mut put =
-        transaction.prepare_cached("INSERT INTO note (partition, number, bytes) VALUES (?, ?, ?)")?;
+    // A batch without spans is not fenced: one that is tried again after an unclear error writes its notes again.
+    // Another note under the same number runs into NOT NULL: two writers are at work.
+    let mut put = transaction.prepare_cached(
+        "INSERT INTO note (partition, number, bytes) VALUES (?, ?, ?3)
+         ON CONFLICT DO UPDATE SET bytes = CASE WHEN bytes = ?3 THEN bytes END",
+    )?;
     for note in notes {
         put.execute(params![note.partition, note.number.cast_signed(), note.bytes])?;
     }

@@ -93,8 +93,8 @@ fn write_all(
         let late = batch.late.get(tenant).map_or(&[][..], Vec::as_slice);
         points::write(transaction, names, tenant, readings, late, &mut written)?;
     }
-    books::void_windows(transaction, names, &batch.void_windows)?;
-    books::windows(transaction, names, &batch.windows)?;
+    let replaced = books::void_windows(transaction, names, &batch.void_windows)?;
+    books::windows(transaction, names, &batch.windows, &replaced)?;
     written.dead_letters = books::dead(transaction, &batch.dead)?;
     books::resolve(transaction, &batch.resolved)?;
     books::account(transaction, &batch.account)?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use penstock_series::{
     AccountEntry, AccountKey, Amounts, Audit, ClockRow, Completeness, Covered, DeadLetter, DeadMessage,
-    LateReading, LateRow, Note, STAGES, SeriesAudit, SeriesWriter, Source, Span, TenantAudit, WindowKey,
-    WindowRow, WriteBatch,
+    LateReading, LateRow, Note, STAGES, SeriesAudit, SeriesWriter, Source, Span, TenantAudit, VoidWindows,
+    WindowKey, WindowRow, WriteBatch,
 };
 use record::{DeviceId, Lane, MetricName, TenantId, Timestamp, Value};
 
@@ -119,16 +119,29 @@ fn window_results_replace_one_another_and_void_ones_go_first() {
         store.write(&WriteBatch { windows: first.clone(), ..batch(0, 1, readings) }).unwrap();
         assert_eq!(windows(store), [first[2].clone(), first[0].clone(), first[1].clone()]);
         assert_eq!(format!("{:?}", windows(store)[0].min), "-0.0");
-        let revised = WindowRow { revised: true, count: 9, end: at(99), ..window("1m", 60, 2) };
+        let grown = WindowRow { count: 9, end: at(99), ..window("1m", 0, 2) };
+        let revised = WindowRow { revised: true, ..grown.clone() };
+        let void = |name, from, to| VoidWindows { key: window(name, from, 0).key, until: at(to) };
         let next = WriteBatch {
-            void_windows: vec![window("1m", 0, 0).key, window("1m", 60, 0).key, window("none", 0, 0).key],
-            windows: vec![revised.clone()],
+            void_windows: vec![void("1m", 0, 61), void("none", 0, 9)],
+            windows: vec![grown, first[2].clone()],
             ..batch(1, 2, vec![])
         };
         store.write(&next).unwrap();
-        assert_eq!(windows(store), [first[2].clone(), revised.clone()]);
+        assert_eq!(
+            windows(store),
+            [first[2].clone(), revised.clone()],
+            "the same result again is no revision"
+        );
+        let other = WindowRow { count: 4, ..first[2].clone() };
+        store.write(&WriteBatch { windows: vec![other.clone()], ..batch(2, 3, vec![]) }).unwrap();
+        let other = WindowRow { revised: true, ..other };
+        assert_eq!(windows(store), [other.clone(), revised.clone()]);
+        store.write(&WriteBatch { windows: vec![other.clone()], ..batch(3, 4, vec![]) }).unwrap();
+        assert_eq!(windows(store)[0], other);
         let (device, metric) = (&revised.key.device, &revised.key.metric);
-        assert_eq!(store.windows(&tenant(), device, metric, at(1)..at(61)).unwrap(), windows(store)[1..]);
+        assert_eq!(store.windows(&tenant(), device, metric, at(-9)..at(1)).unwrap(), windows(store));
+        assert_eq!(store.windows(&tenant(), device, metric, at(1)..at(61)).unwrap(), []);
         let other = TenantId::parse("other").unwrap();
         assert_eq!(store.windows(&other, device, metric, ALWAYS).unwrap(), []);
     });
@@ -269,7 +282,7 @@ fn a_refused_batch_leaves_nothing_in_the_books() {
         let refused = WriteBatch {
             late: [(tenant(), vec![LateRow { row: 0, watermark: at(9) }])].into(),
             windows: vec![window("1m", 0, 1)],
-            void_windows: vec![window("1m", 60, 1).key],
+            void_windows: vec![VoidWindows { key: window("1m", 60, 1).key, until: at(61) }],
             dead: vec![dead(3)],
             resolved: vec![(LIVE, 1)],
             account: vec![line("t", 0, Amounts { accepted: 1, stored: 1, ..Amounts::default() })],
@@ -307,10 +320,11 @@ fn a_failed_write_of_the_durable_store_leaves_nothing_of_itself() {
     let dir = tempfile::tempdir().unwrap();
     let store = penstock_series::Sqlite::open(&dir.path().join("series.db")).unwrap();
     let note = Note { partition: 0, number: 1, bytes: vec![] };
-    // The same note twice: the last statement but one fails.
+    let other = Note { bytes: vec![1], ..note.clone() };
+    // Two notes under one number: the last statement but one fails.
     let broken = WriteBatch {
         dead: vec![dead(0)],
-        notes: vec![note.clone(), note],
+        notes: vec![note.clone(), note, other],
         ..batch(0, 1, vec![reading("d", "m", 1, Value::Int(1))])
     };
     assert!(store.write(&broken).is_err());
