@@ -16,6 +16,8 @@
 
 mod counts;
 mod decode;
+pub mod dedup;
+pub mod devices;
 mod lane;
 mod letter;
 
