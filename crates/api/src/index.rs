@@ -24,7 +24,7 @@ answers on this port:</p>
 <table>
 <tr><td><code>POST /v1/telemetry</code><td>readings in: <code>{"device_id","metric","value","ts"}</code>, one, an array or NDJSON
 <tr><td><code>POST /write</code>, <code>/api/v2/write</code><td>readings in, InfluxDB line protocol
-<tr><td><code>POST /v1/sql</code><td><code>{"query":"SELECT …","params":[…]}</code> over <code>telemetry</code>, <code>devices</code>, <code>dlq</code>
+<tr><td><code>POST /v1/sql</code><td><code>{"query":"SELECT …","params":[…]}</code> over <code>telemetry</code>, <code>devices</code>, <code>aggregations</code>, <code>late</code>, <code>corrections</code>, <code>dlq</code>, <code>ledger</code>
 <tr><td><code>GET /v1/query</code><td><code>?device_id=&amp;metric=&amp;start=&amp;end=</code>, points of one series
 <tr><td><code>GET <a href="/v1/devices">/v1/devices</a></code><td>devices; <code>/v1/devices/{id}</code>, <code>/v1/devices/{id}/latest</code>
 <tr><td><code>GET <a href="/health/live">/health/live</a></code>, <code><a href="/health/ready">/health/ready</a></code><td>health

@@ -62,7 +62,7 @@ impl Default for Limits {
     }
 }
 
-/// Read-only SQL over one tenant's tables: `telemetry`, `devices`, `dlq`. Calls block.
+/// Read-only SQL over one tenant's tables (docs/sql.md). Calls block.
 ///
 /// # What every engine promises
 /// 1. It reads nothing of another tenant and writes nothing at all, whatever the statement says.

@@ -4,6 +4,7 @@
 
 mod points;
 mod sql;
+mod tables;
 
 use std::sync::Arc;
 

@@ -23,7 +23,7 @@ const COUNTED: [(&str, Field); 5] = [
         |tenant| &mut tenant.points,
     ),
     (
-        "SELECT tenant, sum(times) FROM late JOIN series ON series.no = late.series
+        "SELECT tenant, sum(times) FROM late_point JOIN series ON series.no = late_point.series
          JOIN device ON device.no = series.device GROUP BY tenant",
         |tenant| &mut tenant.late,
     ),
@@ -104,7 +104,7 @@ impl SeriesAudit for Sqlite {
         self.with_reader("reading late readings", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, watermark, times
-                 FROM late JOIN series ON series.no = late.series JOIN device ON device.no = series.device
+                 FROM late_point JOIN series ON series.no = late_point.series JOIN device ON device.no = series.device
                  WHERE tenant = ? ORDER BY id, metric, claimed, seq LIMIT ?",
             )?;
             let rows = statement.query_map(params![tenant.as_str(), limit], |row| {

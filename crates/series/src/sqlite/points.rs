@@ -225,7 +225,7 @@ fn write_late(
     let ((series, claimed, seq), when) = (key(series, reading), reading.when);
     transaction
         .prepare_cached(
-            "INSERT INTO late (series, claimed, seq, time, arrived_at, clock, kind, value, lng, watermark, times)
+            "INSERT INTO late_point (series, claimed, seq, time, arrived_at, clock, kind, value, lng, watermark, times)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1)
              ON CONFLICT DO UPDATE SET time = ?4, arrived_at = ?5, clock = ?6, kind = ?7, value = ?8, lng = ?9,
                  watermark = ?10, times = times + 1",

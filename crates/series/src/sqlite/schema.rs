@@ -81,7 +81,7 @@ CREATE TABLE superseded (
     value ANY, lng ANY, replaced_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX superseded_by_key ON superseded (series, claimed, seq);
-CREATE TABLE late (
+CREATE TABLE late_point (
     series INTEGER NOT NULL, claimed INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL,
     arrived_at INTEGER NOT NULL, clock INTEGER NOT NULL, kind INTEGER NOT NULL, value ANY, lng ANY,
     watermark INTEGER NOT NULL, times INTEGER NOT NULL,

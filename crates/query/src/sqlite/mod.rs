@@ -5,12 +5,15 @@
 //! bound to one tenant, and an authorizer that lets nothing else be read. Opening costs a fraction of a
 //! millisecond and nothing can leak from one asker to the next.
 
+mod guard;
+mod views;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use record::{Envelope, TenantId, Timestamp};
 use rusqlite::functions::FunctionFlags;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::hooks::AuthContext;
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
@@ -42,11 +45,15 @@ impl SqliteSql {
         connection.busy_timeout(limits.time)?;
         functions(&connection, tenant)?;
         let gate: String = connection.query_row("SELECT 'v' || hex(randomblob(16))", [], |row| row.get(0))?;
-        connection.execute_batch(&views(&gate))?;
+        // One moment for everything the statement reads.
+        connection.execute_batch("BEGIN")?;
+        let corrected = connection.prepare("SELECT 1 FROM main.corrected_point")?.exists([])?;
+        connection.execute_batch(&views::create(&gate, corrected))?;
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES)?;
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
         let stored = tables(&connection)?;
-        connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&gate, &stored, &context)));
+        connection
+            .authorizer(Some(move |context: AuthContext<'_>| guard::authorize(&gate, &stored, &context)));
         let deadline = Instant::now() + limits.time;
         connection.progress_handler(STEPS_PER_LOOK, Some(move || Instant::now() > deadline));
         Ok(connection)
@@ -115,7 +122,7 @@ fn explain(error: &rusqlite::Error, limits: Limits) -> Error {
             Error::TooMuch(format!("the answer takes longer than {most} s: narrow the statement"))
         }
         Some(ErrorCode::AuthorizationForStatementDenied) => {
-            Error::Statement("only SELECT over telemetry, devices and dlq is allowed".to_owned())
+            Error::Statement(format!("only SELECT over {} is allowed", views::PUBLIC.join(", ")))
         }
         Some(ErrorCode::TooBig) => Error::TooMuch("a value of the answer is too large".into()),
         _ => match error {
@@ -147,69 +154,19 @@ impl ToSql for Cell {
     }
 }
 
-/// The public tables, as views over the store's. `gate` is a name nobody can guess: SQLite tells the authorizer
-/// through which view a table is read, but a statement can name a subquery `telemetry` too.
-fn views(gate: &str) -> String {
-    format!(
-        "CREATE TEMP VIEW {gate}t AS
-             SELECT rfc3339(point.time) COLLATE instant AS time,
-                 rfc3339(point.arrived_at) COLLATE instant AS arrived_at,
-                 device.id AS device_id, series.metric AS metric,
-                 CASE WHEN kind < 3 THEN value END AS value, CASE WHEN kind = 3 THEN value END AS text,
-                 CASE WHEN kind = 4 THEN value END AS lat, lng,
-                 CASE kind WHEN 0 THEN 'float' WHEN 1 THEN 'integer' WHEN 2 THEN 'boolean' WHEN 3 THEN 'text'
-                     ELSE 'location' END AS kind,
-                 CASE clock WHEN 0 THEN 'device' ELSE 'server' END AS clock
-             FROM main.device JOIN main.series ON series.device = device.no
-             JOIN main.point ON point.series = series.no WHERE device.tenant = tenant();
-         CREATE TEMP VIEW telemetry AS SELECT * FROM {gate}t;
-         CREATE TEMP VIEW {gate}d AS
-             SELECT id, rfc3339(created_at) COLLATE instant AS created_at,
-                 rfc3339(last_seen) COLLATE instant AS last_seen,
-                 (SELECT count(*) FROM main.series WHERE series.device = device.no) AS metrics
-             FROM main.device WHERE tenant = tenant();
-         CREATE TEMP VIEW devices AS SELECT * FROM {gate}d;
-         CREATE TEMP VIEW {gate}x AS
-             SELECT rfc3339(arrived_at) COLLATE instant AS arrived_at, device AS device_id, topic, stage, reason,
-                 reading, CASE partly_stored WHEN 0 THEN 'whole' ELSE 'part' END AS lost,
-                 payload(record) AS payload,
-                 CASE lane WHEN 0 THEN 'live' ELSE 'backfill' END AS lane, partition, \"offset\"
-             FROM main.dead_message JOIN main.dead_letter ON dead_letter.message = dead_message.no
-             WHERE tenant = tenant();
-         CREATE TEMP VIEW dlq AS SELECT * FROM {gate}x;"
-    )
-}
-
-/// What a statement may do. `stored` are the store's own tables.
-fn authorize(gate: &str, stored: &[String], context: &AuthContext<'_>) -> Authorization {
-    let within_gate = context.accessor.is_some_and(|view| view.starts_with(gate));
-    let allowed = match context.action {
-        AuthAction::Select | AuthAction::Recursive => true,
-        AuthAction::Read { table_name, column_name } => {
-            within_gate
-                || ["telemetry", "devices", "dlq"].contains(&table_name)
-                || table_name.starts_with(gate)
-                // `count(*)` reads no column, and names a subquery by the name the statement gave it.
-                || (column_name.is_empty() && !table_name.starts_with("sqlite_") && !is_one_of(stored, table_name))
-        }
-        AuthAction::Function { function_name } => {
-            !["load_extension", "tenant"].contains(&function_name) || within_gate
-        }
-        _ => false,
-    };
-    if allowed { Authorization::Allow } else { Authorization::Deny }
-}
-
-fn is_one_of(tables: &[String], name: &str) -> bool {
-    tables.iter().any(|table| table.eq_ignore_ascii_case(name))
-}
-
 fn functions(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<()> {
     let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     let tenant = tenant.as_str().to_owned();
     connection.create_scalar_function("tenant", 0, pure, move |_| Ok(tenant.clone()))?;
     connection.create_scalar_function("rfc3339", 1, pure, |context| {
         Ok(context.get::<Option<i64>>(0)?.map(|nanos| rfc3339(Timestamp::from_nanos(nanos))))
+    })?;
+    connection.create_scalar_function("unsigned", 1, pure, |context| {
+        let number = context.get::<i64>(0)?;
+        Ok(match u64::try_from(number) {
+            Ok(_) => Value::Integer(number),
+            Err(_) => Value::Text(number.cast_unsigned().to_string()),
+        })
     })?;
     let now = rfc3339(Timestamp::now());
     connection.create_scalar_function("now", 0, pure, move |_| Ok(now.clone()))?;
