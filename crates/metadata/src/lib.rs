@@ -27,11 +27,13 @@ pub enum Table {
     Revocations,
     /// Tenants, by tenant id (the tenant column is empty).
     Tenants,
+    /// Schemas, their versions and settings, by what they are: docs/formats/metadata.md.
+    Schemas,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Sessions,
         Self::Retained,
         Self::Offsets,
@@ -39,6 +41,7 @@ impl Table {
         Self::Credentials,
         Self::Revocations,
         Self::Tenants,
+        Self::Schemas,
     ];
 
     /// The name in the database.
@@ -52,13 +55,14 @@ impl Table {
             Self::Credentials => "credentials",
             Self::Revocations => "revocations",
             Self::Tenants => "tenants",
+            Self::Schemas => "schemas",
         }
     }
 
     /// Whether its bodies are JSON, for people to look into. The others are binary, with a version.
     #[must_use]
     pub const fn is_json(self) -> bool {
-        matches!(self, Self::Devices | Self::Credentials | Self::Revocations | Self::Tenants)
+        matches!(self, Self::Devices | Self::Credentials | Self::Revocations | Self::Tenants | Self::Schemas)
     }
 }
 

@@ -21,7 +21,8 @@ use crate::{Change, Error, Metadata, Result, Row, Table};
 
 /// What each version adds to the one before; the position in the list plus one is its number. Never edited,
 /// only added to.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE sessions    (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE retained    (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE offsets     (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
@@ -29,7 +30,11 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE credentials (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE revocations (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE tenants     (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE schemas     (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+",
+];
 
 /// How long a commit waits for another process (the CLI, a backup) that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

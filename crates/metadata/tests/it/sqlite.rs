@@ -52,7 +52,7 @@ fn a_later_schema_is_refused_and_left_alone() {
     drop(Sqlite::open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     let error = Sqlite::open(&path).unwrap_err();
-    assert!(matches!(error, Error::Newer { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Newer { found: 7, known: 2, .. }), "{error}");
     assert!(error.to_string().contains("meta.db has schema version 7"), "{error}");
     let version: u32 =
         Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -99,4 +99,18 @@ fn a_file_of_version_1_is_read() {
     assert_eq!(body(&open, Table::Devices, "acme", "d1").unwrap(), b"{\"type\":\"pump\"}");
     assert_eq!(body(&open, Table::Retained, "acme", "site/status").unwrap(), [1, 255, 0]);
     open.commit(&[put(Table::Devices, "acme", "d2", "{}")]).unwrap();
+    open.commit(&[put(Table::Schemas, "acme", "last-id", "{\"id\":1}")]).unwrap();
+    assert_eq!(body(&open, Table::Schemas, "acme", "last-id").unwrap(), b"{\"id\":1}");
+}
+
+/// As the second version left it, with a registered schema. The fixture is never edited.
+#[test]
+fn a_file_of_version_2_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("meta.db");
+    Connection::open(&path).unwrap().execute_batch(include_str!("fixtures/v2.sql")).unwrap();
+    let open = Sqlite::open(&path).unwrap();
+    assert_eq!(body(&open, Table::Devices, "acme", "d1").unwrap(), b"{\"type\":\"pump\"}");
+    let version = body(&open, Table::Schemas, "acme", "version/0000000001/pumps-value").unwrap();
+    assert_eq!(version, b"{\"id\":1}");
 }

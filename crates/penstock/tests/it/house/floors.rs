@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 8] = [
     &["record"],
     &["wire"],
     &["log", "series", "metadata"],
-    &["registry"],
+    &["registry", "schema"],
     &["stream", "alert", "rollout", "query"],
     &["gateway", "api"],
     &["server", "edge", "fleet", "device"],
