@@ -524,8 +524,8 @@ async fn line_protocol_is_committed_in_nanoseconds() {
         ("", "m,device=d f=1 1767225600000000000", "m,device=d f=1 1767225600000000000"),
         ("precision=s", "m,device=d f=1 1767225600", "m,device=d f=1 1767225600000000000"),
         ("precision=ms&db=telegraf", "m,device=d f=1 1767225600000", "m,device=d f=1 1767225600000000000"),
-        ("precision=h", "m,host=d f=1 490896", "m,host=d f=1 1767225600000000000"),
-        ("", "m,host=d f=1", "m,host=d f=1"),
+        ("precision=h", "m,host=d f=1 490896", "m,device_id=d f=1 1767225600000000000"),
+        ("", "m,a=b,host=d f=1", "m,a=b,device_id=d f=1"),
     ] {
         let bench = Bench::open();
         let answer = bench.write(query, line).await;

@@ -78,17 +78,26 @@ impl Scratch {
 
     /// For line protocol: appends element `element` of `payload` to `out`, its time turned from `unit` into
     /// nanoseconds, with a line break. This is what goes into the log, whose lines are all in nanoseconds.
+    ///
+    /// A tag `host` that names the device becomes a `device_id`: the record in the log names its device, and beside
+    /// another name a host is a tag like any other, which would become part of the metrics' names.
     pub fn append_line(&self, element: usize, payload: &[u8], unit: Option<TimeUnit>, out: &mut Vec<u8>) {
         let Some(range) = self.notes.elements.get(element).map(|element| element.range.clone()) else {
             return;
         };
+        let mut start = range.start;
+        if let Some(host_at) = self.notes.lines.host_at(element) {
+            out.extend_from_slice(&payload[start..host_at]);
+            out.extend_from_slice(b"device_id");
+            start = host_at + "host".len();
+        }
         let unit = unit.unwrap_or(TimeUnit::Nanoseconds);
         match self.notes.lines.time(element) {
             Some((at, time)) if unit != TimeUnit::Nanoseconds => {
-                out.extend_from_slice(&payload[range.start..at]);
+                out.extend_from_slice(&payload[start..at]);
                 out.extend_from_slice(time.nanos().to_string().as_bytes());
             }
-            _ => out.extend_from_slice(&payload[range]),
+            _ => out.extend_from_slice(&payload[start..range.end]),
         }
         out.push(b'\n');
     }

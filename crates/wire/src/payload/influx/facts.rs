@@ -18,6 +18,8 @@ struct Line {
     tags: Range<usize>,
     /// Where the time stands in the payload, and what it is.
     time: Option<(usize, Timestamp)>,
+    /// Where the tag `host` stands in the payload, if it names the device.
+    host_at: Option<usize>,
 }
 
 impl LineFacts {
@@ -35,13 +37,14 @@ impl LineFacts {
         measurement: &str,
         tags: &str,
         time: Option<(usize, Timestamp)>,
+        host_at: Option<usize>,
     ) {
         let start = self.text.len();
         self.text.push_str(measurement);
         let middle = self.text.len();
         self.text.push_str(tags);
         let (measurement, tags) = (start..middle, middle..self.text.len());
-        self.lines.push(Line { element, measurement, tags, time });
+        self.lines.push(Line { element, measurement, tags, time, host_at });
     }
 
     fn line(&self, element: usize) -> Option<&Line> {
@@ -56,6 +59,10 @@ impl LineFacts {
 
     pub(in crate::payload) fn tags(&self, element: usize) -> Option<&str> {
         self.line(element).map(|line| &self.text[line.tags.clone()])
+    }
+
+    pub(in crate::payload) fn host_at(&self, element: usize) -> Option<usize> {
+        self.line(element)?.host_at
     }
 
     pub(in crate::payload) fn time(&self, element: usize) -> Option<(usize, Timestamp)> {

@@ -21,7 +21,9 @@ use super::{Message, as_text};
 use scan::{Name, Scanner};
 
 /// Tags that may name the device, the first that is there does.
-const DEVICE_TAGS: [&str; 3] = ["device_id", "device", "host"];
+const DEVICE_TAGS: [&str; 3] = ["device_id", "device", HOST_TAG];
+/// What names the device where nothing else does.
+const HOST_TAG: &str = "host";
 /// Of these, those that must agree with the device that topic or credential name. A host may be the gateway
 /// that sends for the device.
 const BINDING_TAGS: [&str; 2] = ["device_id", "device"];
@@ -73,7 +75,7 @@ fn read_line(
     let start = scanner.at();
     let measurement = scanner.measurement()?;
     let mut tags = read_tags(scanner)?;
-    let device = device_of(message, &mut tags, readings, notes, start)?;
+    let (device, host_at) = device_of(message, &mut tags, readings, notes, start)?;
 
     let mut name = std::mem::take(&mut notes.name);
     name.clear();
@@ -88,7 +90,7 @@ fn read_line(
     let outcome = fields.and_then(|()| read_time(scanner, message)).map(|time| {
         let arrived_at = message.arrived_at;
         let when = time.map_or(When::by_server(arrived_at), |(_, time)| When::by_device(time, arrived_at));
-        notes.lines.add(notes.elements.len(), &measurement_text, &tags_text, time);
+        notes.lines.add(notes.elements.len(), &measurement_text, &tags_text, time, host_at);
         readings.commit(device, when);
         device
     });
@@ -109,18 +111,21 @@ fn read_tags<'a>(scanner: &mut Scanner<'a>) -> Result<Tags<'a>, Reason> {
     }
 }
 
-/// The device of a line; its tag is taken out of `tags`.
+/// The device of a line, whose tag is taken out of `tags`; and where the key of that tag stands, if it is `host`.
 fn device_of(
     message: &Message<'_>,
     tags: &mut Tags<'_>,
     readings: &mut Readings,
     notes: &mut Notes,
     at: usize,
-) -> Result<DeviceNo, Reason> {
+) -> Result<(DeviceNo, Option<usize>), Reason> {
     let naming: &[&str] = if message.device.is_some() { &BINDING_TAGS } else { &DEVICE_TAGS };
     let found = naming.iter().find_map(|key| tags.iter().position(|tag| tag.0.raw == *key));
-    let tag = found.map(|position| tags.remove(position).1);
-    let found = tag.map(|value| value.text(&mut notes.text));
+    let tag = found.map(|position| tags.remove(position));
+    // The key is a part of the payload's text.
+    let place = |key: &str| key.as_ptr().addr() - message.payload.as_ptr().addr();
+    let host_at = tag.filter(|tag| tag.0.raw == HOST_TAG).map(|tag| place(tag.0.raw));
+    let found = tag.map(|tag| tag.1.text(&mut notes.text));
     let device = match (message.device, found) {
         (Some(expected), Some(found)) if expected != found => {
             let (found, expected) = (excerpt(found), excerpt(expected));
@@ -129,7 +134,8 @@ fn device_of(
         (Some(device), _) | (None, Some(device)) => device,
         (None, None) => return Err(Problem::NoDeviceTag.at(at)),
     };
-    readings.device(device).map_err(|error| Problem::Id(error).at(at))
+    let device = readings.device(device).map_err(|error| Problem::Id(error).at(at))?;
+    Ok((device, host_at))
 }
 
 /// Sorted tags as text, escapes as they were sent, so that it can be taken apart again.

@@ -138,12 +138,15 @@ fn a_line_keeps_its_facts_and_goes_on_in_nanoseconds() {
         for element in [0, 2] {
             scratch.append_line(element, payload, message.time_unit, &mut out);
         }
-        let expect = format!("cpu,host=h,dc=x\\ y,cpu=c0 idle=1 {nanos}\nm,host=h v=\"1 5\"\n");
+        let expect = format!("cpu,device_id=h,dc=x\\ y,cpu=c0 idle=1 {nanos}\nm,device_id=h v=\"1 5\"\n");
         assert_eq!(String::from_utf8(out.clone()).unwrap(), expect);
-        let again = payload::Message { time_unit: None, payload: &out, ..message };
-        let mut readings = Readings::new();
-        payload::decode(&again, &mut readings, &mut Scratch::new()).unwrap();
-        assert!(readings.iter().eq(scratch.readings().iter()));
+        // By itself, and as a record that names its device, it says the same as before.
+        for device in [None, Some("h")] {
+            let again = payload::Message { time_unit: None, device, payload: &out, ..message };
+            let mut readings = Readings::new();
+            payload::decode(&again, &mut readings, &mut Scratch::new()).unwrap();
+            assert!(readings.iter().eq(scratch.readings().iter()), "{device:?}");
+        }
     }
     for (precision, unit) in [("m", Some(TimeUnit::Minutes)), ("h", Some(TimeUnit::Hours)), ("d", None)] {
         assert_eq!(TimeUnit::from_precision(precision), unit);
