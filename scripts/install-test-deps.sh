@@ -2,15 +2,16 @@
 # Installs what `make test` needs beside Rust: real MQTT clients and tools. Quick when everything is there.
 #
 #   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs
-#   in a folder of the user's cache: paho-mqtt (PyPI) in a venv, mqtt.js (npm)
+#   in a folder of the user's cache: paho-mqtt and confluent-kafka (PyPI) in a venv, mqtt.js (npm)
 #
 # Prints the folder; tests find it as $PENSTOCK_TEST_DEPS.
 set -euo pipefail
 
 paho=2.1.0
 mqttjs=5.14.1
+confluent=2.15.0
 deps=${PENSTOCK_TEST_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/test-deps}
-stamp="$deps/paho-$paho-mqttjs-$mqttjs"
+stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent"
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
@@ -43,7 +44,9 @@ fi
 if [ ! -e "$stamp" ]; then
     mkdir -p "$deps"
     python3 -m venv "$deps/venv" >&2
-    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" >&2
+    # The client of schema registries, with its serializers; librdkafka comes inside.
+    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" \
+        "confluent-kafka[avro,json,protobuf,schemaregistry]==$confluent" >&2
     npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" >&2
     touch "$stamp"
 fi

@@ -7,6 +7,7 @@ mod health;
 mod index;
 mod metrics;
 mod problem;
+mod schemas;
 mod sql;
 mod value;
 
@@ -26,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use query::Query;
 use record::TenantId;
+use schema::Catalog;
 
 /// Largest request body, bytes: statements are typed by people.
 const BODY_BYTES: usize = 1 << 20;
@@ -62,6 +64,8 @@ pub struct Parts {
     pub exporter: Arc<Exporter>,
     /// Who may ask.
     pub access: Access,
+    /// The schemas; absent on a node without the control role.
+    pub schemas: Option<Arc<Catalog>>,
 }
 
 #[derive(Clone)]
@@ -81,6 +85,9 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/devices", get(devices::list))
             .route("/v1/devices/{id}", get(devices::one))
             .route("/v1/devices/{id}/latest", get(devices::latest));
+    }
+    if parts.schemas.is_some() {
+        routes = routes.merge(schemas::routes());
     }
     routes
         .route("/v1/openapi.json", get(index::openapi))

@@ -11,6 +11,7 @@ use gateway::http::Ingest;
 use log::Log as _;
 use record::Timestamp;
 use registry::{Acl, Authenticator, RefusalKind};
+use schema::Catalog;
 use serde::Serialize;
 
 use crate::backends::Backends;
@@ -69,6 +70,9 @@ pub enum StartError {
     /// The stream.
     #[error(transparent)]
     Stream(#[from] stream::Error),
+    /// The schemas.
+    #[error(transparent)]
+    Schemas(#[from] schema::Error),
     /// Keys of token issuers.
     #[error(transparent)]
     Keys(#[from] registry::KeyError),
@@ -119,6 +123,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let backends = tokio::task::spawn_blocking(move || Backends::open(&opening)).await;
     let backends = backends.expect("opening does not panic and is not cancelled")?;
     let authenticator = Arc::new(Authenticator::open(config.auth.clone(), Arc::clone(&backends.metadata))?);
+    let catalog = Arc::new(Catalog::open(Arc::clone(&backends.metadata))?);
     let acl = Arc::new(Acl::new(&config.auth, config.templates.texts())?);
     if config.auth.is_open() {
         tracing::warn!(
@@ -178,6 +183,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         query: backends.query(&config),
         health: health.clone(),
         exporter: Arc::new(exporter),
+        schemas: config.has(Role::Control).then(|| Arc::clone(&catalog)),
         access: access(Arc::clone(&authenticator), acl),
     });
     if let Some(ingest) = ingest {

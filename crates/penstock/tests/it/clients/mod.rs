@@ -1,11 +1,12 @@
-//! The MQTT clients that devices really use, against the real binary: persistent sessions, reconnects, QoS 2.
+//! The clients that devices and tools really use, against the real binary: MQTT with persistent sessions, reconnects and
+//! QoS 2; the schema registry of confluent-kafka.
 
 use std::process::Command;
 
 use crate::house::root;
 use crate::served::{Served, run, text};
 
-/// Where paho-mqtt and mqtt.js are; installs them where `make test` has not.
+/// Where paho-mqtt, confluent-kafka and mqtt.js are; installs them where `make test` has not.
 fn deps() -> String {
     match std::env::var("PENSTOCK_TEST_DEPS") {
         Ok(deps) => deps,
@@ -39,4 +40,17 @@ fn mqtt_js() {
         .env("PENSTOCK_TEST_DEPS", deps()));
     let rows = served.eventually("SELECT value FROM telemetry WHERE device_id = 'js-ws' AND metric = 'm'");
     assert_eq!(rows, "1");
+}
+
+#[test]
+fn schema_registry_client_of_confluent_kafka() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let python = format!("{}/venv/bin/python3", deps());
+    run(Command::new(python).arg(script("with_confluent.py")).arg(&served.http));
+    served.kill();
+    // What was registered is there after a kill.
+    let served = Served::start(dir.path());
+    let answer = served.curl(&[], "/subjects/protobuf-value/versions/latest");
+    assert!(answer.contains(r#""schemaType":"PROTOBUF""#) && answer.ends_with("\n200"), "{answer}");
 }

@@ -43,7 +43,7 @@ fn nobody_comes_in_without_credentials_and_a_device_only_to_itself() {
         (bearer(&device), "403"),
         (bearer(&service), "200"),
     ] {
-        for path in ["/", "/v1/devices", "/metrics", "/v1/query?device_id=d1&metric=m"] {
+        for path in ["/", "/v1/devices", "/metrics", "/v1/query?device_id=d1&metric=m", "/subjects"] {
             let answer = served.curl(&["-H", &header], path);
             assert!(answer.ends_with(status), "{path} {header}: {answer}");
         }
