@@ -38,7 +38,8 @@ pub struct Raw {
 pub struct RawMqtt {
     /// Where to listen; empty: not at all.
     pub listen: String,
-    /// Threads that serve connections; 0: one per core.
+    /// Threads that serve connections; 0: one for every two cores, at least one. The other cores are for what comes
+    /// behind: log, handshakes, decoding, storing.
     pub workers: usize,
     /// Longest keep-alive a client may ask for, seconds; 0: as the client wishes. MQTT 5 clients are told (3.2.2.3.14).
     pub max_keep_alive_s: u16,
@@ -239,7 +240,7 @@ impl TryFrom<Raw> for Config {
             mqtt: listen("mqtt.listen", &raw.mqtt.listen)?,
             mqtt_tls: raw.mqtt_tls.map(tls).transpose()?.flatten(),
             websocket: listen("websocket.listen", &raw.websocket.listen)?,
-            workers: if raw.mqtt.workers == 0 { cores } else { raw.mqtt.workers },
+            workers: if raw.mqtt.workers == 0 { (cores / 2).max(1) } else { raw.mqtt.workers },
             max_keep_alive_s: raw.mqtt.max_keep_alive_s,
             templates: raw.topics.templates,
             backfill_after: match raw.topics.backfill_after_s {

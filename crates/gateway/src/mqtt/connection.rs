@@ -52,6 +52,8 @@ pub(super) struct Conn {
     pub(super) looked_at: u32,
     /// Since when the socket takes nothing, in ticks; 0: it does.
     pub(super) blocked: u32,
+    /// The peer has closed or lost it: nothing is read any more, and its end waits for its turn.
+    gone: bool,
     /// No more input; the socket closes once the output is out.
     closing: bool,
     pub(super) peer: Option<std::net::SocketAddr>,
@@ -110,6 +112,7 @@ impl Conn {
             heard,
             looked_at: 0,
             blocked: 0,
+            gone: false,
             closing: false,
             peer: None,
             certificate: None,
@@ -211,6 +214,9 @@ impl Conn {
 
     fn read(&mut self, worker: &Worker, cx: &mut Context<'_>) {
         for turn in 0.. {
+            if self.gone {
+                return;
+            }
             if self.closing {
                 self.discard(worker, cx);
                 return;
@@ -236,12 +242,14 @@ impl Conn {
             };
             match polled {
                 Poll::Pending => return,
-                Poll::Ready(Ok(0)) => return self.lost(worker),
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.gone = true;
+                    return worker.departs(self.key);
+                }
                 Poll::Ready(Ok(n)) => {
                     worker.counters().bytes_received.add(n as u64);
                     self.heard = worker.tick();
                 }
-                Poll::Ready(Err(_)) => return self.lost(worker),
             }
         }
     }
@@ -290,7 +298,7 @@ impl Conn {
 
     /// Takes packets from `bytes`. Returns how many bytes they took.
     fn take_in(&mut self, bytes: &[u8], worker: &Worker) -> usize {
-        let mut at = 0;
+        let (mut at, mut packets) = (0, 0);
         self.unread = false;
         while !self.closing {
             if !self.wants_input(worker) {
@@ -305,7 +313,7 @@ impl Conn {
             match decode(&bytes[at..], &limits) {
                 Ok(Decoded::Packet { packet, consumed }) => {
                     at += consumed;
-                    worker.counters().packets_received.add(1);
+                    packets += 1;
                     self.packet(&packet, worker);
                 }
                 Ok(Decoded::Incomplete(_)) => break,
@@ -315,6 +323,8 @@ impl Conn {
                 }
             }
         }
+        worker.counters().packets_received.add(packets.into());
+        worker.pace.read(packets);
         at
     }
 
@@ -675,7 +685,7 @@ impl Conn {
     }
 
     /// The network is gone, or the client closed it.
-    fn lost(&mut self, worker: &Worker) {
+    pub(super) fn lost(&mut self, worker: &Worker) {
         self.close_socket(worker);
         match self.phase {
             Phase::Greeting => self.phase = Phase::Over,

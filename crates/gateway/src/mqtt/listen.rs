@@ -7,29 +7,34 @@ use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
+use super::handshakes::{Arrival, Handshakes, Secured};
 use super::shared::Shared;
-use super::stream::Stream;
 use crate::admission::Place;
 use crate::dispatch::ToWorker;
-use crate::tls::{self, Tls};
 use crate::websocket;
 
 /// What a listener's clients speak beneath MQTT.
-#[derive(Clone)]
 pub(super) enum Transport {
     Tcp,
-    Tls(Arc<Tls>),
+    Tls(Handshakes),
     WebSocket(Arc<websocket::Settings>),
 }
 
-/// A socket on its way to its worker.
+/// A connection on its way to its worker.
 pub(crate) struct Accepted {
-    socket: std::net::TcpStream,
-    pub(super) transport: Transport,
+    pub(super) incoming: Incoming,
     pub(super) peer: SocketAddr,
     pub(super) admission: Admission,
+}
+
+/// What a worker gets. Sockets here belong to no runtime.
+pub(super) enum Incoming {
+    Tcp(std::net::TcpStream),
+    /// After the handshake.
+    Tls(Secured),
+    /// Before the upgrade, which costs little.
+    WebSocket(std::net::TcpStream, Arc<websocket::Settings>),
 }
 
 /// How a socket was let in.
@@ -55,12 +60,6 @@ impl std::fmt::Debug for Accepted {
     }
 }
 
-/// A stream ready for MQTT, and the client's certificate (DER) if it showed one.
-pub(super) struct Ready {
-    pub(super) stream: Stream,
-    pub(super) certificate: Option<Box<[u8]>>,
-}
-
 /// Clients at a time that are read only to be told "server busy"; the others are closed without a word.
 const TOLD_BUSY: usize = 1024;
 /// A dead peer is found after a minute and a few probes; NATs forget earlier than the two hours of the system.
@@ -72,7 +71,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until it is dropped.
 pub(super) async fn accept(listener: TcpListener, transport: Transport, shared: Arc<Shared>) {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
     loop {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -86,10 +84,23 @@ pub(super) async fn accept(listener: TcpListener, transport: Transport, shared: 
         let Some(admission) = admit(&shared, &transport) else { continue };
         prepare(&socket);
         let Ok(socket) = socket.into_std() else { continue };
-        let accepted = Accepted { socket, transport: transport.clone(), peer, admission };
-        let worker = NEXT.fetch_add(1, Ordering::Relaxed) % shared.config.workers;
-        shared.to_worker(worker, ToWorker::Accepted(Box::new(accepted)));
+        let incoming = match &transport {
+            Transport::Tcp => Incoming::Tcp(socket),
+            Transport::WebSocket(settings) => Incoming::WebSocket(socket, Arc::clone(settings)),
+            Transport::Tls(handshakes) => {
+                handshakes.begin(Arrival { socket, peer, admission, at: Instant::now() });
+                continue;
+            }
+        };
+        hand_over(&shared, Accepted { incoming, peer, admission });
     }
+}
+
+/// Gives a connection to the worker whose turn it is.
+pub(super) fn hand_over(shared: &Shared, accepted: Accepted) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let worker = NEXT.fetch_add(1, Ordering::Relaxed) % shared.config.workers;
+    shared.to_worker(worker, ToWorker::Accepted(Box::new(accepted)));
 }
 
 fn admit(shared: &Arc<Shared>, transport: &Transport) -> Option<Admission> {
@@ -113,48 +124,4 @@ fn prepare(socket: &TcpStream) {
     let _ = options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
     #[cfg(target_os = "linux")]
     let _ = options.set_tcp_user_timeout(Some(USER_TIMEOUT));
-}
-
-impl Accepted {
-    /// Becomes part of the runtime of the calling thread.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub(super) fn into_parts(self) -> std::io::Result<(TcpStream, Transport, SocketAddr, Admission)> {
-        Ok((TcpStream::from_std(self.socket)?, self.transport, self.peer, self.admission))
-    }
-}
-
-/// Shakes hands, within the deadline of a connection. `None`: it did not come to MQTT.
-pub(super) async fn shake_hands(
-    shared: Arc<Shared>,
-    socket: TcpStream,
-    transport: Transport,
-) -> Option<Ready> {
-    let deadline = shared.config.limits.connect_deadline;
-    let outcome = tokio::time::timeout(deadline, async {
-        match transport {
-            Transport::Tcp => Some(Ready { stream: Stream::Tcp(socket), certificate: None }),
-            Transport::Tls(tls) => {
-                let _turn = shared.gate.handshake().await.ok()?;
-                let accepted = TlsAcceptor::from(tls.current()).accept(socket).await;
-                let stream = accepted.map_err(|error| tracing::debug!(%error, "no TLS handshake")).ok()?;
-                let certificate = tls::peer_certificate(stream.get_ref().1).map(|c| c.as_ref().into());
-                Some(Ready { stream: Stream::Other(Box::pin(stream)), certificate })
-            }
-            Transport::WebSocket(settings) => {
-                let accepted = websocket::accept(socket, &settings).await;
-                let stream =
-                    accepted.map_err(|error| tracing::debug!(%error, "no WebSocket upgrade")).ok()?;
-                Some(Ready { stream: Stream::Other(Box::pin(stream)), certificate: None })
-            }
-        }
-    });
-    match outcome.await {
-        Ok(ready) => ready,
-        Err(_) => {
-            shared.metrics.shared().refused_deadline.add_shared(1);
-            None
-        }
-    }
 }

@@ -2,9 +2,11 @@
 
 mod commit;
 mod connection;
+mod handshakes;
 mod listen;
 mod mixed;
 mod output;
+mod pace;
 mod route;
 mod server;
 mod shared;

@@ -15,7 +15,9 @@ use tokio::task::JoinHandle as Task;
 use wire::mqtt::session;
 use wire::template::Templates;
 
+use super::handshakes::Handshakes;
 use super::listen::{self, Transport};
+use super::pace::Pace;
 use super::route::Rules;
 use super::shared::{Gauge, Shared};
 use super::worker::Worker;
@@ -129,9 +131,7 @@ impl Gateway {
         let mut tls = None;
         if let Some(settings) = &config.mqtt_tls {
             let opened = Arc::new(Tls::open(tls_files(settings))?);
-            tls = Some(Arc::clone(&opened));
-            let listener = bind(settings.listen, &mut addresses.mqtt_tls).await?;
-            listeners.push((listener, Transport::Tls(opened)));
+            tls = Some((opened, bind(settings.listen, &mut addresses.mqtt_tls).await?));
         }
         if let Some(address) = config.websocket {
             let message_bytes = config.limits.packet_bytes as usize;
@@ -190,12 +190,23 @@ impl Gateway {
         }
         let dispatcher =
             start_dispatcher(Dispatcher::new(Arc::clone(&shared), parts.metadata, book), command_inbox)?;
+        let mut handshakers = Vec::new();
+        let tls = match tls {
+            None => None,
+            Some((tls, listener)) => {
+                let handshakes = Handshakes::start(shared.config.workers, &tls, &shared)?;
+                handshakers = handshakes.1;
+                listeners.push((listener, Transport::Tls(handshakes.0)));
+                Some(tls)
+            }
+        };
         let acceptors = listeners
             .into_iter()
             .map(|(listener, transport)| {
                 tokio::spawn(listen::accept(listener, transport, Arc::clone(&shared)))
             })
             .collect();
+        workers.extend(handshakers);
         Ok(Running { shared, addresses, tls, acceptors, workers, dispatcher: Some(dispatcher) })
     }
 }
@@ -259,7 +270,7 @@ fn session_limits(config: &Config) -> session::Limits {
 }
 
 /// A runtime for one thread.
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)
 }
 
@@ -268,11 +279,14 @@ fn start_worker(
     shared: Arc<Shared>,
     inbox: UnboundedReceiver<ToWorker>,
 ) -> Result<JoinHandle<()>, Error> {
-    let runtime = runtime()?;
+    let pace = Arc::new(Pace::default());
+    let idle = Arc::clone(&pace);
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().on_thread_park(move || idle.idle()).build().map_err(Error::Thread)?;
     let number = u16::try_from(index).map_err(|e| Error::Thread(std::io::Error::other(e)))?;
     std::thread::Builder::new()
         .name(format!("mqtt-{index}"))
-        .spawn(move || runtime.block_on(Worker::run(number, shared, inbox)))
+        .spawn(move || runtime.block_on(Worker::run(number, shared, pace, inbox)))
         .map_err(Error::Thread)
 }
 
@@ -334,7 +348,7 @@ impl Running {
         for acceptor in self.acceptors.drain(..) {
             acceptor.abort();
         }
-        for worker in 0..self.workers.len() {
+        for worker in 0..self.shared.config.workers {
             self.shared.to_worker(worker, ToWorker::Stop);
         }
         let workers = std::mem::take(&mut self.workers);
@@ -363,7 +377,7 @@ impl Drop for Running {
         for acceptor in self.acceptors.drain(..) {
             acceptor.abort();
         }
-        for worker in 0..self.workers.len() {
+        for worker in 0..self.shared.config.workers {
             self.shared.to_worker(worker, ToWorker::Stop);
         }
     }

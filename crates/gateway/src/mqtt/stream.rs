@@ -55,3 +55,83 @@ impl Stream {
         }
     }
 }
+
+/// A TCP socket that can go from the runtime of one thread to that of another, with the TLS around it.
+#[derive(Debug)]
+pub(super) enum Portable {
+    /// Served by the runtime of this thread.
+    Here(TcpStream),
+    /// On its way.
+    Packed(std::net::TcpStream),
+    /// The system did not take it along.
+    Lost,
+}
+
+impl From<TcpStream> for Portable {
+    fn from(stream: TcpStream) -> Self {
+        Self::Here(stream)
+    }
+}
+
+impl Portable {
+    /// Takes it out of the runtime of this thread.
+    ///
+    /// # Errors
+    /// The system's; then it is lost.
+    pub(super) fn leave(&mut self) -> io::Result<()> {
+        if let Self::Here(stream) = std::mem::replace(self, Self::Lost) {
+            *self = Self::Packed(stream.into_std()?);
+        }
+        Ok(())
+    }
+
+    /// Makes it part of the runtime of this thread.
+    ///
+    /// # Errors
+    /// The system's; then it is lost.
+    pub(super) fn arrive(&mut self) -> io::Result<()> {
+        if let Self::Packed(stream) = std::mem::replace(self, Self::Lost) {
+            *self = Self::Here(TcpStream::from_std(stream)?);
+        }
+        Ok(())
+    }
+
+    fn here(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
+        match self.get_mut() {
+            Self::Here(stream) => Ok(Pin::new(stream)),
+            Self::Packed(_) | Self::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl AsyncRead for Portable {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.here()?.poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for Portable {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.here()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.here()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.here()?.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.here()?.poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}

@@ -1,8 +1,10 @@
 //! A worker: a thread with its own runtime and the connections pinned to it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 use log::{Offset, PartitionId, Position, Topic};
 use record::{Lane, TenantId, Timestamp, partition_of};
 use slab::Slab;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::LocalSet;
 use wire::mqtt::ReasonCode;
@@ -19,14 +23,16 @@ use wire::payload::Scratch;
 
 use super::commit::{Awaited, Commits, ConnKey, Settled};
 use super::connection::{Conn, Phase};
-use super::listen::{Accepted, Admission, Transport, shake_hands};
+use super::listen::{Accepted, Admission, Incoming};
 use super::output::Spares;
+use super::pace::Pace;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::wheel::Wheel;
 use crate::dispatch::{ConnRef, Delivery, Message, ToWorker};
 use crate::metrics::Counters;
 use crate::state::{Entry, Positions, SessionRecord};
+use crate::{tls, websocket};
 
 /// What one read can take: a socket's usual receive buffer.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -41,6 +47,9 @@ const FETCH_BYTES: usize = 64 << 10;
 /// Messages of the dispatcher handled before the sockets have their turn again.
 const INBOX_BATCH: usize = 256;
 
+/// Connections ended before the sockets have their turn again: each is some ten microseconds of work.
+const DEPARTURES: usize = 16;
+
 /// A connection, shared by its task, the commits and the inbox of its worker.
 type Shared1 = Rc<RefCell<Conn>>;
 
@@ -48,6 +57,7 @@ type Shared1 = Rc<RefCell<Conn>>;
 pub(super) struct Worker {
     index: u16,
     pub(super) shared: Arc<Shared>,
+    pub(super) pace: Arc<Pace>,
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) payloads: RefCell<Scratch>,
     pub(super) spares: Spares,
@@ -59,6 +69,9 @@ pub(super) struct Worker {
     blocked: RefCell<Vec<ConnKey>>,
     /// Connections that wait because too much waits for the log.
     stalled: RefCell<Vec<ConnKey>>,
+    /// Connections whose peer has gone.
+    departing: RefCell<VecDeque<ConnKey>>,
+    departure: Notify,
     tick: Cell<u32>,
     now: Cell<Timestamp>,
     instant: Cell<Instant>,
@@ -67,10 +80,16 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Serves until it is told to stop and its connections have ended.
-    pub(super) async fn run(index: u16, shared: Arc<Shared>, inbox: UnboundedReceiver<ToWorker>) {
+    pub(super) async fn run(
+        index: u16,
+        shared: Arc<Shared>,
+        pace: Arc<Pace>,
+        inbox: UnboundedReceiver<ToWorker>,
+    ) {
         let worker = Rc::new(Self {
             index,
             shared,
+            pace,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             payloads: RefCell::default(),
             spares: Spares::default(),
@@ -81,6 +100,8 @@ impl Worker {
             lingering: RefCell::default(),
             blocked: RefCell::default(),
             stalled: RefCell::default(),
+            departing: RefCell::default(),
+            departure: Notify::new(),
             tick: Cell::new(1),
             now: Cell::new(Timestamp::now()),
             instant: Cell::new(Instant::now()),
@@ -89,6 +110,7 @@ impl Worker {
         let local = LocalSet::new();
         local.spawn_local(Rc::clone(&worker).take_orders(inbox));
         local.spawn_local(Rc::clone(&worker).commit());
+        local.spawn_local(Rc::clone(&worker).see_off());
         local.run_until(worker.count_time()).await;
     }
 
@@ -134,6 +156,12 @@ impl Worker {
     /// Notes that a socket takes nothing.
     pub(super) fn blocked(&self, key: ConnKey) {
         self.blocked.borrow_mut().push(key);
+    }
+
+    /// Notes that a connection's peer has gone.
+    pub(super) fn departs(&self, key: ConnKey) {
+        self.departing.borrow_mut().push_back(key);
+        self.departure.notify_one();
     }
 
     /// Notes that a socket is to be closed by force if the client does not.
@@ -198,6 +226,25 @@ impl Worker {
         (conn.try_borrow().ok()?.key.generation == generation).then(|| Rc::clone(conn))
     }
 
+    /// Ends the connections whose peers have gone, a few at a time: when a whole network goes down, those that are still
+    /// there must not wait for the thousands that are not.
+    async fn see_off(self: Rc<Self>) {
+        loop {
+            self.departure.notified().await;
+            while !self.departing.borrow().is_empty() {
+                for _ in 0..DEPARTURES {
+                    let Some(key) = self.departing.borrow_mut().pop_front() else { break };
+                    if let Some(conn) = self.find(key.slot, key.generation) {
+                        let mut conn = conn.borrow_mut();
+                        conn.lost(&self);
+                        conn.wake();
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     async fn take_orders(self: Rc<Self>, mut inbox: UnboundedReceiver<ToWorker>) {
         let mut orders = Vec::with_capacity(INBOX_BATCH);
         while inbox.recv_many(&mut orders, INBOX_BATCH).await > 0 {
@@ -244,15 +291,38 @@ impl Worker {
     }
 
     fn accept(self: &Rc<Self>, accepted: Accepted) {
-        let Ok((socket, transport, peer, admission)) = accepted.into_parts() else { return };
-        if let Transport::Tcp = transport {
-            return self.begin(Stream::Tcp(socket), peer, None, admission);
+        let Accepted { incoming, peer, admission } = accepted;
+        let begun = match incoming {
+            Incoming::Tcp(socket) => TcpStream::from_std(socket)
+                .map(|socket| self.begin(Stream::Tcp(socket), peer, None, admission)),
+            Incoming::Tls(mut stream) => stream.get_mut().0.arrive().map(|()| {
+                let certificate = tls::peer_certificate(stream.get_ref().1).map(|c| c.as_ref().into());
+                self.begin(Stream::Other(Pin::from(stream)), peer, certificate, admission);
+            }),
+            Incoming::WebSocket(socket, settings) => {
+                TcpStream::from_std(socket).map(|socket| self.upgrade(socket, settings, peer, admission))
+            }
+        };
+        if let Err(error) = begun {
+            tracing::warn!(%peer, %error, "an accepted socket could not be served");
         }
+    }
+
+    fn upgrade(
+        self: &Rc<Self>,
+        socket: TcpStream,
+        settings: Arc<websocket::Settings>,
+        peer: SocketAddr,
+        admission: Admission,
+    ) {
         let worker = Rc::clone(self);
-        // Boxed: a handshake is large and short, a connection small and long.
+        // Boxed: an upgrade is large and short, a connection small and long.
         tokio::task::spawn_local(Box::pin(async move {
-            if let Some(ready) = shake_hands(Arc::clone(&worker.shared), socket, transport).await {
-                worker.begin(ready.stream, peer, ready.certificate, admission);
+            let deadline = worker.shared.config.limits.connect_deadline;
+            match tokio::time::timeout(deadline, websocket::accept(socket, &settings)).await {
+                Ok(Ok(stream)) => worker.begin(Stream::Other(Box::pin(stream)), peer, None, admission),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "no WebSocket upgrade"),
+                Err(_) => worker.shared.metrics.shared().refused_deadline.add_shared(1),
             }
         }));
     }
