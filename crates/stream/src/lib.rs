@@ -21,10 +21,14 @@ pub mod dedup;
 pub mod devices;
 mod lane;
 mod letter;
+mod pattern;
+pub mod sample;
+pub mod validate;
 
 pub use counts::Counts;
 pub use decode::Decoder;
 pub use letter::{DeadRecord, DeadRecordError};
+pub use pattern::SelectorError;
 
 use std::sync::Arc;
 
