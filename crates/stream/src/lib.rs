@@ -24,6 +24,7 @@ mod letter;
 mod pattern;
 pub mod sample;
 pub mod validate;
+pub mod window;
 
 pub use counts::Counts;
 pub use decode::Decoder;

@@ -5,6 +5,7 @@
 mod decode;
 mod faults;
 mod lanes;
+mod windows;
 
 use std::sync::Arc;
 

@@ -1,0 +1,405 @@
+//! The cells of 64 neighbouring series in one pane.
+//!
+//! ```text
+//!            series  0   1   2  …  63
+//!   plane 0        [ v | v | v | … | v ]   each series' first value in order of arrival,
+//!   plane 1        [ v | v | v | … |   ]   its second, …
+//!   plane 2        [ v |   | v | … |   ]
+//! ```
+//!
+//! A device's metrics are numbered next to each other and come together, so a message writes one stretch of a plane,
+//! not twenty places, and no value needs a pointer, a length or room to grow. A series that is far ahead of its
+//! neighbours (another rate) leaves the planes and gets a [`Cell`] of its own.
+
+use super::budget::Budget;
+use super::cell::{Cell, FEW, Point, Run};
+
+/// Series per page: as many as a word has bits.
+pub(super) const SERIES: usize = 64;
+
+/// A count that says: not in the planes.
+pub(super) const APART: u8 = u8::MAX;
+
+/// Empty pages are many (each [`super::pane::Pane`] has a table of them) and small.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Page {
+    /// Which series have readings here.
+    pub(super) occupied: u64,
+    /// Which series' windows over this pane must be computed from the stored readings. They keep no values.
+    pub(super) spoiled: u64,
+    pub(super) body: Option<Box<Body>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Body {
+    /// How many values are in the planes; or [`APART`].
+    pub(super) count: [u8; SERIES],
+    /// In which plane the first and the last value by time are, and their times.
+    pub(super) first_at: [u8; SERIES],
+    pub(super) last_at: [u8; SERIES],
+    pub(super) first: [i64; SERIES],
+    pub(super) last: [i64; SERIES],
+    #[allow(clippy::vec_box)] // a plane has no room to spare, and does not move when another is added
+    pub(super) planes: Vec<Box<[f64; SERIES]>>,
+    /// How many series fill all planes.
+    pub(super) full: u8,
+    /// Cells of their own, by rising series.
+    pub(super) apart: Vec<(u8, Cell)>,
+}
+
+/// What a series has in a page.
+pub(super) enum Part<'a> {
+    Run(Run<'a>),
+    Cell(&'a Cell),
+}
+
+impl Page {
+    /// Whether nothing was ever noted here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.occupied | self.spoiled == 0
+    }
+
+    /// Whether it takes no memory either.
+    pub(super) fn is_bare(&self) -> bool {
+        self.is_empty() && self.body.is_none()
+    }
+
+    /// Adds a reading where there is a place for it already; `false` when there is none, or it is not here
+    /// that it goes: then [`Page::add_anew`].
+    #[inline]
+    pub(super) fn add(&mut self, series: usize, point: Point) -> bool {
+        let Some(body) = self.body.as_deref_mut() else { return false };
+        let place = usize::from(body.count[series]);
+        let Some(plane) = body.planes.get_mut(place) else { return false };
+        plane[series] = point.value;
+        body.counted(series);
+        if point.time > body.last[series] {
+            body.last[series] = point.time;
+            body.last_at[series] = place as u8;
+        } else if point.time == body.last[series] {
+            body.tie(series, point, place as u8);
+        }
+        if point.time < body.first[series] {
+            body.first[series] = point.time;
+            body.first_at[series] = place as u8;
+        } else if point.time == body.first[series] {
+            body.tie(series, point, place as u8);
+        }
+        self.occupied |= 1 << series;
+        true
+    }
+
+    /// Adds a reading that needs memory. Where there is none, the series is spoiled here.
+    #[cold]
+    pub(super) fn add_anew(&mut self, series: usize, point: Point, budget: &mut Budget) {
+        if self.spoiled >> series & 1 == 1 {
+            return;
+        }
+        if !self.room(series, budget) {
+            self.spoil(series, budget);
+        } else if !self.add(series, point) {
+            let cell = self.body_mut().cell_mut(series).expect("room was made, and it is not in a plane");
+            let before = cell.bytes();
+            cell.add(point);
+            budget.give_back(before);
+            budget.count(cell.bytes());
+        }
+    }
+
+    /// Adds all that another page of the same series has.
+    pub(super) fn absorb(&mut self, other: &Self, budget: &mut Budget) {
+        for series in ones(other.spoiled) {
+            self.spoil(series, budget);
+        }
+        let Some(from) = other.body.as_deref() else { return };
+        let taken = other.occupied & !self.spoiled;
+        let before = self.body.as_deref().map_or([0; SERIES], |body| body.count);
+        // Plane by plane, as it came, so that all stay about level.
+        for (place, plane) in from.planes.iter().enumerate() {
+            for series in ones(taken).filter(|&series| from.has(series, place)) {
+                self.put(series, plane[series], from, budget);
+            }
+        }
+        for series in ones(taken & !self.spoiled).filter(|&series| from.has(series, 0)) {
+            self.body_mut().take_times(series, before[series], from);
+        }
+        for (series, cell) in &from.apart {
+            if self.spoiled >> series & 1 == 0 {
+                self.merge(usize::from(*series), cell, budget);
+            }
+        }
+    }
+
+    /// Forgets a series' values: from now on only says that its windows must be computed from the store.
+    pub(super) fn spoil(&mut self, series: usize, budget: &mut Budget) {
+        self.remove(series, budget);
+        self.spoiled |= 1 << series;
+        if let Some(body) = self.body.as_deref_mut() {
+            body.count[series] = APART;
+        }
+    }
+
+    /// Forgets all values, and returns the memory.
+    pub(super) fn lighten(&mut self, budget: &mut Budget) {
+        self.spoiled |= self.occupied;
+        self.occupied = 0;
+        budget.give_back(self.bytes());
+        self.body = None;
+    }
+
+    /// Forgets a series altogether.
+    pub(super) fn clear(&mut self, series: usize, budget: &mut Budget) {
+        self.remove(series, budget);
+        self.spoiled &= !(1 << series);
+        if let Some(body) = self.body.as_deref_mut() {
+            body.count[series] = 0;
+            (body.first[series], body.last[series]) = (i64::MAX, i64::MIN);
+        }
+    }
+
+    /// What a series has here; `values` is room to put it together.
+    #[inline]
+    pub(super) fn part<'a>(&'a self, series: usize, values: &'a mut [f64; FEW]) -> Option<Part<'a>> {
+        let body = self.body.as_deref().filter(|_| self.occupied >> series & 1 == 1)?;
+        let count = body.count[series];
+        if count == APART {
+            return body.cell(series).map(Part::Cell);
+        }
+        for (value, plane) in values.iter_mut().zip(&body.planes[..usize::from(count)]) {
+            *value = plane[series];
+        }
+        Some(Part::Run(body.run(series, &values[..usize::from(count)])))
+    }
+
+    /// Bytes on the heap: what [`Budget`] counts.
+    pub(super) fn bytes(&self) -> usize {
+        self.body.as_deref().map_or(0, Body::bytes)
+    }
+
+    fn body_mut(&mut self) -> &mut Body {
+        self.body.as_deref_mut().expect("room was made")
+    }
+
+    /// Makes a place for one more value of a series that is not spoiled; `false` when there is no memory.
+    fn room(&mut self, series: usize, budget: &mut Budget) -> bool {
+        if self.body.is_none() {
+            if !budget.take(Body::EMPTY) {
+                return false;
+            }
+            self.body = Some(Body::new(self.spoiled));
+        }
+        let occupied = self.occupied.count_ones();
+        let body = self.body_mut();
+        if usize::from(body.count[series]) < body.planes.len() {
+            return true;
+        }
+        let apart = body.count[series] == APART;
+        // A new plane is for many: at least an eighth of the series must want it.
+        let wanted = body.planes.is_empty() || 8 * u32::from(body.full) >= occupied;
+        let level = wanted && body.planes.len() < FEW;
+        if !apart && level {
+            return budget.take(size_of::<[f64; SERIES]>()) && {
+                body.planes.push(Box::new([0.0; SERIES]));
+                body.full = 0;
+                true
+            };
+        }
+        // A cell of its own, or one more value in it. A sketch may take more than is asked for here: it is counted
+        // afterwards, and what is over is less than what one page takes.
+        let more = if apart { 0 } else { 2 * size_of::<Cell>() };
+        if !budget.has(more + 16) {
+            return false;
+        }
+        if !apart {
+            body.move_apart(series, budget);
+        }
+        true
+    }
+
+    /// Adds one of another page's values. The times of values in planes follow when all are here.
+    fn put(&mut self, series: usize, value: f64, from: &Body, budget: &mut Budget) {
+        if self.spoiled >> series & 1 == 1 {
+            return;
+        }
+        if !self.room(series, budget) {
+            return self.spoil(series, budget);
+        }
+        self.occupied |= 1 << series;
+        let body = self.body_mut();
+        let place = body.count[series];
+        if place != APART {
+            body.planes[usize::from(place)][series] = value;
+            body.counted(series);
+            return;
+        }
+        let cell = body.cell_mut(series).expect("room was made in one of its own");
+        let before = cell.bytes();
+        cell.append(Run { values: &[value], first: from.first_point(series), last: from.last_point(series) });
+        budget.give_back(before);
+        budget.count(cell.bytes());
+    }
+
+    fn merge(&mut self, series: usize, cell: &Cell, budget: &mut Budget) {
+        let more = cell.bytes();
+        if self.body.is_none() {
+            if !budget.take(Body::EMPTY) {
+                return self.spoil(series, budget);
+            }
+            self.body = Some(Body::new(self.spoiled));
+        }
+        if !budget.has(more) {
+            return self.spoil(series, budget);
+        }
+        self.occupied |= 1 << series;
+        let body = self.body_mut();
+        if body.count[series] == 0 {
+            body.leave(series);
+            body.put_apart(series, cell.clone(), budget);
+            return;
+        }
+        if body.count[series] != APART {
+            body.move_apart(series, budget);
+        }
+        let own = body.cell_mut(series).expect("it is apart now");
+        let before = own.bytes();
+        own.merge(cell);
+        budget.give_back(before);
+        budget.count(own.bytes());
+    }
+
+    fn remove(&mut self, series: usize, budget: &mut Budget) {
+        self.occupied &= !(1 << series);
+        let Some(body) = self.body.as_deref_mut() else { return };
+        if let Ok(at) = body.find(series) {
+            budget.give_back(body.apart.remove(at).1.bytes());
+        }
+        body.leave(series);
+    }
+}
+
+impl Body {
+    pub(super) const EMPTY: usize = size_of::<Self>();
+
+    pub(super) fn new(spoiled: u64) -> Box<Self> {
+        let mut body = Box::new(Self {
+            count: [0; SERIES],
+            first_at: [0; SERIES],
+            last_at: [0; SERIES],
+            first: [i64::MAX; SERIES],
+            last: [i64::MIN; SERIES],
+            planes: Vec::new(),
+            full: 0,
+            apart: Vec::new(),
+        });
+        ones(spoiled).for_each(|series| body.count[series] = APART);
+        body
+    }
+
+    fn bytes(&self) -> usize {
+        let apart: usize = self.apart.iter().map(|(_, cell)| cell.bytes()).sum();
+        Self::EMPTY + self.planes.len() * size_of::<[f64; SERIES]>() + apart
+    }
+
+    /// One more value of this series is in the planes.
+    #[inline]
+    fn counted(&mut self, series: usize) {
+        self.count[series] += 1;
+        self.full += u8::from(usize::from(self.count[series]) == self.planes.len());
+    }
+
+    /// A value of the same time as the first or the last one.
+    #[cold]
+    fn tie(&mut self, series: usize, point: Point, place: u8) {
+        if point.time == self.last[series] && point.value > self.last_point(series).value {
+            self.last_at[series] = place;
+        }
+        if point.time == self.first[series] && point.value < self.first_point(series).value {
+            self.first_at[series] = place;
+        }
+    }
+
+    /// Whether the series has a value in this plane.
+    #[inline]
+    fn has(&self, series: usize, place: usize) -> bool {
+        self.count[series] != APART && place < usize::from(self.count[series])
+    }
+
+    /// Takes over first and last of another body, whose values stand here from plane `place` on.
+    fn take_times(&mut self, series: usize, place: u8, from: &Self) {
+        if self.count[series] == APART {
+            return; // its cell has them
+        }
+        if place == 0 || from.first_point(series).before(self.first_point(series)) {
+            self.first[series] = from.first[series];
+            self.first_at[series] = place + from.first_at[series];
+        }
+        if place == 0 || self.last_point(series).before(from.last_point(series)) {
+            self.last[series] = from.last[series];
+            self.last_at[series] = place + from.last_at[series];
+        }
+    }
+
+    fn first_point(&self, series: usize) -> Point {
+        let value = self.planes[usize::from(self.first_at[series])][series];
+        Point { time: self.first[series], value }
+    }
+
+    fn last_point(&self, series: usize) -> Point {
+        let value = self.planes[usize::from(self.last_at[series])][series];
+        Point { time: self.last[series], value }
+    }
+
+    fn run<'a>(&self, series: usize, values: &'a [f64]) -> Run<'a> {
+        let point = |time, at: u8| Point { time, value: values[usize::from(at)] };
+        Run {
+            values,
+            first: point(self.first[series], self.first_at[series]),
+            last: point(self.last[series], self.last_at[series]),
+        }
+    }
+
+    fn move_apart(&mut self, series: usize, budget: &mut Budget) {
+        let count = usize::from(self.count[series]);
+        let values: Vec<f64> = self.planes[..count].iter().map(|plane| plane[series]).collect();
+        let cell = Cell::of(self.run(series, &values));
+        self.leave(series);
+        self.put_apart(series, cell, budget);
+    }
+
+    fn put_apart(&mut self, series: usize, cell: Cell, budget: &mut Budget) {
+        budget.count(cell.bytes());
+        let at = self.find(series).expect_err("it was in the planes");
+        self.apart.insert(at, (series as u8, cell));
+    }
+
+    /// The series is in the planes no longer.
+    fn leave(&mut self, series: usize) {
+        let count = self.count[series];
+        if count != APART && count > 0 && usize::from(count) == self.planes.len() {
+            self.full -= 1;
+        }
+        self.count[series] = APART;
+    }
+
+    fn find(&self, series: usize) -> Result<usize, usize> {
+        self.apart.binary_search_by_key(&series, |&(other, _)| usize::from(other))
+    }
+
+    fn cell(&self, series: usize) -> Option<&Cell> {
+        self.find(series).ok().map(|at| &self.apart[at].1)
+    }
+
+    fn cell_mut(&mut self, series: usize) -> Option<&mut Cell> {
+        self.find(series).ok().map(|at| &mut self.apart[at].1)
+    }
+}
+
+/// The set bits of a word, rising.
+#[inline]
+pub(super) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (bit < 64).then_some(bit as usize)
+    })
+}
