@@ -1,12 +1,16 @@
-//! The HTTP API of people and services: questions, devices, health, metrics.
+//! The HTTP API of people and services: questions, devices, the account, dead letters, health, metrics.
 //!
 //! Ingest over HTTP belongs to the gateway; `server` merges the two routers into one listener.
 
+mod cardinality;
 mod devices;
+mod dlq;
 mod health;
 mod index;
+mod ledger;
 mod metrics;
 mod problem;
+mod replay;
 mod schemas;
 mod sql;
 mod value;
@@ -25,9 +29,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use log::Log;
 use query::Query;
 use record::TenantId;
 use schema::Catalog;
+use series::Cardinality;
+use wire::template::Templates;
 
 /// Largest request body, bytes: statements are typed by people.
 const BODY_BYTES: usize = 1 << 20;
@@ -41,6 +48,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Who may ask: takes the request's headers, answers with the tenant whose data may be seen. May block.
 pub type Access = Arc<dyn Fn(&HeaderMap) -> Result<TenantId, NoAccess> + Send + Sync>;
+
+/// How many devices and series a tenant may have; `None`: as many as it likes.
+pub type Budget = Arc<dyn Fn(&TenantId) -> Option<Cardinality> + Send + Sync>;
 
 /// Why somebody may not ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +68,12 @@ pub enum NoAccess {
 pub struct Parts {
     /// Answers questions; absent on a node without the query role.
     pub query: Option<Query>,
+    /// Says what is in flight, and takes replays.
+    pub log: Arc<dyn Log>,
+    /// Which topics say what; the same that the gateway uses.
+    pub templates: Arc<Templates>,
+    /// What tenants may have.
+    pub budget: Budget,
     /// Whether the node is ready.
     pub health: Health,
     /// Collects what `/metrics` shows.
@@ -84,7 +100,13 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/query", get(sql::points))
             .route("/v1/devices", get(devices::list))
             .route("/v1/devices/{id}", get(devices::one))
-            .route("/v1/devices/{id}/latest", get(devices::latest));
+            .route("/v1/devices/{id}/latest", get(devices::latest))
+            .route("/v1/cardinality", get(cardinality::show))
+            .route("/v1/ledger", get(ledger::show))
+            .route("/v1/ledger/verify", get(ledger::verify))
+            .route("/v1/dlq", get(dlq::list))
+            .route("/v1/dlq/{id}", get(dlq::show))
+            .route("/v1/dlq/replay", post(dlq::replay));
     }
     if parts.schemas.is_some() {
         routes = routes.merge(schemas::routes());

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
@@ -67,6 +68,8 @@ metrics! {
     Duplicates counter "readings_duplicate_total" "Readings that were stored already."
     Corrections counter "readings_corrected_total" "Readings that replaced another value."
     DeadLetters counter "dead_letters_total" "Readings and messages that could not be used."
+    DeadLetterDepth gauge "dead_letter_depth" "Messages in the table of dead letters."
+    LedgerResidue gauge "ledger_residue" "Readings the account misses or counts twice: not 0 means a bug, raise an alarm."
     RecordsLost counter "records_lost_total" "Records the log lost before they were stored."
     StoreWrites counter "store_writes_total" "Commits of the store."
     StoreWriteSeconds counter "store_write_seconds_total" "Time that commits of the store took, together."
@@ -139,7 +142,7 @@ impl Page {
 
 type Source = Box<dyn Fn(&mut Page) + Send + Sync>;
 
-/// The sources of `/metrics`, one per part. They copy counters and must not block.
+/// The sources of `/metrics`, one per part. They copy counters, or ask for what is quickly found.
 #[derive(Default)]
 pub struct Exporter {
     sources: Vec<Source>,
@@ -163,7 +166,12 @@ impl Exporter {
 }
 
 pub(crate) async fn show(State(shared): Ask, _asker: Asker) -> Result<Response, Problem> {
-    let text = shared.parts.exporter.render();
+    // Some sources read the disk.
+    let exporter = shared.parts.exporter.clone();
+    let text = tokio::task::spawn_blocking(move || exporter.render()).await.map_err(|died| {
+        tracing::error!(error = %died, "a source of metrics panicked");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be shown")
+    })?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

@@ -127,7 +127,7 @@ pub(crate) async fn points(
 }
 
 /// RFC 3339, or a number since the epoch whose unit shows from its size.
-fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+pub(crate) fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let read = parse_rfc3339(text).map_or_else(|| Timestamp::parse(text, None), Ok);
     read.map(Some).map_err(|error| Problem::bad_request(format!("{name}: the time {text:?} {error}")))

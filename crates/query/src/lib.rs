@@ -3,12 +3,18 @@
 //! The store answers point queries itself ([`series::SeriesReader`]); SQL goes through the seam [`Sql`], so that
 //! another engine can take the place of the one over SQLite without anyone above noticing.
 
+mod cardinality;
+mod dead;
 mod downsample;
+mod ledger;
 mod sqlite;
 mod table;
 mod time;
 
+pub use cardinality::{Counted, Makeup};
+pub use dead::DeadId;
 pub use downsample::{MAX_POINTS, Points, Resolution};
+pub use ledger::{By, Check, Ledger, Line, Verdict};
 pub use sqlite::SqliteSql;
 pub use table::{Cell, Table};
 pub use time::{parse_rfc3339, rfc3339};
@@ -18,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
-use series::{Device, SeriesReader};
+use series::{DeadMessage, Device, Figures, SeriesAudit, SeriesReader};
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -80,6 +86,7 @@ pub trait Sql: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Query {
     series: Arc<dyn SeriesReader>,
+    books: Arc<dyn SeriesAudit>,
     sql: Arc<dyn Sql>,
     limits: Limits,
 }
@@ -87,8 +94,8 @@ pub struct Query {
 impl Query {
     /// Over a store and an SQL engine that reads the same store.
     #[must_use]
-    pub fn new(series: Arc<dyn SeriesReader>, sql: Arc<dyn Sql>, limits: Limits) -> Self {
-        Self { series, sql, limits }
+    pub fn new<S: SeriesReader + SeriesAudit>(store: Arc<S>, sql: Arc<dyn Sql>, limits: Limits) -> Self {
+        Self { series: store.clone(), books: store, sql, limits }
     }
 
     /// Answers an SQL statement. Blocks.
@@ -137,5 +144,64 @@ impl Query {
     /// [`Error::Store`].
     pub fn devices(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Device>> {
         Ok(self.series.devices(tenant, after, limit)?)
+    }
+
+    /// The account of a tenant in a range of minutes (R6.2). Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn ledger(&self, tenant: &TenantId, minutes: Range<Timestamp>, by: By) -> Result<Ledger> {
+        ledger::ledger(&*self.books, tenant, minutes, by)
+    }
+
+    /// Compares a tenant's account with what the log gave and the tables hold. Lines are looked at in `minutes`,
+    /// the rest as a whole. Blocks, and reads every row there is.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn verify(&self, tenant: &TenantId, minutes: Range<Timestamp>) -> Result<Verdict> {
+        ledger::verify(&*self.books, tenant, minutes)
+    }
+
+    /// Where the store stands. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn figures(&self) -> Result<Figures> {
+        Ok(self.books.figures()?)
+    }
+
+    /// How many devices and series a tenant has, and what makes them up. Blocks, and reads their names.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn makeup(&self, tenant: &TenantId) -> Result<Makeup> {
+        cardinality::makeup(&*self.books, tenant)
+    }
+
+    /// Dead letters for which a condition over the columns of `dlq` holds (`None`: all), the latest first, without
+    /// their payloads, at most `limit`. Blocks.
+    ///
+    /// # Errors
+    /// As [`Sql::run`].
+    pub fn dead_letters(&self, tenant: &TenantId, condition: Option<&str>, limit: u32) -> Result<Table> {
+        dead::list(&*self.sql, tenant, condition, limit, self.limits)
+    }
+
+    /// The names of the dead messages for which the condition holds, in the order of the log, at most `limit`.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// As [`Sql::run`].
+    pub fn dead_ids(&self, tenant: &TenantId, condition: Option<&str>, limit: u32) -> Result<Vec<DeadId>> {
+        dead::find(&*self.sql, tenant, condition, limit, self.limits)
+    }
+
+    /// A dead message; `None` when there is none of that name, or it is another tenant's. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn dead_message(&self, tenant: &TenantId, id: DeadId) -> Result<Option<DeadMessage>> {
+        dead::message(&*self.series, tenant, id)
     }
 }

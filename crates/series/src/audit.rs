@@ -25,6 +25,18 @@ pub trait SeriesAudit: Send + Sync + 'static {
     /// [`crate::Error::Database`].
     fn audit(&self) -> Result<Audit>;
 
+    /// What can be counted without reading every row: cheap enough to be asked every few seconds.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    fn figures(&self) -> Result<Figures>;
+
+    /// The pairs of device and metric of a tenant, by device. `visit` returns `false` to stop.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    fn series(&self, tenant: &TenantId, visit: &mut dyn FnMut(&str, &str) -> bool) -> Result<()>;
+
     /// The window results of one series that start in the range, by window and start.
     ///
     /// # Errors
@@ -103,6 +115,19 @@ pub struct TenantAudit {
     pub superseded: u64,
     /// Dead letters.
     pub dead_letters: u64,
+}
+
+/// Where the store stands, and what should worry people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Which offsets of each partition the store has the outcome of, by partition.
+    pub partitions: Vec<Covered>,
+    /// Lines of the account whose residue is not zero: none, unless there is a bug.
+    pub uneven_lines: u64,
+    /// Their residues without the sign, summed.
+    pub residue: u64,
+    /// Dead messages there are now.
+    pub dead_messages: u64,
 }
 
 /// The offsets `first..next` of a partition.

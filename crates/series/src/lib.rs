@@ -15,7 +15,7 @@ mod memory;
 mod model;
 mod sqlite;
 
-pub use audit::{Audit, Covered, LateReading, SeriesAudit, Superseded, TenantAudit};
+pub use audit::{Audit, Covered, Figures, LateReading, SeriesAudit, Superseded, TenantAudit};
 pub use memory::Memory;
 pub use model::{
     AccountEntry, AccountKey, Amounts, Cardinality, ClockRow, Completeness, DeadLetter, DeadMessage, Device,

@@ -179,8 +179,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(ingest) = &ingest {
         figures::ingest(&mut exporter, Arc::clone(ingest));
     }
+    if let Some(store) = backends.store.clone().filter(|_| config.has(Role::Stream)) {
+        figures::books(&mut exporter, store);
+    }
     let mut router = api::router(api::Parts {
         query: backends.query(&config),
+        log: backends.log.clone(),
+        templates: Arc::new(config.templates.clone()),
+        // No budget can be set yet.
+        budget: Arc::new(|_| None),
         health: health.clone(),
         exporter: Arc::new(exporter),
         schemas: config.has(Role::Control).then(|| Arc::clone(&catalog)),

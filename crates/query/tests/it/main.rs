@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
+mod account;
 mod points;
 mod sql;
 mod tables;

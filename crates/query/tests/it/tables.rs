@@ -25,7 +25,7 @@ fn reading(metric: &str, when: When, value: Value) -> Reading {
 }
 
 /// Everything the store can hold, of a tenant.
-fn everything(tenant: &TenantId, from: u64) -> WriteBatch {
+pub(crate) fn everything(tenant: &TenantId, from: u64) -> WriteBatch {
     let plain = When::by_device(at(1), at(5));
     let suspect = When { origin: record::TimeOrigin::Suspect, ..When::by_device(at(2), at(5)) };
     let readings = [
@@ -109,7 +109,7 @@ fn everything(tenant: &TenantId, from: u64) -> WriteBatch {
     }
 }
 
-fn filled() -> Rig {
+pub(crate) fn filled() -> Rig {
     let rig = rig(Limits::default());
     rig.store.write(&everything(&TenantId::default_tenant(), 0)).unwrap();
     rig.store.write(&everything(&TenantId::parse("other").unwrap(), 1)).unwrap();

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use record::{DeviceId, MetricName, TenantId, Timestamp};
 
-use super::Memory;
+use super::{Memory, State};
 use crate::{
-    AccountEntry, Audit, ClockRow, Covered, LateReading, Result, SeriesAudit, Superseded, TenantAudit,
-    WindowRow,
+    AccountEntry, Amounts, Audit, ClockRow, Covered, Figures, LateReading, Result, SeriesAudit, Superseded,
+    TenantAudit, WindowRow,
 };
 
 impl SeriesAudit for Memory {
@@ -42,11 +42,25 @@ impl SeriesAudit for Memory {
             tenants.entry(&message.tenant).or_default().dead_letters += message.letters.len() as u64;
         }
         let named = |(tenant, audit): (&str, TenantAudit)| TenantAudit { tenant: tenant.to_owned(), ..audit };
-        let positions = state.positions.iter();
-        Ok(Audit {
-            tenants: tenants.into_iter().map(named).collect(),
-            partitions: positions.map(|(&source, &(first, next))| Covered { source, first, next }).collect(),
-        })
+        Ok(Audit { tenants: tenants.into_iter().map(named).collect(), partitions: state.covered() })
+    }
+
+    fn figures(&self) -> Result<Figures> {
+        let state = self.0.read();
+        let uneven = state.account.values().map(Amounts::residue).filter(|&residue| residue != 0);
+        let (uneven_lines, residue) =
+            uneven.fold((0, 0), |(lines, sum), residue| (lines + 1, sum + residue.unsigned_abs()));
+        let dead_messages = state.dead.len() as u64;
+        Ok(Figures { partitions: state.covered(), uneven_lines, residue, dead_messages })
+    }
+
+    fn series(&self, tenant: &TenantId, visit: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
+        let state = self.0.read();
+        let of_tenant = state.devices.iter().filter(|((owner, _), _)| owner == tenant);
+        let mut pairs = of_tenant
+            .flat_map(|((_, device), (_, metrics))| metrics.keys().map(move |metric| (device, metric)));
+        pairs.all(|(device, metric)| visit(device.as_str(), metric.as_str()));
+        Ok(())
     }
 
     fn windows(
@@ -90,5 +104,12 @@ impl SeriesAudit for Memory {
         let state = self.0.read();
         let of_tenant = state.clocks.iter().filter(|((owner, _), _)| owner == tenant).map(|(_, row)| row);
         Ok(of_tenant.cloned().collect())
+    }
+}
+
+impl State {
+    fn covered(&self) -> Vec<Covered> {
+        let positions = self.positions.iter();
+        positions.map(|(&source, &(first, next))| Covered { source, first, next }).collect()
     }
 }

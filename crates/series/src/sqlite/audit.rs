@@ -10,7 +10,7 @@ use super::Sqlite;
 use super::read::{count, device_id, float, metric, time, value, when};
 use super::write::source_of;
 use crate::{
-    AccountEntry, AccountKey, Amounts, Audit, ClockRow, Covered, LateReading, Result, SeriesAudit,
+    AccountEntry, AccountKey, Amounts, Audit, ClockRow, Covered, Figures, LateReading, Result, SeriesAudit,
     Superseded, TenantAudit, WindowKey, WindowRow,
 };
 
@@ -70,6 +70,40 @@ impl SeriesAudit for Sqlite {
             let audit = audit(&moment)?;
             moment.finish()?;
             Ok(audit)
+        })
+    }
+
+    fn figures(&self) -> Result<Figures> {
+        self.with_reader("reading figures", |connection| {
+            let moment = connection.unchecked_transaction()?;
+            let (uneven_lines, residue, dead_messages) = moment
+                .prepare_cached(
+                    // The first two read an index of uneven lines, which is empty.
+                    "SELECT count(*),
+                         coalesce(sum(abs(accepted - (stored + duplicate + dead + late + shed))), 0),
+                         (SELECT count(*) FROM dead_message)
+                     FROM account WHERE accepted <> stored + duplicate + dead + late + shed",
+                )?
+                .query_row([], |row| Ok((count(row, 0)?, count(row, 1)?, count(row, 2)?)))?;
+            let partitions = covered(&moment)?;
+            moment.finish()?;
+            Ok(Figures { partitions, uneven_lines, residue, dead_messages })
+        })
+    }
+
+    fn series(&self, tenant: &TenantId, visit: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
+        self.with_reader("reading series", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, metric FROM device JOIN series ON series.device = device.no
+                 WHERE tenant = ? ORDER BY id, metric",
+            )?;
+            let mut rows = statement.query([tenant.as_str()])?;
+            while let Some(row) = rows.next()? {
+                if !visit(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?) {
+                    break;
+                }
+            }
+            Ok(())
         })
     }
 
@@ -161,6 +195,10 @@ fn audit(connection: &Connection) -> rusqlite::Result<Audit> {
         }
     }
     let named = tenants.into_iter().map(|(tenant, audit)| TenantAudit { tenant, ..audit });
+    Ok(Audit { tenants: named.collect(), partitions: covered(connection)? })
+}
+
+fn covered(connection: &Connection) -> rusqlite::Result<Vec<Covered>> {
     let mut positions = connection.prepare_cached(
         "SELECT topic, lane, partition, first, \"offset\" FROM position ORDER BY topic, lane, partition",
     )?;
@@ -168,7 +206,7 @@ fn audit(connection: &Connection) -> rusqlite::Result<Audit> {
         let source = source_of(row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(Covered { source, first: count(row, 3)?, next: count(row, 4)? })
     })?;
-    Ok(Audit { tenants: named.collect(), partitions: partitions.collect::<rusqlite::Result<_>>()? })
+    partitions.collect()
 }
 
 fn window_row(row: &Row<'_>, key: WindowKey) -> rusqlite::Result<WindowRow> {

@@ -103,6 +103,8 @@ CREATE TABLE account (
     late INTEGER NOT NULL, shed INTEGER NOT NULL, corrected INTEGER NOT NULL,
     PRIMARY KEY (tenant, topic, minute)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX account_uneven ON account (tenant)
+    WHERE accepted <> stored + duplicate + dead + late + shed;
 CREATE TABLE note (
     partition INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (partition, number)
 ) STRICT;

@@ -230,6 +230,9 @@ fn an_audit_counts_everything_that_has_to_agree() {
         assert_eq!(audit.tenants, [expected]);
         let covered = |source, first, next| Covered { source, first, next };
         assert_eq!(audit.partitions, [covered(LIVE, 3, 8), covered(BACKFILL, 0, 1)]);
+        let figures = store.figures().unwrap();
+        assert_eq!(figures.partitions, audit.partitions);
+        assert_eq!((figures.uneven_lines, figures.residue, figures.dead_messages), (1, 1, 1));
     });
 }
 

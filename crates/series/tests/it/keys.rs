@@ -146,6 +146,19 @@ fn devices_and_series_are_counted_per_tenant() {
         let count = |tenant| store.cardinality(&TenantId::parse(tenant).unwrap()).unwrap();
         assert_eq!(count("default"), Cardinality { devices: 2, series: 3 });
         assert_eq!(count("other"), Cardinality::default());
+        let mut pairs = Vec::new();
+        let mut visit = |most: usize, tenant| {
+            pairs.clear();
+            let mut take = |device: &str, metric: &str| {
+                pairs.push(format!("{device} {metric}"));
+                pairs.len() < most
+            };
+            store.series(&TenantId::parse(tenant).unwrap(), &mut take).unwrap();
+            pairs.join(", ")
+        };
+        assert_eq!(visit(9, "default"), "a m, a n, b m");
+        assert_eq!(visit(2, "default"), "a m, a n");
+        assert_eq!(visit(9, "other"), "");
     });
 }
 
