@@ -48,9 +48,26 @@ impl Server {
         read(request.call(), &url)
     }
 
+    /// Asks, with parameters; those that are `None` are left out.
+    pub(crate) fn get_with(&self, path: &str, parameters: &[(&str, Option<&str>)]) -> anyhow::Result<Said> {
+        let given =
+            parameters.iter().filter_map(|&(name, value)| Some(format!("{name}={}", encoded(value?))));
+        let given = given.collect::<Vec<_>>().join("&");
+        self.get(&if given.is_empty() { path.to_owned() } else { format!("{path}?{given}") })
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.server.trim_end_matches('/'))
     }
+}
+
+/// A text as part of a URL (RFC 3986, section 2.3 says what may stay as it is).
+pub(crate) fn encoded(text: &str) -> String {
+    let encoded = text.bytes().map(|byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    });
+    encoded.collect()
 }
 
 fn agent() -> ureq::Agent {

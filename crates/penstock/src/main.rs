@@ -5,9 +5,11 @@
 mod check;
 mod client;
 mod device;
+mod dlq;
 mod doctor;
 mod host;
 mod inspect;
+mod ledger;
 mod query;
 mod serve;
 
@@ -35,6 +37,11 @@ enum Command {
     Serve(serve::Serve),
     /// Asks a server with SQL
     Query(query::Query),
+    /// The account of every reading, and whether it balances
+    Ledger(ledger::Ledger),
+    /// Dead letters: what could not be used, to look at, mend and try again
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
     /// Checks and shows the configuration
     #[command(subcommand)]
     Config(check::Config),
@@ -74,6 +81,8 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(command) => command.run(),
         Command::Query(command) => command.run(),
+        Command::Ledger(command) => command.run(),
+        Command::Dlq(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Device(command) => command.run(),
         Command::Key(command) => command.run(),

@@ -57,13 +57,40 @@ fn table(answer: &str) -> anyhow::Result<Table> {
     let columns = answer["columns"].as_array().context("the server's answer has no columns")?;
     let rows = answer["rows"].as_array().context("the server's answer has no rows")?;
     let names: Vec<&str> = columns.iter().filter_map(Value::as_str).collect();
+    Ok(table_of(&names, rows))
+}
+
+/// Rows of objects, for people.
+pub(crate) fn table_of(names: &[&str], rows: &[Value]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(&names);
+    table.set_header(names);
     for row in rows {
         table.add_row(names.iter().map(|name| cell(&row[*name])));
     }
-    Ok(table)
+    table
+}
+
+/// Rows of objects as CSV (RFC 4180) with a header line; nothing is an empty field.
+pub(crate) fn csv_of(names: &[&str], rows: &[Value]) -> String {
+    let mut lines = vec![names.iter().map(|name| csv_field(name)).collect::<Vec<_>>().join(",")];
+    lines.extend(rows.iter().map(|row| {
+        let fields = names.iter().map(|name| match &row[*name] {
+            Value::Null => String::new(),
+            Value::String(text) => csv_field(text),
+            number => number.to_string(),
+        });
+        fields.collect::<Vec<_>>().join(",")
+    }));
+    lines.join("\r\n")
+}
+
+fn csv_field(text: &str) -> String {
+    if text.contains(['"', ',', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 fn cell(value: &Value) -> comfy_table::Cell {

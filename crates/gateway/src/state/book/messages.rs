@@ -34,7 +34,8 @@ impl Book {
         let message = Envelope::decode(record)?;
         let mut marks = self.marks.take(at);
         self.arrive(at, &message, &marks);
-        if message.kind == Kind::Part || is_turned_down(&message) {
+        // What a part or a replay says, subscribers had from the message it was cut from, or first was.
+        if matches!(message.kind, Kind::Part | Kind::Replay) || is_turned_down(&message) {
             return Ok(());
         }
         if message.retain {

@@ -2,6 +2,7 @@
 mod codec;
 mod crashes;
 mod damage;
+mod kinds;
 mod model;
 mod shares;
 mod world;

@@ -1,5 +1,6 @@
 //! A reading goes in, is acknowledged, and comes out: through every floor of the house, in the real binary.
 
+mod account;
 mod demo;
 mod http;
 mod mqtt;
