@@ -14,6 +14,7 @@
 //! same bytes will never decode; a store that cannot be written is tried for ever, and meanwhile nothing
 //! more is read, which is how the pressure reaches the log.
 
+pub mod budget;
 pub mod clock;
 mod counts;
 mod decode;
