@@ -63,6 +63,7 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"pos":{"lat":53.5,"lng":-10},"timestamp":1700000000.123,"n":9007199254740993}"#,
         "{\"device_id\":\"d1\",\"metric\":\"t\",\"value\":1}\n\n[{\"a\":1}]\r\n{\"b\":2",
         r#"{"latitude":1,"longitude":2,"time":null}"#,
+        r#"{"seq":4,"device_id":"d1","metrics":{"seq":1}}"#,
         "21.5",
         "\"on\"",
         "-0",

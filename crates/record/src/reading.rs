@@ -50,7 +50,7 @@ pub struct When {
     /// What the device itself said: part of the reading's key, so that the same reading is known again however
     /// its time was put right. Differs from `time` only where `origin` is [`TimeOrigin::Corrected`].
     pub claimed: Timestamp,
-    /// The device's sequence number, part of the reading's key; 0: none was sent.
+    /// One more than the device's sequence number, so that a number 0 is one; 0: none was sent. Part of the reading's key.
     pub seq: u64,
 }
 
@@ -67,7 +67,7 @@ impl When {
         Self { time: arrived_at, origin: TimeOrigin::Server, arrived_at, claimed: arrived_at, seq: 0 }
     }
 
-    /// The same with the device's sequence number.
+    /// The same with a sequence number, as [`When::seq`] has it.
     #[must_use]
     pub const fn with_seq(self, seq: u64) -> Self {
         Self { seq, ..self }

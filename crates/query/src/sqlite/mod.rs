@@ -161,11 +161,12 @@ fn functions(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<()>
     connection.create_scalar_function("rfc3339", 1, pure, |context| {
         Ok(context.get::<Option<i64>>(0)?.map(|nanos| rfc3339(Timestamp::from_nanos(nanos))))
     })?;
-    connection.create_scalar_function("unsigned", 1, pure, |context| {
-        let number = context.get::<i64>(0)?;
-        Ok(match u64::try_from(number) {
-            Ok(_) => Value::Integer(number),
-            Err(_) => Value::Text(number.cast_unsigned().to_string()),
+    connection.create_scalar_function("sequence", 1, pure, |context| {
+        // One more than the number that was sent: see `record::When::seq`.
+        let number = context.get::<i64>(0)?.cast_unsigned().saturating_sub(1);
+        Ok(match i64::try_from(number) {
+            Ok(number) => Value::Integer(number),
+            Err(_) => Value::Text(number.to_string()),
         })
     })?;
     let now = rfc3339(Timestamp::now());

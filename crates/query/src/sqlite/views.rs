@@ -76,7 +76,7 @@ fn origin(table: &str, claimed: &str) -> String {
     format!(
         "CASE clock WHEN 0 THEN 'device' WHEN 1 THEN 'server' WHEN 2 THEN 'corrected' ELSE 'suspect' END AS clock,
          CASE clock WHEN 1 THEN NULL ELSE rfc3339({table}.{claimed}) END COLLATE instant AS device_time,
-         CASE WHEN {table}.seq > 0 THEN {table}.seq WHEN {table}.seq < 0 THEN unsigned({table}.seq) END AS seq"
+         CASE WHEN {table}.seq != 0 THEN sequence({table}.seq) END AS seq"
     )
 }
 

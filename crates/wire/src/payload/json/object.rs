@@ -23,6 +23,8 @@ enum Shape {
     Nested,
 }
 
+const SEQ: &str = "the sequence number must be a whole number from 0 to 9223372036854775807";
+
 /// What the `value` key held: the number of its staged row, or why it is none.
 type Given = Result<usize, ValueError>;
 
@@ -37,6 +39,9 @@ pub(super) struct Object<'m, 'r> {
     has_device: bool,
     time: Option<Timestamp>,
     has_time: bool,
+    /// As [`When::seq`] has it: one more than was sent.
+    seq: u64,
+    has_seq: bool,
     metric: Option<MetricNo>,
     value: Option<(Given, usize)>,
     has_metrics: bool,
@@ -62,6 +67,8 @@ impl<'m, 'r> Object<'m, 'r> {
             has_device: false,
             time: None,
             has_time: false,
+            seq: 0,
+            has_seq: false,
             metric: None,
             value: None,
             has_metrics: false,
@@ -84,6 +91,7 @@ impl<'m, 'r> Object<'m, 'r> {
                 key @ ("device_id" | "deviceId" | "device" | "id") => {
                     self.read_device(scanner, key, key_at)?
                 }
+                key @ ("seq" | "sequence" | "seq_no") => self.read_seq(scanner, key, key_at)?,
                 key @ "metric" => self.read_metric(scanner, key, key_at)?,
                 key @ "value" => self.read_value(scanner, key, key_at)?,
                 "metrics" | "values" => self.read_metrics(scanner, key_buffer, key_at)?,
@@ -137,6 +145,28 @@ impl<'m, 'r> Object<'m, 'r> {
                 let found = excerpt(text);
                 self.bad(Problem::Time { found, error }, value_at);
             }
+        }
+        Ok(())
+    }
+
+    fn read_seq(&mut self, scanner: &mut Scanner<'_>, key: &str, at: usize) -> Result<(), Fault> {
+        self.once(self.has_seq, key, at);
+        self.has_seq = true;
+        let value_at = scanner.at();
+        let number = match scanner.peek() {
+            Some(b'-' | b'0'..=b'9') => match scanner.number()?.0 {
+                Number::Int(number) => u64::try_from(number).ok(),
+                _ => None,
+            },
+            Some(b'n') => return scanner.literal("null"), // a device that does not count
+            _ => {
+                scanner.skip()?;
+                None
+            }
+        };
+        match number {
+            Some(number) => self.seq = number + 1, // below 2^63 + 1: an integer of a payload is an i64
+            None => self.bad(Problem::Shape(SEQ), value_at),
         }
         Ok(())
     }
@@ -305,7 +335,7 @@ impl<'m, 'r> Object<'m, 'r> {
         }
         let arrived_at = self.message.arrived_at;
         let when = self.time.map_or(When::by_server(arrived_at), |time| When::by_device(time, arrived_at));
-        self.readings.commit(device, when);
+        self.readings.commit(device, when.with_seq(self.seq));
         Ok(device)
     }
 

@@ -35,7 +35,27 @@ fn every_shape_is_read() {
         ("d1/-", r#"{"temperature":21.5,"ts":null}"#, "d1 temperature 21.5 @server"),
         ("d1/-", r#"{"value":21.5,"unit":"C"}"#, "d1 value 21.5 @server; d1 unit \"C\" @server"),
         ("d1/-", r#"{"unit":null,"value":21.5,"x":1,"metric":"t"}"#, "d1 t 21.5 @server"),
-        ("d1/-", r#"{"unit":null,"seq":4,"metrics":{"seq":21.5},"fw":"1.2"}"#, "d1 seq 21.5 @server"),
+        ("d1/-", r#"{"unit":null,"seq":4,"metrics":{"seq":21.5},"fw":"1.2"}"#, "d1 seq 21.5 @server #4"),
+        // Sequence numbers.
+        (
+            "d1/-",
+            r#"{"a":1,"seq":0,"ts":1700000000,"b":2}"#,
+            "d1 a 1i @1700000000.000000000 #0; d1 b 2i @1700000000.000000000 #0",
+        ),
+        ("-/-", r#"{"device_id":"d1","seq_no":17,"metric":"t","value":1}"#, "d1 t 1i @server #17"),
+        (
+            "d1/-",
+            r#"{"metrics":{"a":1},"sequence":9223372036854775807}"#,
+            "d1 a 1i @server #9223372036854775807",
+        ),
+        ("d1/speed", r#"{"value":3,"seq":1}"#, "d1 speed 3i @server #1"),
+        ("d1/pos", r#"{"seq":7,"lat":53.5,"lng":10}"#, "d1 pos (53.5,10) @server #7"),
+        ("d1/-", r#"{"a":1,"seq":null}"#, "d1 a 1i @server"),
+        (
+            "-/-",
+            r#"[{"device_id":"a","metric":"t","value":1,"seq":5},{"device_id":"a","metric":"t","value":1}]"#,
+            "a t 1i @server #5; a t 1i @server",
+        ),
         ("d1/-", r#"{"device_id":"d1","metric":"t","value":1}"#, "d1 t 1i @server"),
         ("-/-", r#"{"device_id":17,"metric":"t","value":1}"#, "17 t 1i @server"),
         (
@@ -84,6 +104,8 @@ fn every_shape_is_read() {
     }
 }
 
+const SEQ_AT_13: &str = "byte 13: the sequence number must be a whole number from 0 to 9223372036854775807";
+
 #[test]
 fn a_refusal_says_what_and_where() {
     for (topic, payload, expect) in [
@@ -131,6 +153,17 @@ fn a_refusal_says_what_and_where() {
         ("d/-", "{\"a\":\"\t\"}", "byte 6: not JSON: a control character in a string must be escaped"),
         ("d/-", r#"{"a":1}{"a":2}"#, "byte 7: not JSON: there is more text after the end"),
         ("d/-", "[1,2", "byte 4: not JSON: the text ends too early"),
+        ("d/-", r#"{"a":1,"seq":-1}"#, SEQ_AT_13),
+        ("d/-", r#"{"a":1,"seq":1.0}"#, SEQ_AT_13),
+        ("d/-", r#"{"a":1,"seq":"17"}"#, SEQ_AT_13),
+        ("d/-", r#"{"a":1,"seq":[{}]}"#, SEQ_AT_13),
+        ("d/-", r#"{"a":1,"seq":9223372036854775808}"#, SEQ_AT_13),
+        (
+            "d/-",
+            r#"{"a":1,"seq":1,"sequence":1}"#,
+            "byte 15: \"sequence\" is given twice: which one counts is not defined",
+        ),
+        ("d/-", r#"{"seq":1}"#, "byte 0: there is no reading in it"),
         ("d/-", r#"{"a":null}"#, "byte 5: \"a\" is null: leave out what was not measured"),
         (
             "d/-",

@@ -83,6 +83,7 @@ fn object(mut members: Vec<(String, String)>, style: u32) -> String {
 struct Sent {
     device: usize,
     time: Option<i64>,
+    seq: Option<i64>,
     /// A value per metric; metrics are numbered.
     values: Vec<Value>,
     style: u32,
@@ -90,8 +91,9 @@ struct Sent {
 
 fn any_sent() -> impl Strategy<Value = Sent> {
     let time = prop::option::of(100_000_000_000_000_000_i64..i64::MAX);
-    (0..5_usize, time, prop::collection::vec(any_value(), 1..6), any::<u32>())
-        .prop_map(|(device, time, values, style)| Sent { device, time, values, style })
+    let seq = prop::option::of(0..=i64::MAX);
+    (0..5_usize, time, seq, prop::collection::vec(any_value(), 1..6), any::<u32>())
+        .prop_map(|(device, time, seq, values, style)| Sent { device, time, seq, values, style })
 }
 
 fn time_text(nanos: i64, style: u32) -> String {
@@ -112,6 +114,9 @@ fn element_text(sent: &Sent) -> String {
     if let Some(time) = sent.time {
         members
             .push((["ts", "timestamp", "time"][style as usize % 3].to_owned(), time_text(time, style >> 7)));
+    }
+    if let Some(seq) = sent.seq {
+        members.push((["seq", "sequence", "seq_no"][style as usize / 5 % 3].to_owned(), seq.to_string()));
     }
     if let [value] = &sent.values[..] {
         members.push(("metric".into(), "\"metric 0\"".into()));
@@ -139,6 +144,7 @@ fn check_decoded(sent: &[Sent], encoding: Encoding, text: &str) -> Result<(), Te
             let row: Reading = rows.next().expect("as many rows as values").to_reading();
             prop_assert_eq!(row.device.as_str(), format!("device-{}", sent.device));
             prop_assert_eq!(row.when.arrived_at, ARRIVED_AT);
+            prop_assert_eq!(row.when.seq, sent.seq.map_or(0, |seq| seq as u64 + 1));
             match sent.time {
                 Some(time) => {
                     prop_assert_eq!((row.when.time.nanos(), row.when.origin), (time, TimeOrigin::Device))
@@ -189,7 +195,7 @@ fn any_json() -> impl Strategy<Value = String> {
     leaf.prop_recursive(4, 24, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(|items| format!("[{}]", items.join(", "))),
-            (prop::collection::vec(("[a-c]|ts|value|metric|metrics|lat|lng", inner), 0..5), any::<u32>())
+            (prop::collection::vec(("[a-c]|ts|seq|value|metric|metrics|lat|lng", inner), 0..5), any::<u32>())
                 .prop_map(|(members, style)| object(members, style)),
         ]
     })

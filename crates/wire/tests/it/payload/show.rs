@@ -61,7 +61,11 @@ fn shown(readings: &Readings, scratch: &Scratch, summary: Summary) -> String {
                 origin => panic!("a decoder judges no clock: {origin:?}"),
             };
             assert_eq!(reading.when.arrived_at, ARRIVED_AT);
-            format!("{} {} {value} @{time}", reading.device, reading.metric)
+            let seq = match reading.when.seq {
+                0 => String::new(),
+                seq => format!(" #{}", seq - 1),
+            };
+            format!("{} {} {value} @{time}{seq}", reading.device, reading.metric)
         })
         .collect();
     assert_eq!(parts.len(), summary.readings);
