@@ -1,10 +1,13 @@
 //! What an operator may say about the gateway: the raw form as written, and the validated form the code uses.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use record::TimeUnit;
 use serde::Deserialize;
+use wire::template::Templates;
 
 /// Why a configuration is refused, naming the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +97,8 @@ impl Default for RawWebsocket {
 pub struct RawTopics {
     /// Topic templates that make a publish telemetry (R1.8); absent: the shipped ones.
     pub templates: Option<Vec<String>>,
+    /// The unit of numeric times, by template: `ns`, `us`, `ms` or `s`; absent: told from their magnitude (R4.4).
+    pub time_units: BTreeMap<String, String>,
     /// A reading older than this on arrival goes to the backfill lane, seconds; 0: never by age.
     pub backfill_after_s: Option<u32>,
 }
@@ -154,8 +159,8 @@ pub struct Config {
     pub workers: usize,
     /// Cap on the keep-alive; zero: none.
     pub max_keep_alive_s: u16,
-    /// Topic templates; `None`: the shipped ones.
-    pub templates: Option<Vec<String>>,
+    /// Topic templates.
+    pub templates: Templates,
     /// Age at which a reading is backfill; `None`: never by age.
     pub backfill_after: Option<Duration>,
     /// Limits.
@@ -242,7 +247,7 @@ impl TryFrom<Raw> for Config {
             websocket: listen("websocket.listen", &raw.websocket.listen)?,
             workers: if raw.mqtt.workers == 0 { (cores / 2).max(1) } else { raw.mqtt.workers },
             max_keep_alive_s: raw.mqtt.max_keep_alive_s,
-            templates: raw.topics.templates,
+            templates: templates(&raw.topics)?,
             backfill_after: match raw.topics.backfill_after_s {
                 None => Some(Duration::from_secs(3600)),
                 Some(0) => None,
@@ -251,6 +256,24 @@ impl TryFrom<Raw> for Config {
             limits,
         })
     }
+}
+
+fn templates(raw: &RawTopics) -> Result<Templates, Invalid> {
+    let mut templates = match &raw.templates {
+        Some(texts) => Templates::compile(texts)
+            .map_err(|error| Invalid { key: "topics.templates", problem: error.to_string() })?,
+        None => Templates::shipped(),
+    };
+    for (template, unit) in &raw.time_units {
+        let invalid = |problem| Invalid { key: "topics.time_units", problem };
+        let known = match unit.as_str() {
+            "ns" | "us" | "ms" | "s" => TimeUnit::from_precision(unit),
+            _ => None,
+        };
+        let unit = known.ok_or_else(|| invalid(format!("{unit:?} is no unit: write ns, us, ms or s")))?;
+        templates.set_time_unit(template, unit).map_err(|error| invalid(error.to_string()))?;
+    }
+    Ok(templates)
 }
 
 fn tls(raw: RawTls) -> Result<Option<Tls>, Invalid> {
@@ -334,6 +357,28 @@ mod tests {
         assert_eq!(with(|r| r.mqtt.listen = "here".into()), Err("mqtt.listen"));
         assert_eq!(with(|r| r.limits.packet_bytes = 10), Err("limits.packet_bytes"));
         assert_eq!(with(|r| r.limits.receive_maximum = 0), Err("limits.receive_maximum"));
+        assert_eq!(with(|r| r.topics.templates = Some(vec!["a/{id".into()])), Err("topics.templates"));
+        for (template, unit, expected) in [
+            ("devices/{id}/telemetry", "ms", Ok(())),
+            (
+                "devices/{id}/telemetry",
+                "h",
+                Err("gateway.topics.time_units: \"h\" is no unit: write ns, us, ms or s"),
+            ),
+            (
+                "devices/{x}/telemetry",
+                "ms",
+                Err(
+                    "gateway.topics.time_units: there is no topic template \"devices/{x}/telemetry\": write one of \
+                     the templates as it stands there",
+                ),
+            ),
+        ] {
+            let mut raw = Raw::default();
+            raw.topics.time_units.insert(template.into(), unit.into());
+            let outcome = Config::try_from(raw).map(|_| ()).map_err(|error| error.to_string());
+            assert_eq!(outcome, expected.map_err(str::to_owned));
+        }
         assert_eq!(
             with(|r| {
                 r.mqtt_tls = Some(RawTls {

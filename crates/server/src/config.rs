@@ -277,11 +277,7 @@ impl Raw {
             ))
         })?;
         let gateway = gateway::Config::try_from(self.gateway).map_err(|error| wrong(error.to_string()))?;
-        let templates = match &gateway.templates {
-            None => Templates::shipped(),
-            Some(texts) => Templates::compile(texts)
-                .map_err(|error| wrong(format!("gateway.topics.templates: {error}")))?,
-        };
+        let templates = gateway.templates.clone();
         let auth = self.auth.validate().map_err(|error| wrong(error.to_string()))?;
         let hours = self.log.max_age_hours.unwrap_or(MAX_AGE_HOURS);
         let max_age = (hours != 0).then(|| Duration::from_secs(u64::from(hours) * 3600));

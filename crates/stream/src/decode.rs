@@ -107,7 +107,7 @@ impl Decoder {
             device: Some(envelope.device).filter(|device| !device.is_empty()),
             metric: from_topic.and_then(|topic| topic.metric),
             arrived_at: envelope.arrived_at,
-            time_unit: None,
+            time_unit: from_topic.and_then(|topic| topic.time_unit(envelope.encoding)),
             payload: envelope.payload,
         };
         let outcome = payload::decode(&message, readings, &mut self.scratch);

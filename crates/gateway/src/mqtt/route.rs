@@ -77,7 +77,7 @@ impl Rules {
             device: named,
             metric: found.metric,
             arrived_at: now,
-            time_unit: None,
+            time_unit: found.time_unit(encoding),
             payload: publish.payload,
         };
         let asked = asked_lane(publish).or(found.lane());
@@ -150,8 +150,10 @@ mod tests {
 
     fn rules() -> Rules {
         let policy = AuthConfig::default().validate().unwrap();
+        let mut templates = Templates::shipped();
+        templates.set_time_unit("assets/{id}/telemetry", record::TimeUnit::Milliseconds).unwrap();
         Rules {
-            templates: Templates::shipped(),
+            templates,
             acl: Acl::new(&policy, Templates::SHIPPED).unwrap(),
             backfill_after: Some(Duration::from_secs(3600)),
         }
@@ -175,6 +177,16 @@ mod tests {
                 &none,
                 Kind::Telemetry,
                 Lane::Live,
+                "d1",
+                false,
+            ),
+            // As seconds it would be far in the future, but this template's devices send milliseconds.
+            (
+                "assets/d1/telemetry",
+                r#"{"ts":90000000000,"t":1}"#,
+                &none,
+                Kind::Telemetry,
+                Lane::Backfill,
                 "d1",
                 false,
             ),

@@ -13,7 +13,6 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle as Task;
 use wire::mqtt::session;
-use wire::template::Templates;
 
 use super::handshakes::Handshakes;
 use super::listen::{self, Transport};
@@ -246,10 +245,7 @@ fn tls_files(settings: &crate::config::Tls) -> tls::Files {
 }
 
 fn rules(config: &Config, parts: &Parts) -> Result<Rules, Error> {
-    let templates = match &config.templates {
-        Some(texts) => Templates::compile(texts).map_err(|e| Error::Templates(e.to_string()))?,
-        None => Templates::shipped(),
-    };
+    let templates = config.templates.clone();
     let open = open_policy()?;
     let policy = parts.authenticator.as_ref().map_or(&open, |a| a.policy());
     let acl = Acl::new(policy, templates.texts()).map_err(|e| Error::Templates(e.to_string()))?;

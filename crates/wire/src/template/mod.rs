@@ -22,7 +22,7 @@ mod parse;
 
 pub use parse::TemplateError;
 
-use record::{DeviceId, Lane, MetricName, TenantId};
+use record::{DeviceId, Encoding, Lane, MetricName, TenantId, TimeUnit};
 
 /// What a placeholder stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ enum Level {
 struct Template {
     text: Box<str>,
     levels: Box<[Level]>,
+    time_unit: Option<TimeUnit>,
 }
 
 /// A place in the tree of all templates.
@@ -100,9 +101,21 @@ impl Templates {
     pub fn compile<S: AsRef<str>>(texts: &[S]) -> Result<Self, TemplateError> {
         let mut compiled = Self { templates: Vec::new(), nodes: vec![Node::default()] };
         for text in texts {
-            compiled.add(Template { text: text.as_ref().into(), levels: parse::levels(text.as_ref())? })?;
+            let (text, levels) = (text.as_ref().into(), parse::levels(text.as_ref())?);
+            compiled.add(Template { text, levels, time_unit: None })?;
         }
         Ok(compiled)
+    }
+
+    /// Says in which unit the devices of a template send their times, where their magnitude would tell it wrongly.
+    ///
+    /// # Errors
+    /// [`TemplateError::Unknown`] when `template` is none of these, as written.
+    pub fn set_time_unit(&mut self, template: &str, unit: TimeUnit) -> Result<(), TemplateError> {
+        let known = self.templates.iter_mut().find(|known| *known.text == *template);
+        let known = known.ok_or_else(|| TemplateError::Unknown { template: template.to_owned() })?;
+        known.time_unit = Some(unit);
+        Ok(())
     }
 
     fn add(&mut self, template: Template) -> Result<(), TemplateError> {
@@ -202,6 +215,13 @@ impl<'t, 'a> Match<'t, 'a> {
     #[must_use]
     pub fn template(&self) -> &'t str {
         &self.template.text
+    }
+
+    /// The unit of the numeric times in a payload of this topic; `None`: as the encoding has it. Line protocol has
+    /// one of its own.
+    #[must_use]
+    pub fn time_unit(&self, encoding: Encoding) -> Option<TimeUnit> {
+        self.template.time_unit.filter(|_| matches!(encoding, Encoding::Json | Encoding::Ndjson))
     }
 
     /// The lane that the topic's class asks for; `None` when it has none, and the age of the readings decides.

@@ -7,6 +7,12 @@ use super::{Level, Role};
 /// Why a template is refused. Every message names the template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
+    /// None of the templates has this text.
+    #[error("there is no topic template {template:?}: write one of the templates as it stands there")]
+    Unknown {
+        /// What was asked for.
+        template: String,
+    },
     /// It has no text.
     #[error("a topic template is empty: remove it or write one such as devices/{{id}}/telemetry")]
     Empty,

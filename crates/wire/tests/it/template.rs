@@ -150,3 +150,23 @@ fn a_bad_template_is_refused_with_what_to_do() {
         assert!(error.ends_with(expect), "{error}");
     }
 }
+
+#[test]
+fn a_template_may_name_the_unit_of_its_times() {
+    use record::{Encoding, TimeUnit};
+    let mut templates = Templates::shipped();
+    templates.set_time_unit("devices/{id}/telemetry", TimeUnit::Milliseconds).unwrap();
+    for (topic, encoding, expected) in [
+        ("devices/d1/telemetry", Encoding::Json, Some(TimeUnit::Milliseconds)),
+        ("devices/d1/telemetry", Encoding::Ndjson, Some(TimeUnit::Milliseconds)),
+        ("devices/d1/telemetry", Encoding::Influx, None),
+        ("assets/d1/telemetry", Encoding::Json, None),
+    ] {
+        assert_eq!(templates.matching(topic).unwrap().time_unit(encoding), expected, "{topic} {encoding:?}");
+    }
+    let refused = templates.set_time_unit("devices/{device}/telemetry", TimeUnit::Seconds).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "there is no topic template \"devices/{device}/telemetry\": write one of the templates as it stands there"
+    );
+}
