@@ -252,3 +252,29 @@ pub(super) fn float(row: &Row<'_>, column: usize) -> rusqlite::Result<f64> {
 fn unreadable(column: usize, error: record::IdError) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_found_by_index_and_come_in_order_without_sorting() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&dir.path().join("series.db")).unwrap();
+        let plan = |sql: &str, parameters: usize| {
+            store.with_reader("explaining", |connection| {
+                let mut steps = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let given = rusqlite::params_from_iter(vec![1; parameters]);
+                steps.query_map(given, |row| row.get::<_, String>(3))?.collect::<rusqlite::Result<Vec<_>>>()
+            })
+        };
+        for (sql, parameters) in [(POINTS, 3), (LATEST, 1), (HELD, 3)] {
+            let plan = plan(sql, parameters).unwrap();
+            let seeks = plan.iter().filter(|step| step.starts_with("SEARCH")).count();
+            assert_eq!(seeks, 2, "{plan:#?}");
+            assert!(!plan.iter().any(|step| step.starts_with("SCAN") && step.contains("point")), "{plan:#?}");
+        }
+        let sorted = plan(POINTS, 3).unwrap();
+        assert!(!sorted.iter().any(|step| step.contains("B-TREE")), "{sorted:#?}");
+    }
+}
