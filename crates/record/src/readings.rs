@@ -238,29 +238,18 @@ impl Readings {
         self.arrived_at[rows].fill(when.arrived_at);
     }
 
-    /// Takes rows out, those for which `keep` says `false`; the others move up. Names, text and numbers of the
-    /// rows taken out stay in the tables. Nothing may be staged.
-    pub fn retain_rows(&mut self, mut keep: impl FnMut(usize) -> bool) {
+    /// Writes row `from` over row `to`, which stands before it: so the rows to keep move up over those to drop, and
+    /// [`Readings::truncate_rows`] cuts what is left. Names, text and numbers of dropped rows stay in the tables.
+    /// Nothing may be staged.
+    ///
+    /// # Panics
+    /// When one of them is past the end.
+    #[inline]
+    pub fn move_row(&mut self, from: usize, to: usize) {
         debug_assert_eq!(self.staged(), 0, "rows are staged");
-        let rows = self.len();
-        let Some(first) = (0..rows).find(|&row| !keep(row)) else { return };
-        let mut to = first;
-        for row in first + 1..rows {
-            if keep(row) {
-                self.move_row(row, to);
-                to += 1;
-            }
+        if from == to {
+            return;
         }
-        self.device.truncate(to);
-        self.time.truncate(to);
-        self.origin.truncate(to);
-        self.arrived_at.truncate(to);
-        self.seq.truncate(to);
-        self.claimed.truncate(to);
-        self.cut_staged(to);
-    }
-
-    fn move_row(&mut self, from: usize, to: usize) {
         self.device[to] = self.device[from];
         self.time[to] = self.time[from];
         self.origin[to] = self.origin[from];
@@ -274,6 +263,17 @@ impl Readings {
         if !self.claimed.is_empty() {
             self.claimed[to] = self.claimed[from];
         }
+    }
+
+    /// Drops the rows from `to` on, and what is staged.
+    pub fn truncate_rows(&mut self, to: usize) {
+        self.device.truncate(to);
+        self.time.truncate(to);
+        self.origin.truncate(to);
+        self.arrived_at.truncate(to);
+        self.seq.truncate(to);
+        self.claimed.truncate(to);
+        self.cut_staged(self.device.len());
     }
 
     /// Where it stands, to go back to.

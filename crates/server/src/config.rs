@@ -60,6 +60,8 @@ pub struct Raw {
     pub auth: AuthConfig,
     /// `[log]`.
     pub log: RawLog,
+    /// `[stream]`.
+    pub stream: stream::config::Config,
     /// `[series]`.
     pub series: RawSeries,
     /// `[metadata]`.
@@ -167,6 +169,7 @@ impl Default for Raw {
             http: RawHttp::default(),
             auth: AuthConfig::default(),
             log: RawLog::default(),
+            stream: stream::config::Config::default(),
             series: RawSeries::default(),
             metadata: RawMetadata::default(),
         }
@@ -196,6 +199,8 @@ pub struct Config {
     pub templates: Templates,
     /// What the log keeps.
     pub retention: Retention,
+    /// What is done with readings.
+    pub stream: stream::Settings,
 }
 
 /// What the log keeps.
@@ -239,6 +244,7 @@ impl Raw {
             ("http", toml::Value::try_from(&raw.http)),
             ("auth", toml::Value::try_from(&raw.auth)),
             ("log", toml::Value::try_from(&raw.log)),
+            ("stream", toml::Value::try_from(&raw.stream)),
             ("series", toml::Value::try_from(&raw.series)),
             ("metadata", toml::Value::try_from(&raw.metadata)),
         ];
@@ -279,6 +285,7 @@ impl Raw {
         let gateway = gateway::Config::try_from(self.gateway).map_err(|error| wrong(error.to_string()))?;
         let templates = gateway.templates.clone();
         let auth = self.auth.validate().map_err(|error| wrong(error.to_string()))?;
+        let stream = self.stream.validate().map_err(|error| wrong(error.to_string()))?;
         let hours = self.log.max_age_hours.unwrap_or(MAX_AGE_HOURS);
         let max_age = (hours != 0).then(|| Duration::from_secs(u64::from(hours) * 3600));
         Ok(Config {
@@ -289,6 +296,7 @@ impl Raw {
             auth,
             templates,
             retention: Retention { max_age, max_bytes: self.log.max_bytes },
+            stream,
         })
     }
 }

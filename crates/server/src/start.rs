@@ -138,9 +138,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let stream = if let Some(store) = store {
         let running = stream::start(stream::Parts {
             log: backends.log.clone(),
+            reader: store.clone(),
             store,
             templates: Arc::new(config.templates.clone()),
-        })?;
+            settings: Arc::new(config.stream.clone()),
+            checkpoints: Some(config.data_dir.join("stream")),
+            clock: Arc::new(Timestamp::now),
+        })
+        .await?;
         figures::stream(&mut exporter, running.monitor().clone());
         Some(running)
     } else {

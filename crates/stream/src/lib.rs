@@ -1,14 +1,16 @@
-//! From the log to the store: decode, write, and make a dead letter of what cannot be used.
+//! From the log to the store: each reading once, in event time, with an account that balances.
 //!
 //! ```text
-//!   Topic::Raw, live     ─▶ read ─▶ decode ─┬─▶ dead letters to Topic::Dlq, durable
-//!   Topic::Raw, backfill ─▶ read ─▶ decode ─┴─▶ one store commit: readings + dead letters + log offsets
+//!   Topic::Raw, live     ─┐                           ┌─▶ one store commit: readings + late + windows + dead letters
+//!                         ├▶ a pipeline per partition ─┤        + account + log offsets + notes
+//!   Topic::Raw, backfill ─┘                           └─▶ dead letters to Topic::Dlq, late readings to Topic::Late
 //! ```
 //!
-//! One task per lane, so that old data never stands in front of new. A task starts where the store says it
-//! stands, and each store commit carries the offsets it contains, so a crash at any moment is repaired by reading
-//! on; what was read twice is refused by the store (house invariants 2 and 3). There is no clock and no chance in
-//! what is decided: the same log gives the same batches.
+//! Both lanes of a partition go through one [`pipeline`], because duplicates and windows know no lanes: live data
+//! first, history in bites so small that live data hardly waits. The pipeline is pure: no clock, no chance, no
+//! socket. What it is told from outside (which records, what time it is, what the store holds under a key) is noted in the
+//! same commit as its outcome, so that after a crash the state is built again by doing the same again, from the last
+//! checkpoint on (house invariants 2 and 3; `docs/decisions/stream-state.md`).
 //!
 //! Two failures, two answers (R6.4): a message that cannot be used becomes a dead letter at once, because the
 //! same bytes will never decode; a store that cannot be written is tried for ever, and meanwhile nothing
@@ -17,32 +19,51 @@
 pub mod budget;
 pub mod clock;
 mod counts;
-mod decode;
+mod engine;
+mod late;
+mod letter;
+mod note;
+mod output;
+mod pattern;
+mod pipeline;
+mod recover;
+mod revise;
+mod settings;
+mod worker;
+
+pub mod budget;
+pub mod clock;
+pub mod config;
 pub mod dedup;
 pub mod devices;
-mod lane;
-mod letter;
-mod pattern;
 pub mod sample;
 pub mod validate;
 pub mod window;
 
+pub use checkpoint::CheckpointError;
 pub use counts::Counts;
-pub use decode::Decoder;
 pub use letter::{DeadRecord, DeadRecordError};
+pub use note::NoteError;
 pub use pattern::SelectorError;
+pub use settings::Settings;
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use log::{Lane, Log, PartitionId, Topic};
-use series::SeriesWriter;
+use record::Timestamp;
+use series::{SeriesReader, SeriesWriter};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use wire::template::Templates;
 
 use counts::Shared;
+use worker::Worker;
 
-/// The reader's name in the log: its committed positions are for lag and retention; the store's are the truth.
+/// The reader's name in the log: its committed positions are what a recovery may have to read again, so that retention
+/// leaves it; where the stream stands is the store's to say.
 pub const READER: &str = "store";
 
 /// Why the stream cannot start, or had to stop.
@@ -54,6 +75,9 @@ pub enum Error {
     /// The store cannot say where it stands.
     #[error(transparent)]
     Store(#[from] series::Error),
+    /// The folder of the checkpoints cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The store holds offsets the log never gave out: one of them was replaced or restored without the other.
     #[error(
         "the store holds {partition} up to offset {held}, but the log ends at {end}: they are not of the same \
@@ -76,14 +100,24 @@ pub struct Parts {
     pub log: Arc<dyn Log>,
     /// Where readings go.
     pub store: Arc<dyn SeriesWriter>,
+    /// The same store, to be asked what is in it.
+    pub reader: Arc<dyn SeriesReader>,
     /// Which topics say what; the same that the gateway uses.
     pub templates: Arc<Templates>,
+    /// What is done with readings.
+    pub settings: Arc<Settings>,
+    /// The folder of the checkpoints. Without one the state is built from the first note on, and notes are never
+    /// forgotten: for tests.
+    pub checkpoints: Option<PathBuf>,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
-/// The stream, running: one task per lane.
+/// The stream, running.
 pub struct Running {
-    lanes: Vec<JoinHandle<()>>,
+    task: JoinHandle<()>,
     stop: watch::Sender<bool>,
+    stopping: Arc<AtomicBool>,
     monitor: Monitor,
 }
 
@@ -94,21 +128,23 @@ pub struct Monitor {
     log: Arc<dyn Log>,
 }
 
-/// Starts both lanes. Must be called within a tokio runtime.
+/// Recovers the state and starts. Must be called within a tokio runtime.
 ///
 /// # Errors
 /// [`Error`] when the store or the log cannot say where they stand, or do not belong together.
-pub fn start(parts: Parts) -> Result<Running, Error> {
+pub async fn start(mut parts: Parts) -> Result<Running, Error> {
+    let share = Settings::clone(&parts.settings).per_partition(parts.log.partitions(Topic::Raw));
+    parts.settings = Arc::new(share);
     let (stop, stopped) = watch::channel(false);
     let shared = Arc::new(Shared::default());
-    // Both are opened before either runs: an error here must not leave a lane behind.
-    let tasks = [Lane::Live, Lane::Backfill]
-        .map(|lane| lane::Task::open(parts.clone(), lane, Arc::clone(&shared), stopped.clone()));
-    let mut lanes = Vec::new();
-    for task in tasks.into_iter().collect::<Result<Vec<_>, _>>()? {
-        lanes.push(tokio::spawn(task.run()));
-    }
-    Ok(Running { lanes, stop, monitor: Monitor { shared, log: parts.log } })
+    let stopping = Arc::new(AtomicBool::new(false));
+    let log = Arc::clone(&parts.log);
+    let opening = (Arc::clone(&shared), Arc::clone(&stopping));
+    let worker =
+        tokio::task::spawn_blocking(move || Worker::open(parts, opening.0, stopped, opening.1)).await;
+    let worker = worker.expect("recovery does not panic, and is not cancelled")?;
+    let task = tokio::spawn(worker.run());
+    Ok(Running { task, stop, stopping, monitor: Monitor { shared, log } })
 }
 
 impl Running {
@@ -118,14 +154,14 @@ impl Running {
         &self.monitor
     }
 
-    /// Waits until the store holds everything that is in the log; `false` once a lane has stopped before that.
+    /// Waits until the store holds everything that is in the log; `false` once the stream has stopped before that.
     pub async fn caught_up(&self) -> bool {
         let mut moved = self.monitor.shared.watch();
         loop {
             moved.mark_unchanged();
             match self.monitor.lag() {
                 Ok(lag) if lag.iter().all(|&(_, records)| records == 0) => return true,
-                _ if self.lanes.iter().any(JoinHandle::is_finished) => return false,
+                _ if self.task.is_finished() => return false,
                 _ => {}
             }
             if moved.changed().await.is_err() {
@@ -134,13 +170,13 @@ impl Running {
         }
     }
 
-    /// Finishes the batches in hand and stops. What is left in the log is read after the next start.
+    /// Finishes the batch in hand, writes the checkpoints and stops. What is left in the log is read after the next
+    /// start.
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
-        for lane in self.lanes {
-            if let Err(error) = lane.await {
-                tracing::error!(%error, "a stream lane did not end cleanly");
-            }
+        self.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the stream did not end cleanly");
         }
     }
 }
@@ -150,6 +186,12 @@ impl Monitor {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.shared.counts()
+    }
+
+    /// How old the oldest of the partitions' latest checkpoints is; `None` before the first.
+    #[must_use]
+    pub fn checkpoint_age(&self) -> Option<Duration> {
+        self.shared.checkpoint_age()
     }
 
     /// For each partition, how many records of the log the store does not hold yet.

@@ -2,13 +2,13 @@
 //!
 //! Whether a reading is kept is drawn from its key alone, so that the same reading meets the same fate whenever it comes again.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dedup::Moment;
 use crate::pattern::{Selector, SelectorError};
 
 /// A `[[stream.sampling]]` as written. The first one that fits a series holds for it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleConfig {
     /// The metrics, by name or by a pattern with `*`.
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn sampling(text: &str) -> Result<Sampling, String> {
-        #[derive(Deserialize)]
+        #[derive(Deserialize, Serialize)]
         struct File {
             sampling: Vec<SampleConfig>,
         }

@@ -1,7 +1,7 @@
 //! What is done about a clock that is off.
 
 use record::{TimeOrigin, Timestamp, When};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Estimate;
 
@@ -14,7 +14,7 @@ const MOST_AHEAD_NS: i64 = 86_400 * SECOND;
 const SLACK_NS: i64 = 20 * SECOND;
 
 /// What is done with the times of a device that is far off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     /// They are taken as they are.
@@ -27,7 +27,7 @@ pub enum Policy {
 }
 
 /// `[stream.clock]` as written.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What is done with the times of a device that is far off.

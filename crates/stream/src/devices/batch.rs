@@ -28,6 +28,17 @@ impl Translation {
         self.metrics.resize(readings.metrics().len(), NONE);
     }
 
+    /// Makes room for names that have joined the batch since.
+    pub fn extend(&mut self, readings: &Readings) {
+        self.devices.resize(readings.devices().len(), NONE);
+        self.metrics.resize(readings.metrics().len(), NONE);
+    }
+
+    /// Forgets a metric's number: it may have left the table.
+    pub fn forget_metric(&mut self, no: MetricNo) {
+        self.metrics[no.0 as usize] = NONE;
+    }
+
     #[inline]
     pub(super) fn device(&self, no: DeviceNo) -> Option<u32> {
         self.devices.get(no.0 as usize).copied().filter(|&number| number != NONE)

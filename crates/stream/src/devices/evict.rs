@@ -2,7 +2,7 @@
 
 use record::Timestamp;
 
-use super::{Device, Devices, Tick};
+use super::{Device, Devices, SeriesName, Tick};
 
 /// How much the table may hold. Beyond it, what was used longest ago leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,30 @@ pub struct Evicted {
     pub devices: Vec<u32>,
     /// Series, those of the devices among them.
     pub series: Vec<u32>,
+    /// Their names, in the same order: the table does not know them any more.
+    pub names: Vec<OwnedName>,
     /// Devices that stay but have lost series: their slots are numbered anew, and what was remembered by slot is void
     /// ([`crate::dedup::Recent::forget`]).
     pub renumbered: Vec<u32>,
+}
+
+/// The names behind a series that has left the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedName {
+    /// The tenant.
+    pub tenant: Box<str>,
+    /// The device.
+    pub device: Box<str>,
+    /// The metric.
+    pub metric: Box<str>,
+}
+
+impl OwnedName {
+    /// The same, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> SeriesName<'_> {
+        SeriesName { tenant: &self.tenant, device: &self.device, metric: &self.metric }
+    }
 }
 
 impl Evicted {
@@ -108,7 +129,7 @@ impl Devices {
             entry.remove();
         }
         for slot in &device.slots {
-            self.free_series(slot.metric, slot.series, evicted);
+            self.free_series((device.tenant, &device.id, slot.metric), slot.series, evicted);
         }
         self.state.tenants.drop_use(device.tenant);
         self.state.device_numbers.give_back(number);
@@ -121,6 +142,7 @@ impl Devices {
             self.state.devices[number as usize].as_mut().expect("a device number in use");
         device.is_whole = false;
         device.by_metric = Vec::new();
+        let (tenant, id) = (device.tenant, device.id.clone());
         let mut gone = Vec::new();
         device.slots.retain(|slot| {
             let stays = slot.used >= before;
@@ -130,12 +152,17 @@ impl Devices {
             stays
         });
         for (metric, series) in gone {
-            self.free_series(metric, series, evicted);
+            self.free_series((tenant, &id, metric), series, evicted);
         }
         evicted.renumbered.push(number);
     }
 
-    fn free_series(&mut self, metric: u32, series: u32, evicted: &mut Evicted) {
+    fn free_series(&mut self, (tenant, id, metric): (u32, &str, u32), series: u32, evicted: &mut Evicted) {
+        evicted.names.push(OwnedName {
+            tenant: self.state.tenants.get(tenant).into(),
+            device: id.into(),
+            metric: self.state.metrics.get(metric).into(),
+        });
         self.state.metrics.drop_use(metric);
         self.state.series[series as usize] = None;
         self.state.series_numbers.give_back(series);

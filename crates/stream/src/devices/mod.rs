@@ -20,7 +20,7 @@ mod numbers;
 mod tests;
 
 pub use batch::Translation;
-pub use evict::{Evicted, Limits};
+pub use evict::{Evicted, Limits, OwnedName};
 
 use std::hash::BuildHasher as _;
 use std::ops::Range;
@@ -235,6 +235,22 @@ impl Devices {
         series
     }
 
+    /// Takes back a series that was just added to a device: there is no room for it.
+    pub fn remove_series(&mut self, device: u32, series: Series) {
+        let of_device = self.state.devices[device as usize].as_mut().expect("a device number in use");
+        debug_assert_eq!(
+            series.slot as usize + 1,
+            of_device.slots.len(),
+            "only the last one can be taken back"
+        );
+        of_device.by_metric = Vec::new();
+        let Some(slot) = of_device.slots.pop() else { return };
+        self.state.metrics.drop_use(slot.metric);
+        self.state.series[slot.series as usize] = None;
+        self.state.series_numbers.give_back(slot.series);
+        self.state.series_count -= 1;
+    }
+
     /// The series of a metric of a device, added if it is not there.
     pub fn add_series_named(&mut self, device: u32, metric: &str, arrived_at: Timestamp) -> Series {
         let state = &mut self.state;
@@ -290,6 +306,17 @@ impl Devices {
             tenant: self.state.tenants.get(device.tenant),
             device: &device.id,
             metric: self.state.metrics.get(slot.metric),
+        }
+    }
+
+    /// Calls `each` with every series in use, by device.
+    pub fn each_series(&self, mut each: impl FnMut(u32, SeriesName<'_>)) {
+        for device in self.state.devices.iter().flatten() {
+            for slot in &device.slots {
+                let metric = self.state.metrics.get(slot.metric);
+                let tenant = self.state.tenants.get(device.tenant);
+                each(slot.series, SeriesName { tenant, device: &device.id, metric });
+            }
         }
     }
 

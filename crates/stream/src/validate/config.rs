@@ -1,12 +1,12 @@
 //! Limits as configured.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Violation;
 use crate::pattern::{Selector, SelectorError};
 
 /// What happens to a value beyond its limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The reading is refused and becomes a dead letter.
@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 /// A `[[stream.limits]]` as written. The first one that fits a series holds for it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitConfig {
     /// The metrics, by name or by a pattern with `*`.

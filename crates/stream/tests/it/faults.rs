@@ -10,7 +10,6 @@ use log::{
 use penstock_stream::{Parts, start};
 use record::Value;
 use series::{Memory, SeriesReader, SeriesWriter, WriteBatch, Written};
-use wire::template::Templates;
 
 use crate::{memory_log, parts, reading, values};
 
@@ -53,7 +52,7 @@ async fn a_store_that_cannot_be_written_is_tried_until_it_can() {
         for second in 0..5 {
             reading(&*log, Lane::Live, "d1", second, second).await;
         }
-        let stream = start(parts(&log, Arc::new(failing))).unwrap();
+        let stream = start(Parts { store: Arc::new(failing), ..parts(&log, &store) }).await.unwrap();
         assert!(stream.caught_up().await);
         reading(&*log, Lane::Live, "d1", 5, 5).await;
         assert!(stream.caught_up().await);
@@ -126,8 +125,7 @@ async fn records_the_log_has_lost_are_accounted_for_and_passed() {
     }
     let partition = crate::partition(&*inner, Lane::Live, "d1");
     let log = Arc::new(Damaged { inner, partition });
-    let templates = Arc::new(Templates::shipped());
-    let stream = start(Parts { log, store: store.clone(), templates }).unwrap();
+    let stream = start(Parts { log, ..parts(&memory_log(), &store) }).await.unwrap();
     assert!(stream.caught_up().await);
     assert_eq!(values(&store, "d1"), [Value::Int(3), Value::Int(4)]);
     assert_eq!(stream.monitor().counts().lost, 3);

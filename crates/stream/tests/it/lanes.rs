@@ -17,7 +17,7 @@ async fn what_is_in_the_log_comes_into_the_store_once() {
         reading(&*log, Lane::Backfill, "d2", -second, second).await;
     }
     reading(&*log, Lane::Live, "d1", 4, 4).await; // delivered again
-    let stream = start(parts(&log, store.clone())).unwrap();
+    let stream = start(parts(&log, &store)).await.unwrap();
     assert!(stream.caught_up().await);
     assert_eq!(values(&store, "d1"), (0..5).map(Value::Int).collect::<Vec<_>>());
     assert_eq!(values(&store, "d2").len(), 5);
@@ -26,7 +26,7 @@ async fn what_is_in_the_log_comes_into_the_store_once() {
     // Another start over the same store takes up where this one stops, and stores nothing again.
     stream.shutdown().await;
     reading(&*log, Lane::Live, "d1", 9, 9).await;
-    let stream = start(parts(&log, store.clone())).unwrap();
+    let stream = start(parts(&log, &store)).await.unwrap();
     assert!(stream.caught_up().await);
     let counts = stream.monitor().counts();
     assert_eq!((counts.stored, counts.duplicates, counts.records), (1, 0, 1));
@@ -39,7 +39,7 @@ async fn what_is_in_the_log_comes_into_the_store_once() {
 async fn a_dead_letter_is_in_the_log_and_in_the_store() {
     let (log, store) = (memory_log(), Arc::new(Memory::new()));
     append(&*log, Lane::Live, &message("d1", "devices/d1/telemetry", "no json")).await;
-    let stream = start(parts(&log, store.clone())).unwrap();
+    let stream = start(parts(&log, &store)).await.unwrap();
     assert!(stream.caught_up().await);
     stream.shutdown().await;
     let dead = store.dead_messages("default", 10).unwrap();
@@ -65,6 +65,6 @@ async fn a_store_ahead_of_the_log_is_refused() {
     let source = Source { topic: 0, lane: Lane::Live, partition: 0 };
     let spans = vec![Span { source, from: 0, to: 5 }];
     store.write(&WriteBatch { spans, ..WriteBatch::default() }).unwrap();
-    let refused = start(parts(&log, store)).map(|_| ());
+    let refused = start(parts(&log, &store)).await.map(|_| ());
     assert!(matches!(refused, Err(Error::Ahead { held: 5, end: 0, .. })), "{refused:?}");
 }

@@ -2,19 +2,20 @@
 
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
-mod decode;
 mod faults;
 mod lanes;
+mod messages;
+mod recovery;
 mod windows;
 
 use std::sync::Arc;
 
 use log::{Batch, Lane, Log, MemoryLog, PartitionId, Partitions, Topic};
-use penstock_stream::Parts;
+use penstock_stream::{Parts, Settings};
 use record::{
     DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, TenantId, Timestamp, Value, partition_of,
 };
-use series::{Memory, SeriesReader, SeriesWriter};
+use series::{Memory, SeriesReader};
 use wire::template::Templates;
 
 const ARRIVED: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
@@ -57,8 +58,16 @@ async fn reading(log: &dyn Log, lane: Lane, device: &str, second: i64, value: i6
     append(log, lane, &message(device, "devices/x/telemetry", &payload)).await;
 }
 
-fn parts(log: &Arc<MemoryLog>, store: Arc<dyn SeriesWriter>) -> Parts {
-    Parts { log: log.clone(), store, templates: Arc::new(Templates::shipped()) }
+fn parts(log: &Arc<MemoryLog>, store: &Arc<Memory>) -> Parts {
+    Parts {
+        log: log.clone(),
+        store: store.clone(),
+        reader: store.clone(),
+        templates: Arc::new(Templates::shipped()),
+        settings: Arc::new(Settings::default()),
+        checkpoints: None,
+        clock: Arc::new(|| ARRIVED),
+    }
 }
 
 fn values(store: &Memory, device: &str) -> Vec<Value> {

@@ -1,0 +1,254 @@
+//! The synchronous half of the stream: partitions' pipelines over one store.
+//!
+//! A turn takes one chunk of one lane through the pipelines of its partitions and makes of it one batch for the
+//! store. The shell around it ([`crate::worker`]) reads the log and commits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use log::{Chunk, Lane, PartitionId};
+use record::{ReplayOf, TenantId, Timestamp, ValueRef};
+use series::{DeadMessage, Key, Note as StoreNote, SeriesReader, Span, WriteBatch};
+use wire::payload::Scratch;
+use wire::template::Templates;
+
+use crate::answers::{Answer, Held, Noting, Source, Unanswered};
+use crate::checkpoint::Checkpoint;
+use crate::note::{Note, Step};
+use crate::output::{Output, Tally};
+use crate::pipeline::{Pipeline, Work};
+use crate::settings::Settings;
+use crate::{revise, source_of};
+
+/// The wait before a question to a store that failed is asked again. Questions are asked in the middle of a
+/// step, so there is nothing else to do meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A partition: its pipeline, and where it stands in log and notes.
+pub(crate) struct Partition {
+    pub(crate) pipeline: Pipeline,
+    /// The number of its next note.
+    pub(crate) note: u64,
+    /// The next offsets it wants, live and backfill.
+    pub(crate) next: [u64; 2],
+    /// Records processed since its last checkpoint.
+    pub(crate) since_checkpoint: u64,
+    /// Notes below this number are in both checkpoints there are.
+    pub(crate) forgettable: u64,
+    /// The first note that is not in the newest checkpoint, and the offsets it stands at.
+    pub(crate) checkpointed: Option<(u64, [u64; 2])>,
+}
+
+/// The pipelines and what they stand on.
+pub(crate) struct Engine {
+    settings: Arc<Settings>,
+    templates: Arc<Templates>,
+    store: Arc<dyn SeriesReader>,
+    scratch: Scratch,
+    stop: Arc<AtomicBool>,
+    pub(crate) partitions: BTreeMap<u16, Partition>,
+}
+
+/// A turn's outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) batch: Arc<WriteBatch>,
+    pub(crate) tally: Tally,
+    pub(crate) records: u64,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        templates: Arc<Templates>,
+        store: Arc<dyn SeriesReader>,
+        stop: Arc<AtomicBool>,
+        partitions: BTreeMap<u16, Partition>,
+    ) -> Self {
+        Self { settings, templates, store, scratch: Scratch::new(), stop, partitions }
+    }
+
+    /// Takes a chunk of one lane through the pipelines.
+    pub(crate) fn records(&mut self, lane: Lane, chunk: &Chunk, now: Timestamp) -> Result<Turn, Unanswered> {
+        let mut output = Output::default();
+        let mut touched: BTreeMap<u16, (u64, u64, Vec<Answer>)> = BTreeMap::new();
+        let mut source = StoreSource { store: &*self.store, stop: &self.stop };
+        for run in &chunk.runs {
+            let index = run.partition.index;
+            let partition =
+                self.partitions.get_mut(&index).expect("the reader reads the engine's partitions");
+            let to = run.base + run.records.len() as u64;
+            let (.., reached, answers) = touched.entry(index).or_insert((run.base, run.base, Vec::new()));
+            *reached = to;
+            let work = Work { partition: run.partition, base: run.base, records: &run.records };
+            let mut answers = Noting::new(&mut source, answers);
+            partition.pipeline.records(
+                &work,
+                &self.templates,
+                &mut self.scratch,
+                &mut answers,
+                &mut output,
+            )?;
+            partition.since_checkpoint += run.records.len() as u64;
+        }
+        let mut records = 0;
+        for (index, (from, to, answers)) in touched {
+            records += to - from;
+            let step = Step::records(lane, from, to, now);
+            self.close(index, Note { step, answers }, now, true, &mut output);
+        }
+        self.finish(output, records)
+    }
+
+    /// Passes over records that the log has lost; `hole` says so among the dead letters.
+    pub(crate) fn hole(
+        &mut self,
+        partition: PartitionId,
+        from: u64,
+        to: u64,
+        hole: DeadMessage,
+    ) -> Result<Turn, Unanswered> {
+        let mut output = Output::default();
+        let line = output.account.line("", "(lost)", hole.arrived_at);
+        line.records += (to - from).cast_signed();
+        line.accepted += hole.letters.len() as i64;
+        line.dead += hole.letters.len() as i64;
+        output.dead(hole);
+        let step = Step::hole(partition.lane, from, to);
+        self.note(partition.index, Note { step, answers: Vec::new() }, &mut output);
+        self.finish(output, to - from)
+    }
+
+    /// Lets time pass for partitions that have something to close and nothing to read (`live_ends`: where their live
+    /// lanes end); `None` when none has.
+    pub(crate) fn tick(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
+        let is_quiet = |index: u16, partition: &Partition| {
+            live_ends.get(usize::from(index)).is_some_and(|&end| end <= partition.next[Lane::Live as usize])
+        };
+        let wanting: Vec<u16> = self
+            .partitions
+            .iter()
+            .filter(|&(&index, partition)| is_quiet(index, partition) && partition.pipeline.wants_tick(now))
+            .map(|(&index, _)| index)
+            .collect();
+        if wanting.is_empty() {
+            return Ok(None);
+        }
+        let mut output = Output::default();
+        for index in wanting {
+            let partition = self.partitions.get_mut(&index).expect("it was just found");
+            partition.pipeline.tick(now);
+            let note = Note { step: Step::tick(now), answers: Vec::new() };
+            self.close(index, note, now, false, &mut output);
+        }
+        self.finish(output, 0).map(Some)
+    }
+
+    /// Ends a partition's step: closes its windows and writes its note.
+    fn close(&mut self, index: u16, note: Note, now: Timestamp, had_records: bool, output: &mut Output) {
+        let partition =
+            self.partitions.get_mut(&index).expect("the step was of one of the engine's partitions");
+        partition.pipeline.settle(now, had_records, output);
+        self.note(index, note, output);
+    }
+
+    fn note(&mut self, index: u16, note: Note, output: &mut Output) {
+        let partition =
+            self.partitions.get_mut(&index).expect("the step was of one of the engine's partitions");
+        if let Some((lane, from, to)) = note.step.span() {
+            let source = source_of(PartitionId { topic: log::Topic::Raw, lane, index });
+            output.batch.spans.push(Span { source, from, to });
+            partition.next[lane as usize] = to;
+        }
+        output.batch.notes.push(StoreNote { partition: index, number: partition.note, bytes: note.encode() });
+        partition.note += 1;
+        if partition.forgettable > 0 {
+            output.batch.forget.push((index, std::mem::take(&mut partition.forgettable)));
+        }
+    }
+
+    fn finish(&mut self, output: Output, records: u64) -> Result<Turn, Unanswered> {
+        let (mut batch, revisions, tally) = output.finish();
+        let mut source = StoreSource { store: &*self.store, stop: &self.stop };
+        source.insist(|store| revise::rows(store, &revisions, &mut batch))?;
+        Ok(Turn { batch: Arc::new(batch), tally, records })
+    }
+
+    /// The state of a partition, to be made durable.
+    pub(crate) fn checkpoint(&mut self, index: u16) -> Option<Checkpoint> {
+        let partition = self.partitions.get_mut(&index)?;
+        partition.since_checkpoint = 0;
+        let state = partition.pipeline.state();
+        Some(Checkpoint { partition: index, note: partition.note, next: partition.next, state })
+    }
+
+    /// A checkpoint has become durable: what both it and the one before it hold can be forgotten.
+    pub(crate) fn checkpointed(&mut self, index: u16, note: u64, next: [u64; 2]) -> Option<[u64; 2]> {
+        let partition = self.partitions.get_mut(&index)?;
+        let before = partition.checkpointed.replace((note, next))?;
+        partition.forgettable = before.0;
+        Some(before.1)
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+/// Asks the store, again and again if it fails, until it answers or the stream is to stop.
+struct StoreSource<'a> {
+    store: &'a dyn SeriesReader,
+    stop: &'a AtomicBool,
+}
+
+impl StoreSource<'_> {
+    fn insist<T>(
+        &mut self,
+        mut ask: impl FnMut(&dyn SeriesReader) -> series::Result<T>,
+    ) -> Result<T, Unanswered> {
+        loop {
+            match ask(self.store) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => tracing::error!(%error, "the store cannot be asked; trying again"),
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Unanswered::Stopping);
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
+    }
+}
+
+impl Source for StoreSource<'_> {
+    fn device(&mut self, tenant: &str, device: &str) -> Result<(Option<i64>, Vec<String>), Unanswered> {
+        let tenant = TenantId::parse(tenant).expect("the pipeline asks for checked tenants");
+        let device = record::DeviceId::parse(device).expect("the pipeline asks for checked devices");
+        let latest = self.insist(|store| store.latest(&tenant, &device))?;
+        let newest = latest.iter().map(|reading| reading.when.claimed.nanos()).max();
+        Ok((newest, latest.into_iter().map(|reading| reading.metric.as_str().to_owned()).collect()))
+    }
+
+    fn held(&mut self, key: &Key<'_>, value: ValueRef<'_>) -> Result<Held, Unanswered> {
+        let held = self.insist(|store| store.held(&[*key]))?.pop().flatten();
+        Ok(match held {
+            None => Held::Absent,
+            Some(there) if same(there.as_ref(), value) => Held::Same,
+            Some(_) => Held::Other,
+        })
+    }
+
+    fn dead(&mut self, of: ReplayOf) -> Result<Option<DeadMessage>, Unanswered> {
+        let source = series::Source { topic: of.topic, lane: of.lane, partition: of.partition };
+        self.insist(|store| store.dead_message(source, of.offset))
+    }
+}
+
+/// Equal for the store's contract: a NaN that was delivered twice is a duplicate, not a correction.
+pub(crate) fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
+    match (a, b) {
+        (ValueRef::Float(a), ValueRef::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
+        _ => a == b,
+    }
+}

@@ -1,0 +1,577 @@
+//! The stages of a message's readings: time, series, validate, deduplicate, windows.
+//!
+//! Readings of one device and moment go through the stages together, as rows of the tenant's columns: the rows that are
+//! kept move up over those that are not.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use log::Lane;
+use record::{DeviceId, DeviceNo, MetricNo, Readings, TenantId, TimeOrigin, Timestamp, When};
+use series::{Amounts, ClockRow, DeadLetter, Key, LateRow};
+use wire::payload::{Element, Scratch};
+
+use crate::answers::{Answers, Held, Unanswered};
+use crate::dedup::{self, Fate, Moment};
+use crate::devices::{Series, Translation};
+use crate::engine::same;
+use crate::output::{Bench, Output};
+use crate::validate::Verdict;
+use crate::window::{Published, Stale};
+
+use super::Pipeline;
+use super::decode::{Place, Telemetry};
+use super::keep::End;
+use super::pending::Touched;
+use super::replay::TriedAgain;
+
+/// Bits for a row within its record: none has more readings ([`record::limits::READINGS_PER_MESSAGE`]).
+const ROW_BITS: u32 = 20;
+
+/// A message on its way through the stages.
+pub(super) struct Message<'a> {
+    place: Place,
+    lane: Lane,
+    tenant: &'a TenantId,
+    rows: Range<usize>,
+    elements: &'a [Element],
+    tried_again: Option<&'a TriedAgain>,
+    /// Whether its times say something of its device's clock: not when it says itself that it is old.
+    tells_time: bool,
+    /// The last device whose clock was looked at.
+    device_seen: Option<DeviceNo>,
+    letters: Vec<DeadLetter>,
+    stage: &'static str,
+    amounts: Amounts,
+}
+
+/// Working memory, kept from one message to the next.
+#[derive(Default)]
+pub(super) struct Memory {
+    translations: Vec<(TenantId, Translation)>,
+    series: Vec<Series>,
+    /// The rows of the moment at hand that go on, from its first row; and as the judge sees them.
+    going_on: Vec<usize>,
+    judged: Vec<dedup::Row>,
+    fates: Vec<Fate>,
+    /// Series and value of readings for the open windows.
+    values: Vec<(u32, f64)>,
+    stale: Vec<Stale>,
+    pub(super) published: Vec<Published>,
+}
+
+impl Memory {
+    /// The batch in hand may be another one now.
+    pub(super) fn begin_run(&mut self) {
+        self.translations.clear();
+    }
+}
+
+/// What the readings of one moment share.
+struct Shared {
+    rows: Range<usize>,
+    when: When,
+    device: u32,
+    /// The live watermark before the message.
+    watermark: i64,
+    is_late: bool,
+    /// Whether they go into open windows; if not, theirs are computed again.
+    is_in_time: bool,
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn new(
+        place: Place,
+        lane: Lane,
+        telemetry: &'a Telemetry<'_>,
+        rows: Range<usize>,
+        letters: Vec<DeadLetter>,
+        scratch: &'a Scratch,
+        tried_again: Option<&'a TriedAgain>,
+    ) -> Self {
+        let mut message = Self {
+            place,
+            lane,
+            tenant: &telemetry.tenant,
+            rows,
+            elements: scratch.elements(),
+            tried_again,
+            tells_time: tried_again.is_none() && !telemetry.is_history,
+            device_seen: None,
+            letters,
+            stage: "decode",
+            amounts: Amounts::default(),
+        };
+        if let Some(tried_again) = tried_again {
+            message.letters.retain(|letter| letter.index.is_none() || tried_again.concerns(letter.index));
+        }
+        let letters = message.letters.len() as i64;
+        message.amounts = Amounts { accepted: letters, dead: letters, ..Amounts::default() };
+        message
+    }
+
+    pub(super) fn has_kept_any(&self) -> bool {
+        self.amounts.stored + self.amounts.late + self.amounts.duplicate + self.amounts.shed > 0
+    }
+
+    pub(super) fn end(self) -> End {
+        End { amounts: self.amounts, letters: self.letters, stage: self.stage }
+    }
+
+    /// Which element of the message a row came from.
+    fn element_of(&self, row: usize) -> Option<u32> {
+        let element = self.elements.partition_point(|element| element.rows.end <= row);
+        u32::try_from(element).ok().filter(|_| element < self.elements.len())
+    }
+
+    /// A reading that cannot be kept.
+    fn dead(&mut self, row: usize, stage: &'static str, reason: String) {
+        if self.letters.is_empty() {
+            self.stage = stage;
+        }
+        self.letters.push(DeadLetter { index: self.element_of(row), reason });
+        self.amounts.dead += 1;
+    }
+}
+
+impl Pipeline {
+    /// Takes the message's rows through the stages, moment by moment. What is left of them stands at the end of the
+    /// bench's readings.
+    pub(super) fn readings(
+        &mut self,
+        message: &mut Message<'_>,
+        bench: &mut Bench,
+        answers: &mut dyn Answers,
+        output: &mut Output,
+    ) -> Result<(), Unanswered> {
+        let rows = message.rows.clone();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        number_clockless(message, &mut bench.readings);
+        let mut translation = self.translation(message.tenant, &bench.readings);
+        let watermark = self.state.books.watermark.at();
+        let (mut next, mut kept) = (rows.start, rows.start);
+        let mut outcome = Ok(());
+        while next < rows.end {
+            let end = end_of_moment(&bench.readings, next, rows.end);
+            let moment = (next..end, watermark);
+            match self.moment(message, moment, &mut kept, bench, &mut translation, answers, output) {
+                Ok(()) => next = end,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        bench.readings.truncate_rows(kept);
+        self.memory.translations.push((message.tenant.clone(), translation));
+        outcome
+    }
+
+    fn translation(&mut self, tenant: &TenantId, readings: &Readings) -> Translation {
+        let known = self.memory.translations.iter().position(|(of, _)| of == tenant);
+        match known {
+            Some(at) => {
+                let mut translation = self.memory.translations.swap_remove(at).1;
+                translation.extend(readings);
+                translation
+            }
+            None => {
+                let mut translation = Translation::new();
+                self.state.books.devices.begin(tenant.as_str(), readings, &mut translation);
+                translation
+            }
+        }
+    }
+
+    /// The stages of the readings of one device and moment.
+    #[expect(clippy::too_many_arguments, reason = "the stages share what the caller lends them")]
+    fn moment(
+        &mut self,
+        message: &mut Message<'_>,
+        (rows, watermark): (Range<usize>, i64),
+        kept: &mut usize,
+        bench: &mut Bench,
+        translation: &mut Translation,
+        answers: &mut dyn Answers,
+        output: &mut Output,
+    ) -> Result<(), Unanswered> {
+        if !is_concerned(message, &rows) {
+            return Ok(());
+        }
+        message.amounts.accepted += rows.len() as i64;
+        let Some(device) = self.device(message, &rows, bench, translation, answers)? else { return Ok(()) };
+        let when = self.time(message, device, &rows, bench, output);
+        self.series(message, device, &rows, bench, translation, answers)?;
+        self.validate(message, &rows, &when, bench, output);
+        self.judge(message, device, (&rows, *kept), &when, bench, answers, output)?;
+        let lateness = self.settings.allowed_lateness_nanos;
+        let is_live = message.lane == Lane::Live;
+        let is_late = is_live && when.time.nanos() < watermark.saturating_sub(lateness);
+        let is_in_time = is_live && !is_late;
+        let shared = Shared { rows, when, device, watermark, is_late, is_in_time };
+        self.keep(message, &shared, kept, bench, output);
+        if is_live {
+            self.state.books.watermark.observe(when.time.nanos(), when.arrived_at.nanos());
+        }
+        Ok(())
+    }
+
+    /// The device's number; `None` when the budget has no room for it, and its readings are dead.
+    fn device(
+        &mut self,
+        message: &mut Message<'_>,
+        rows: &Range<usize>,
+        bench: &Bench,
+        translation: &mut Translation,
+        answers: &mut dyn Answers,
+    ) -> Result<Option<u32>, Unanswered> {
+        let no = bench.readings.device_column()[rows.start];
+        if let Some(number) = self.state.books.devices.find(&bench.readings, no, translation) {
+            return Ok(Some(number));
+        }
+        let tenant = message.tenant.as_str();
+        let (newest, metrics) = answers.device(tenant, bench.readings.device_name(no))?;
+        if newest.is_none()
+            && let Some(reason) =
+                self.over_budget(message.tenant, bench.readings.device_name(no), None, answers)?
+        {
+            rows.clone().for_each(|row| message.dead(row, "budget", reason.clone()));
+            return Ok(None);
+        }
+        let arrived_at = bench.readings.arrived_at_column()[rows.start];
+        let number = self.state.books.devices.add(tenant, &bench.readings, no, arrived_at, true, translation);
+        self.state.remember_device(number, newest);
+        for metric in metrics {
+            let series = self.state.books.devices.add_series_named(number, &metric, arrived_at);
+            self.state.remember_series(&self.settings, series.number);
+        }
+        Ok(Some(number))
+    }
+
+    /// When it happened, as far as the device's clock is to be believed.
+    fn time(
+        &mut self,
+        message: &mut Message<'_>,
+        device: u32,
+        rows: &Range<usize>,
+        bench: &mut Bench,
+        output: &mut Output,
+    ) -> When {
+        let claimed = bench.readings.when(rows.start).expect("a moment has a row");
+        if claimed.origin == TimeOrigin::Server {
+            return claimed;
+        }
+        if message.tells_time {
+            let device_no = bench.readings.device_column()[rows.start];
+            if message.device_seen != Some(device_no) {
+                message.device_seen = Some(device_no);
+                let latest = latest_claimed(&bench.readings, device_no, rows.start..message.rows.end);
+                self.state.observe_clock(device, latest, claimed.arrived_at);
+                self.tell_clock(message.tenant, device, output);
+            }
+        }
+        let when = self.state.time(device, &self.settings.clock, claimed);
+        if when != claimed {
+            bench.readings.set_when(rows.clone(), when);
+        }
+        when
+    }
+
+    fn tell_clock(&mut self, tenant: &TenantId, device: u32, output: &mut Output) {
+        if let Some((skew_nanos, suspect)) = self.state.clock_news(device, &self.settings.clock) {
+            let id = self.state.books.devices.device_name(device).1;
+            let device = DeviceId::parse(id).expect("a device was checked when its record was read");
+            output.batch.clocks.push(ClockRow { tenant: tenant.clone(), device, skew_nanos, suspect });
+        }
+    }
+
+    /// The series of each row, into the working memory; new ones join the table if the budget has room.
+    fn series(
+        &mut self,
+        message: &mut Message<'_>,
+        device: u32,
+        rows: &Range<usize>,
+        bench: &Bench,
+        translation: &mut Translation,
+        answers: &mut dyn Answers,
+    ) -> Result<(), Unanswered> {
+        let readings = &bench.readings;
+        let arrived_at = readings.arrived_at_column()[rows.start];
+        let mut series = std::mem::take(&mut self.memory.series);
+        series.clear();
+        let missing = self.state.books.devices.series(
+            device,
+            readings,
+            rows.clone(),
+            arrived_at,
+            translation,
+            &mut series,
+        );
+        if missing > 0 {
+            self.know_all_series(device, arrived_at, answers)?;
+            for (row, found) in rows.clone().zip(&mut series).filter(|(_, found)| found.is_missing()) {
+                let metric = readings.metric_column()[row];
+                let name = readings.metric_name(metric);
+                let known = self.state.books.devices.series_len();
+                let added =
+                    self.state.books.devices.add_series(device, readings, metric, arrived_at, translation);
+                if self.state.books.devices.series_len() > known {
+                    let of = self.state.books.devices.device_name(device).1.to_owned();
+                    if let Some(reason) = self.over_budget(message.tenant, &of, Some(name), answers)? {
+                        self.state.books.devices.remove_series(device, added);
+                        translation.forget_metric(metric);
+                        message.dead(row, "budget", reason);
+                        continue;
+                    }
+                    self.state.remember_series(&self.settings, added.number);
+                }
+                *found = added;
+            }
+        }
+        self.memory.series = series;
+        Ok(())
+    }
+
+    /// A device that lost series it had not used for long is asked about again before one counts as new.
+    fn know_all_series(
+        &mut self,
+        device: u32,
+        arrived_at: Timestamp,
+        answers: &mut dyn Answers,
+    ) -> Result<(), Unanswered> {
+        if self.state.books.devices.is_whole(device) {
+            return Ok(());
+        }
+        let (tenant, id) = self.state.books.devices.device_name(device);
+        let (_, metrics) = answers.device(tenant, id)?;
+        for metric in metrics {
+            let known = self.state.books.devices.series_len();
+            let series = self.state.books.devices.add_series_named(device, &metric, arrived_at);
+            if self.state.books.devices.series_len() > known {
+                self.state.remember_series(&self.settings, series.number);
+            }
+        }
+        self.state.books.devices.set_whole(device);
+        Ok(())
+    }
+
+    /// Which rows go on: those whose values may be, and that no sampling policy leaves out.
+    fn validate(
+        &mut self,
+        message: &mut Message<'_>,
+        rows: &Range<usize>,
+        when: &When,
+        bench: &Bench,
+        output: &mut Output,
+    ) {
+        let Memory { series, going_on, .. } = &mut self.memory;
+        let validator = &mut self.state.books.validator;
+        going_on.clear();
+        for (at, found) in series.iter().enumerate().filter(|(_, found)| !found.is_missing()) {
+            if let Some(sample) = self.state.samples.get(found.number as usize)
+                && !sample.keeps(Moment::of(when))
+            {
+                message.amounts.shed += 1;
+                output.tally.shed += 1;
+                continue;
+            }
+            let row = rows.start + at;
+            let value = bench.readings.value(row).and_then(|value| value.as_f64());
+            let verdict =
+                value.map(|value| validator.check(&self.settings.limits, found.number, when.time, value));
+            match verdict {
+                None | Some(Verdict::Good) => {}
+                Some(Verdict::Counted(_)) => output.tally.beyond_limits += 1,
+                Some(Verdict::Rejected(violation)) => {
+                    let metric = bench.readings.metric_name(bench.readings.metric_column()[row]);
+                    message.dead(row, "validate", violation.of(metric).to_string());
+                    continue;
+                }
+            }
+            going_on.push(at);
+        }
+    }
+
+    /// Whether the tenant has no room for one more device, or series; if so, the reason.
+    fn over_budget(
+        &mut self,
+        _tenant: &TenantId,
+        _device: &str,
+        _metric: Option<&str>,
+        _answers: &mut dyn Answers,
+    ) -> Result<Option<String>, Unanswered> {
+        Ok(None)
+    }
+
+    /// What was there before, and what differs: a fate for each row that goes on.
+    #[expect(clippy::too_many_arguments, reason = "the stages share what the caller lends them")]
+    fn judge(
+        &mut self,
+        message: &Message<'_>,
+        device: u32,
+        (rows, kept): (&Range<usize>, usize),
+        when: &When,
+        bench: &mut Bench,
+        answers: &mut dyn Answers,
+        output: &mut Output,
+    ) -> Result<(), Unanswered> {
+        let Memory { series, going_on, judged, fates, .. } = &mut self.memory;
+        judged.clear();
+        fates.clear();
+        for &at in going_on.iter() {
+            let value = bench.readings.value(rows.start + at).expect("the row is of the moment");
+            judged.push(dedup::Row { slot: series[at].slot, digest: dedup::digest(value) });
+        }
+        let recent = self.state.recent(device);
+        let (tenant, asked_of_all) = (message.tenant.as_str(), &mut output.tally.asked);
+        let mut before = Before::default();
+        recent.judge(Moment::of(when), judged, self.settings.recent_keys, fates, |asked, held| {
+            *asked_of_all += asked.len() as u64;
+            for &nth in asked {
+                let row = rows.start + going_on[nth];
+                let of_moment = before.find(&bench.readings, rows.start, going_on, nth);
+                let there = of_moment.or_else(|| bench.fresh.find(&bench.readings, row, kept));
+                held.push(held_of(tenant, row, there, &bench.readings, when, answers)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Moves the rows to keep up, and adds them to the windows and to the account.
+    fn keep(
+        &mut self,
+        message: &mut Message<'_>,
+        moment: &Shared,
+        kept: &mut usize,
+        bench: &mut Bench,
+        output: &mut Output,
+    ) {
+        let Memory { series, going_on, fates, values, stale, .. } = &mut self.memory;
+        values.clear();
+        let time = moment.when.time.nanos();
+        let amounts = &mut message.amounts;
+        for (&at, &fate) in going_on.iter().zip(fates.iter()) {
+            if fate == Fate::Duplicate {
+                amounts.duplicate += 1;
+                continue;
+            }
+            let row = moment.rows.start + at;
+            bench.readings.move_row(row, *kept);
+            if moment.is_late {
+                amounts.late += 1;
+                let watermark = Timestamp::from_nanos(moment.watermark);
+                output.late(message.tenant, LateRow { row: *kept as u32, watermark });
+            } else {
+                amounts.stored += 1;
+            }
+            amounts.corrected += i64::from(fate == Fate::Correction);
+            output.tally.kept += 1;
+            output.tally.corrections += u64::from(fate == Fate::Correction);
+            let value = bench.readings.value(*kept).and_then(|value| value.as_f64());
+            *kept += 1;
+            let Some(value) = value else { continue };
+            if moment.is_in_time && fate == Fate::New {
+                values.push((series[at].number, value));
+            } else {
+                self.state.windows.revise(series[at].number, time, stale);
+            }
+        }
+        let until_arrival = time.min(moment.when.arrived_at.nanos());
+        self.state.books.newest_event = self.state.books.newest_event.max(until_arrival);
+        output.tally.duplicates += fates.iter().filter(|fate| **fate == Fate::Duplicate).count() as u64;
+        self.state.windows.add_row(values, time);
+        for window in stale.drain(..) {
+            let Stale { series, window, start, end } = window;
+            self.state.books.pending.add(Touched { series, window, start, end });
+        }
+        debug_assert!(self.state.books.devices.series_of(moment.device) > 0 || going_on.is_empty());
+    }
+}
+
+/// Where the rows of the moment at `from` end: those of one device that say the same time.
+fn end_of_moment(readings: &Readings, from: usize, until: usize) -> usize {
+    let devices = readings.device_column();
+    let (device, when) = (devices[from], readings.when(from));
+    let same = |row: &usize| devices[*row] == device && readings.when(*row) == when;
+    (from + 1..until).find(|row| !same(row)).unwrap_or(until)
+}
+
+/// The latest time that a device claims in the rows.
+fn latest_claimed(readings: &Readings, device: DeviceNo, rows: Range<usize>) -> Timestamp {
+    let of_device = rows.filter(|&row| readings.device_column()[row] == device);
+    let whens =
+        of_device.filter_map(|row| readings.when(row)).filter(|when| when.origin == TimeOrigin::Device);
+    whens.map(|when| when.claimed).max().unwrap_or_default()
+}
+
+/// Of a message that is tried again only what was dead counts.
+fn is_concerned(message: &Message<'_>, rows: &Range<usize>) -> bool {
+    message.tried_again.is_none_or(|again| again.concerns(message.element_of(rows.start)))
+}
+
+/// Rows of the moment at hand that stand before another: the same metric may come twice, and then the one before counts,
+/// though it is not among the kept ones yet.
+#[derive(Default)]
+struct Before {
+    last: HashMap<MetricNo, usize>,
+    seen: usize,
+}
+
+impl Before {
+    /// The last row before the `nth` that goes on, of the same metric. To be asked by rising `nth`.
+    fn find(
+        &mut self,
+        readings: &Readings,
+        first_row: usize,
+        going_on: &[usize],
+        nth: usize,
+    ) -> Option<usize> {
+        for &at in &going_on[self.seen.min(nth)..nth] {
+            self.last.insert(readings.metric_column()[first_row + at], first_row + at);
+        }
+        self.seen = self.seen.max(nth);
+        self.last.get(&readings.metric_column()[first_row + going_on[nth]]).copied()
+    }
+}
+
+/// What batch and store hold under the key of a row that the state cannot judge. `there`: its row in the batch.
+fn held_of(
+    tenant: &str,
+    row: usize,
+    there: Option<usize>,
+    readings: &Readings,
+    when: &When,
+    answers: &mut dyn Answers,
+) -> Result<Held, Unanswered> {
+    let value = readings.value(row).expect("the row is of the moment");
+    if let Some(there) = there {
+        let before = readings.value(there).expect("a row before this one");
+        return Ok(if same(before, value) { Held::Same } else { Held::Other });
+    }
+    let key = Key {
+        tenant,
+        device: readings.device_name(readings.device_column()[row]),
+        metric: readings.metric_name(readings.metric_column()[row]),
+        claimed: when.claimed,
+        seq: when.seq,
+    };
+    answers.held(&key, value)
+}
+
+/// Readings that have neither a time nor a number of their device's get a number, so that no two have the same key.
+fn number_clockless(message: &Message<'_>, readings: &mut Readings) {
+    let (lane, offset) = match message.tried_again {
+        Some(again) => (again.of.lane, again.of.offset),
+        None => (message.place.source.lane, message.place.offset),
+    };
+    let record = (offset << 1 | lane as u64) << ROW_BITS;
+    for element in message.elements.iter().filter(|element| !element.rows.is_empty()) {
+        let when = readings.when(element.rows.start).expect("an element's rows are in the batch");
+        if when.origin == TimeOrigin::Server && when.seq == 0 {
+            let row = (element.rows.start - message.rows.start) as u64;
+            readings.set_when(element.rows.clone(), when.with_seq((record | row) + 1));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The end of a step: windows that are over, windows to be computed again, devices out of use.
+
+use std::sync::Arc;
+
+use record::{DeviceId, MetricName, TenantId, Timestamp};
+use series::WindowKey;
+
+use crate::devices::SeriesName;
+use crate::output::{Output, Revision};
+use crate::revise;
+use crate::window::{Published, Stale};
+
+use super::Pipeline;
+use super::pending::Touched;
+
+/// How many windows one step publishes: a minute's windows of a large fleet are many, and readings wait for the step.
+const PER_STEP: usize = 20_000;
+
+impl Pipeline {
+    /// Publishes windows whose readings can no longer come in time.
+    pub(super) fn close_windows(&mut self, output: &mut Output) {
+        self.state.warm_up(&self.settings);
+        let mut published = std::mem::take(&mut self.memory.published);
+        let watermark = self.state.books.watermark.at();
+        self.state.books.has_more_to_close = self.state.windows.close(watermark, PER_STEP, &mut published);
+        self.publish(&mut published, output);
+        self.memory.published = published;
+    }
+
+    fn publish(&mut self, published: &mut Vec<Published>, output: &mut Output) {
+        for window in published.drain(..) {
+            match window {
+                Published::Closed(closed) => {
+                    let name = self.state.books.devices.series_name(closed.series);
+                    let key = self.key_of(name, closed.window, closed.start);
+                    let end = Timestamp::from_nanos(closed.end);
+                    output.window(revise::row(key, end, &closed.aggregate));
+                }
+                Published::Stale(Stale { series, window, start, end }) => {
+                    self.state.books.pending.add(Touched { series, window, start, end });
+                }
+            }
+        }
+    }
+
+    /// Names the windows whose time has come to be computed again.
+    pub(super) fn revisions(&mut self, now: Timestamp, had_records: bool, output: &mut Output) {
+        for window in self.state.books.pending.take_due(now, had_records) {
+            let name = self.state.books.devices.series_name(window.series);
+            output.revisions.push(self.revision(name, window));
+        }
+    }
+
+    fn revision(&self, name: SeriesName<'_>, window: Touched) -> Revision {
+        Revision {
+            key: self.key_of(name, window.window, window.start),
+            end: Timestamp::from_nanos(window.end),
+            gap_nanos: self.settings.gap_nanos(window.window),
+        }
+    }
+
+    fn key_of(&self, name: SeriesName<'_>, window: u16, start: i64) -> WindowKey {
+        WindowKey {
+            tenant: TenantId::parse(name.tenant).expect("a tenant was checked when its record was read"),
+            device: DeviceId::parse(name.device).expect("a device was checked when its record was read"),
+            metric: MetricName::parse(name.metric).expect("a metric was checked when its record was read"),
+            window: Arc::clone(&self.settings.window_names[usize::from(window)]),
+            start: Timestamp::from_nanos(start),
+        }
+    }
+
+    /// Lets go devices and series that were not heard of for long. Their windows are over, whatever the watermark says.
+    pub(super) fn sweep(&mut self, output: &mut Output) {
+        let Some(newest) = self.state.books.newest_arrival else { return };
+        let evicted = self.state.books.devices.sweep(Timestamp::from_nanos(newest), &self.settings.devices);
+        let mut stale = Vec::new();
+        for (&series, name) in evicted.series.iter().zip(&evicted.names) {
+            self.state.windows.forget(series, &mut stale);
+            let touched = self.state.books.pending.take_series(series);
+            for Stale { series, window, start, end } in stale.drain(..) {
+                output.revisions.push(self.revision(name.as_ref(), Touched { series, window, start, end }));
+            }
+            output.revisions.extend(touched.into_iter().map(|window| self.revision(name.as_ref(), window)));
+        }
+        self.state.forget(&evicted);
+    }
+}

@@ -1,0 +1,138 @@
+//! Windows whose readings changed after they were published: computed again from the stored readings.
+//!
+//! It happens in the commit after the one that stored the readings, so that the store's points are all there is to
+//! look at. Until then the windows wait in the state of their partition, and so survive a crash.
+
+use std::collections::BTreeMap;
+
+use record::{DeviceId, MetricName, TenantId, Timestamp};
+use series::{Result, SeriesReader, VoidWindows, WindowKey, WindowRow, WriteBatch};
+
+use crate::output::Revision;
+use crate::window::{self, Aggregate, Session};
+
+/// How far a session's surroundings are looked at first, in gaps; doubled until the session's ends are found.
+const SURROUNDINGS: i64 = 16;
+/// Stop looking for a session's ends beyond this many gaps: a series without any pause is one endless session, which
+/// is then computed from this much of it.
+const FARTHEST: i64 = 1 << 16;
+
+type Series = (TenantId, DeviceId, MetricName);
+/// A series' values by time. Several readings of one time have different sequence numbers.
+type Points = Vec<(i64, f64)>;
+
+/// Puts the results of the windows to revise into `batch`, and voids those that are no more.
+pub(crate) fn rows(store: &dyn SeriesReader, revisions: &[Revision], batch: &mut WriteBatch) -> Result<()> {
+    let mut by_series: BTreeMap<Series, Vec<&Revision>> = BTreeMap::new();
+    for revision in revisions {
+        let key = &revision.key;
+        let series = (key.tenant.clone(), key.device.clone(), key.metric.clone());
+        by_series.entry(series).or_default().push(revision);
+    }
+    let (mut windows, mut void) = (Vec::new(), Vec::new());
+    for (series, mut revisions) in by_series {
+        revisions.sort_unstable_by_key(|revision| (revision.key.start, revision.end));
+        let (sessions, fixed): (Vec<_>, Vec<_>) = revisions.into_iter().partition(|r| r.gap_nanos.is_some());
+        fixed_windows(store, &series, &fixed, &mut windows)?;
+        for session in sessions {
+            sessions_around(store, &series, session, &mut windows, &mut void)?;
+        }
+    }
+    // Several spans of one session give the same row.
+    windows.sort_by(|a, b| a.key.cmp(&b.key));
+    windows.dedup_by(|a, b| a.key == b.key);
+    batch.windows.append(&mut windows);
+    batch.void_windows.append(&mut void);
+    Ok(())
+}
+
+/// Windows that touch each other are read in one go.
+fn fixed_windows(
+    store: &dyn SeriesReader,
+    series: &Series,
+    revisions: &[&Revision],
+    out: &mut Vec<WindowRow>,
+) -> Result<()> {
+    let mut rest = revisions;
+    while let Some(first) = rest.first() {
+        let mut end = first.end;
+        let mut together = 0;
+        while let Some(next) = rest.get(together).filter(|next| next.key.start <= end) {
+            end = end.max(next.end);
+            together += 1;
+        }
+        let points = points(store, series, first.key.start, end)?;
+        for revision in &rest[..together] {
+            let from = points.partition_point(|&(time, _)| time < revision.key.start.nanos());
+            let to = points.partition_point(|&(time, _)| time < revision.end.nanos());
+            if let Some(aggregate) = window::aggregate(points[from..to].iter().copied()) {
+                out.push(row(revision.key.clone(), revision.end, &aggregate));
+            }
+        }
+        rest = &rest[together..];
+    }
+    Ok(())
+}
+
+/// The sessions that touch a span of time. Readings never leave a series, so sessions only grow: those that stood there
+/// before begin within one of these.
+fn sessions_around(
+    store: &dyn SeriesReader,
+    series: &Series,
+    revision: &Revision,
+    out: &mut Vec<WindowRow>,
+    void: &mut Vec<VoidWindows>,
+) -> Result<()> {
+    let gap = revision.gap_nanos.unwrap_or_default().max(1);
+    let (start, end) = (revision.key.start.nanos(), revision.end.nanos());
+    let mut reach = SURROUNDINGS;
+    let found = loop {
+        let from = start.saturating_sub(gap.saturating_mul(reach));
+        let to = end.saturating_add(gap.saturating_mul(reach));
+        let points = points(store, series, Timestamp::from_nanos(from), Timestamp::from_nanos(to))?;
+        let mut near = window::sessions(points, gap);
+        near.retain(|session| session.start <= end && start <= session.end);
+        // One that begins or ends within a gap of the edge may go on beyond it.
+        let is_whole = |session: &Session| {
+            session.start.saturating_sub(gap) >= from && session.end <= to.saturating_sub(gap)
+        };
+        if reach >= FARTHEST || near.iter().all(is_whole) {
+            break near;
+        }
+        reach *= 2;
+    };
+    for session in found {
+        let key = WindowKey { start: Timestamp::from_nanos(session.start), ..revision.key.clone() };
+        let end = Timestamp::from_nanos(session.end);
+        void.push(VoidWindows { key: key.clone(), until: end });
+        out.push(row(key, end, &session.aggregate));
+    }
+    Ok(())
+}
+
+fn points(store: &dyn SeriesReader, series: &Series, from: Timestamp, to: Timestamp) -> Result<Points> {
+    let (tenant, device, metric) = series;
+    let mut points = Points::new();
+    store.points(tenant, device, metric, from..to, &mut |point| {
+        points.extend(point.value.as_ref().as_f64().map(|value| (point.time.nanos(), value)));
+        true
+    })?;
+    Ok(points)
+}
+
+/// The row of a result.
+pub(crate) fn row(key: WindowKey, end: Timestamp, of: &Aggregate) -> WindowRow {
+    WindowRow {
+        key,
+        end,
+        count: of.count,
+        sum: of.sum,
+        min: of.min,
+        max: of.max,
+        stddev: of.stddev,
+        p95: of.p95,
+        first: of.first,
+        last: of.last,
+        revised: false,
+    }
+}

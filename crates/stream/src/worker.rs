@@ -1,0 +1,516 @@
+//! The stream's task: reads both lanes, live first, takes turns through the engine, commits, and knows what to do
+//! when one of them fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use log::{Batch, Chunk, Lane, Log, Lost, PartitionId, Position, Reader, Topic};
+use record::{Timestamp, partition_of};
+use series::{Completeness, DeadLetter, DeadMessage, WriteBatch, Written};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::answers::Unanswered;
+use crate::checkpoint::Checkpoints;
+use crate::counts::Shared;
+use crate::engine::{Engine, Turn};
+use crate::{Error, Parts, READER, late, letter, partitions, recover, source_of};
+
+/// What one live turn takes from the log, bytes. A commit costs an fsync, so live data goes in large bites when there
+/// is much of it.
+const LIVE_BITE_BYTES: usize = 4 << 20;
+
+/// What one backfill turn takes, bytes: the least, and the most. Between them the bite is what takes about
+/// [`BACKFILL_TURN`], because a live reading may have to wait for a turn that has begun.
+const BACKFILL_BITE_BYTES: (usize, usize) = (16 << 10, 512 << 10);
+const BACKFILL_TURN: Duration = Duration::from_millis(10);
+
+/// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
+const LIVE_TURNS_IN_A_ROW: u32 = 8;
+
+/// The shortest and the longest wait before a failed write is tried again. A store that is down for a minute
+/// is asked some twenty times, one that is down for a day every ten seconds.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+
+/// How often the log is told where the stream stands: it is only advice, for lag and retention.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Worker {
+    parts: Parts,
+    /// Away while a turn is computed; absent once it gave up.
+    engine: Option<Box<Engine>>,
+    checkpoints: Option<Checkpoints>,
+    live: Box<dyn Reader>,
+    backfill: Box<dyn Reader>,
+    bite_bytes: usize,
+    live_turns: u32,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+    stopping: Arc<AtomicBool>,
+    ticked: Instant,
+    told: Instant,
+    /// Positions the log may know, not yet told.
+    untold: HashMap<PartitionId, u64>,
+    next_checkpoint: CheckpointTurn,
+}
+
+/// Whose turn it is to be checkpointed.
+struct CheckpointTurn {
+    at: Instant,
+    partition: u16,
+}
+
+/// Whether the task goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    Stop,
+    /// The state in memory does not stand where the store stands: build it again.
+    Rebuild,
+}
+
+enum Next {
+    Stop,
+    Quiet,
+    Read(Lane, log::Result<Chunk>),
+}
+
+impl Worker {
+    /// Recovers the state and opens both readers. Blocks.
+    pub(crate) fn open(
+        parts: Parts,
+        shared: Arc<Shared>,
+        stop: watch::Receiver<bool>,
+        stopping: Arc<AtomicBool>,
+    ) -> Result<Self, Error> {
+        let checkpoints = match &parts.checkpoints {
+            Some(directory) => Some(Checkpoints::open(directory)?),
+            None => None,
+        };
+        let engine = Box::new(recover::engine(&parts, checkpoints.as_ref(), Arc::clone(&stopping), &shared)?);
+        let live = open_reader(&parts, Lane::Live, &shared)?;
+        let backfill = open_reader(&parts, Lane::Backfill, &shared)?;
+        let now = Instant::now();
+        Ok(Self {
+            next_checkpoint: CheckpointTurn { at: now + engine.settings().checkpoint_every, partition: 0 },
+            parts,
+            engine: Some(engine),
+            checkpoints,
+            live,
+            backfill,
+            bite_bytes: BACKFILL_BITE_BYTES.0,
+            live_turns: 0,
+            shared,
+            stop,
+            stopping,
+            ticked: now,
+            told: now,
+            untold: HashMap::new(),
+        })
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.step().await {
+                Flow::On => {}
+                Flow::Stop => break,
+                Flow::Rebuild => match self.rebuild().await {
+                    Flow::On => {}
+                    _ => break,
+                },
+            }
+        }
+        self.checkpoint_all().await;
+        self.tell_log().await;
+        // Who waits for the stream must see that it has gone.
+        self.shared.stands_at([]);
+    }
+
+    async fn step(&mut self) -> Flow {
+        if self.ticked.elapsed() >= self.parts.settings.tick_every {
+            let flow = self.tick().await;
+            if flow != Flow::On {
+                return flow;
+            }
+        }
+        match self.next().await {
+            Next::Stop => Flow::Stop,
+            Next::Quiet => Flow::On,
+            Next::Read(lane, Ok(chunk)) => self.chunk(lane, chunk).await,
+            Next::Read(_, Err(log::Error::Closed)) => Flow::Stop,
+            Next::Read(_, Err(log::Error::Expired { partition, wanted, start })) => {
+                let lost = Lost { partition, from: wanted, to: start };
+                self.account_for(lost, "retention dropped them before they were stored").await
+            }
+            Next::Read(_, Err(log::Error::Damaged { lost: Some(lost), reason, .. })) => {
+                self.account_for(lost, &reason).await
+            }
+            Next::Read(lane, Err(error)) => {
+                tracing::error!(?lane, %error, "the log cannot be read; trying again");
+                self.reopen().await
+            }
+        }
+    }
+
+    /// What is there, live before backfill, unless live data has had all turns for a while.
+    async fn next(&mut self) -> Next {
+        let mut stop = self.stop.clone();
+        let (live, backfill) = (&mut self.live, &mut self.backfill);
+        let history_first = self.live_turns >= LIVE_TURNS_IN_A_ROW;
+        if history_first {
+            self.live_turns = 0;
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Next::Stop,
+                read = backfill.next(self.bite_bytes) => return Next::Read(Lane::Backfill, read),
+                () = std::future::ready(()) => {}
+            }
+        }
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => Next::Stop,
+            read = live.next(LIVE_BITE_BYTES) => Next::Read(Lane::Live, read),
+            read = backfill.next(self.bite_bytes) => Next::Read(Lane::Backfill, read),
+            () = sleep(self.parts.settings.tick_every) => Next::Quiet,
+        }
+    }
+
+    async fn chunk(&mut self, lane: Lane, chunk: Chunk) -> Flow {
+        let began = Instant::now();
+        let now = self.parts.clock.as_ref()();
+        let flow = self.turn(lane, move |engine| engine.records(lane, &chunk, now).map(Some)).await;
+        match lane {
+            Lane::Live => self.live_turns += 1,
+            Lane::Backfill => {
+                self.live_turns = 0;
+                let bite =
+                    if began.elapsed() > BACKFILL_TURN { self.bite_bytes / 2 } else { self.bite_bytes * 2 };
+                self.bite_bytes = bite.clamp(BACKFILL_BITE_BYTES.0, BACKFILL_BITE_BYTES.1);
+            }
+        }
+        if flow == Flow::On { self.checkpoint_one().await } else { flow }
+    }
+
+    async fn tick(&mut self) -> Flow {
+        self.ticked = Instant::now();
+        let now = self.parts.clock.as_ref()();
+        let log = &*self.parts.log;
+        let ends =
+            partitions(log, Topic::Raw, Lane::Live).map(|partition| log.extent(partition).map(|e| e.end));
+        let ends: Vec<u64> = match ends.collect() {
+            Ok(ends) => ends,
+            Err(error) => {
+                tracing::warn!(%error, "the log does not say where it ends; windows wait");
+                return Flow::On;
+            }
+        };
+        let flow = self.turn(Lane::Live, move |engine| engine.tick(now, &ends)).await;
+        if self.told.elapsed() >= TELL_EVERY {
+            self.tell_log().await;
+        }
+        if flow == Flow::On { self.checkpoint_one().await } else { flow }
+    }
+
+    /// Records that the log no longer has are a dead letter of their own: a hole is never passed in silence.
+    async fn account_for(&mut self, lost: Lost, why: &str) -> Flow {
+        let Lost { partition, from, to } = lost;
+        let records = to.saturating_sub(from);
+        tracing::error!(%partition, from, to, why, "records of the log are lost before they were stored");
+        self.shared.lost(records);
+        let reason = format!("{records} records, offsets {from} to {to}, cannot be read: {why}");
+        let hole = DeadMessage {
+            source: source_of(partition),
+            offset: from,
+            tenant: String::new(),
+            device: String::new(),
+            topic: String::new(),
+            stage: "log",
+            arrived_at: Timestamp::default(),
+            attempts: 1,
+            last_at: Timestamp::default(),
+            completeness: Completeness::Whole,
+            letters: vec![DeadLetter { index: None, reason }],
+            record: Vec::new(),
+        };
+        let flow =
+            self.turn(partition.lane, move |engine| engine.hole(partition, from, to, hole).map(Some)).await;
+        if flow == Flow::On { self.reopen().await } else { flow }
+    }
+
+    /// Computes a turn on a thread that may block, and commits it.
+    async fn turn(
+        &mut self,
+        lane: Lane,
+        compute: impl FnOnce(&mut Engine) -> Result<Option<Turn>, Unanswered> + Send + 'static,
+    ) -> Flow {
+        let mut engine = self.engine.take().expect("the engine is here between two turns");
+        let job = tokio::task::spawn_blocking(move || {
+            let turn = compute(&mut engine);
+            (engine, turn)
+        });
+        let Some((engine, turn)) = outcome_of(job).await else { return Flow::Stop };
+        let turn = match turn {
+            Ok(None) => {
+                self.engine = Some(engine);
+                return Flow::On;
+            }
+            Ok(Some(turn)) => turn,
+            // The state went half-way: it is not kept.
+            Err(Unanswered::Stopping) => return Flow::Stop,
+            Err(error @ Unanswered::Mismatch(_)) => {
+                tracing::error!(%error, "a turn broke off; the state is built again");
+                return Flow::Rebuild;
+            }
+        };
+        let flow = self.commit(lane, &turn).await;
+        if flow == Flow::On {
+            self.engine = Some(engine);
+        }
+        flow
+    }
+
+    /// Makes a turn durable: its dead letters and late readings in the log first, then everything in the store.
+    /// Both are tried until they succeed, so that the store never says of a message that it is dead before its letter
+    /// is safe.
+    async fn commit(&mut self, lane: Lane, turn: &Turn) -> Flow {
+        let mut wait = RETRY.0;
+        loop {
+            let error = match self.attempt(lane, turn).await {
+                Ok(()) => return Flow::On,
+                // An earlier attempt went through although it reported an error; or another writer is at work.
+                Err(Failure::Store(error @ series::Error::Conflict { .. })) => {
+                    tracing::warn!(?lane, %error, "the store stands elsewhere; reading on from there");
+                    return Flow::Rebuild;
+                }
+                Err(Failure::Log(log::Error::Closed)) => return Flow::Stop,
+                Err(Failure::Store(error)) => error.to_string(),
+                Err(Failure::Log(error)) => error.to_string(),
+            };
+            self.shared.retried();
+            tracing::error!(?lane, error, "a batch cannot be written; trying again");
+            if self.pause(&mut wait).await == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+    }
+
+    async fn attempt(&mut self, lane: Lane, turn: &Turn) -> Result<(), Failure> {
+        let batch = &turn.batch;
+        let mut side = dead_letters(&*self.parts.log, lane, batch);
+        late::records(&*self.parts.log, batch, &mut side);
+        if !side.is_empty() {
+            self.parts.log.append(side).await.map_err(Failure::Log)?;
+        }
+        let (store, job) = (Arc::clone(&self.parts.store), Arc::clone(batch));
+        let began = Instant::now();
+        let written = outcome_of(tokio::task::spawn_blocking(move || store.write(&job))).await;
+        let written = written.ok_or(Failure::Log(log::Error::Closed))?.map_err(Failure::Store)?;
+        self.check(turn, written);
+        self.shared.wrote(turn, written, began.elapsed());
+        let stands = batch.spans.iter().map(|span| {
+            let index = span.source.partition;
+            (PartitionId { topic: Topic::Raw, lane: span.source.lane, index }, span.to)
+        });
+        let stands: Vec<_> = stands.collect();
+        if self.checkpoints.is_none() {
+            self.untold.extend(stands.iter().copied());
+        }
+        self.shared.stands_at(stands);
+        if self.told.elapsed() >= TELL_EVERY {
+            self.tell_log().await;
+        }
+        Ok(())
+    }
+
+    /// The store judges by its own key whether a reading was there: it must see it as the pipeline did.
+    fn check(&self, turn: &Turn, written: Written) {
+        let told = (turn.tally.kept - turn.tally.corrections, turn.tally.corrections, 0);
+        let seen = (written.stored, written.corrections, written.duplicates);
+        if told != seen {
+            self.shared.disagreed();
+            tracing::error!(
+                ?told,
+                ?seen,
+                "stream and store judged readings differently (new, corrections, duplicates)"
+            );
+        }
+    }
+
+    /// Opens the readers where the store stands now.
+    async fn reopen(&mut self) -> Flow {
+        let mut wait = RETRY.0;
+        loop {
+            let readers = open_reader(&self.parts, Lane::Live, &self.shared)
+                .and_then(|live| Ok((live, open_reader(&self.parts, Lane::Backfill, &self.shared)?)));
+            match readers {
+                Ok((live, backfill)) => {
+                    (self.live, self.backfill) = (live, backfill);
+                    return Flow::On;
+                }
+                Err(Error::Log(log::Error::Closed)) => return Flow::Stop,
+                Err(error) => {
+                    self.shared.retried();
+                    tracing::error!(%error, "the stream cannot go on; trying again");
+                }
+            }
+            if self.pause(&mut wait).await == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+    }
+
+    /// Builds the state again from checkpoints and notes.
+    async fn rebuild(&mut self) -> Flow {
+        let mut wait = RETRY.0;
+        loop {
+            let (parts, checkpoints) = (self.parts.clone(), self.checkpoints.clone());
+            let (stopping, shared) = (Arc::clone(&self.stopping), Arc::clone(&self.shared));
+            let job = tokio::task::spawn_blocking(move || {
+                recover::engine(&parts, checkpoints.as_ref(), stopping, &shared)
+            });
+            let Some(built) = outcome_of(job).await else { return Flow::Stop };
+            match built {
+                Ok(engine) => {
+                    self.engine = Some(Box::new(engine));
+                    return self.reopen().await;
+                }
+                Err(Error::Log(log::Error::Closed)) => return Flow::Stop,
+                Err(error) => {
+                    self.shared.retried();
+                    tracing::error!(%error, "the stream's state cannot be built; trying again");
+                }
+            }
+            if self.pause(&mut wait).await == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+    }
+
+    async fn pause(&mut self, wait: &mut Duration) -> Flow {
+        let stopped = timeout(*wait, self.stop.wait_for(|stop| *stop)).await;
+        *wait = (*wait * 2).min(RETRY.1);
+        if stopped.is_ok() { Flow::Stop } else { Flow::On }
+    }
+
+    /// One partition after the other gets its checkpoint, so that no turn waits for all of them.
+    async fn checkpoint_one(&mut self) -> Flow {
+        let Some(engine) = &self.engine else { return Flow::On };
+        if self.checkpoints.is_none() || self.next_checkpoint.at > Instant::now() {
+            return Flow::On;
+        }
+        let partitions = engine.partitions.len().max(1) as u32;
+        self.next_checkpoint.at = Instant::now() + engine.settings().checkpoint_every / partitions;
+        let from = self.next_checkpoint.partition;
+        let mut due = engine.partitions.iter().filter(|(_, partition)| partition.since_checkpoint > 0);
+        let index =
+            due.clone().find(|(index, _)| **index >= from).or_else(|| due.next()).map(|(&index, _)| index);
+        if let Some(index) = index {
+            self.next_checkpoint.partition = index + 1;
+            self.checkpoint(index).await;
+        }
+        Flow::On
+    }
+
+    async fn checkpoint_all(&mut self) {
+        let Some(engine) = &self.engine else { return };
+        let stale =
+            engine.partitions.iter().filter(|(_, p)| p.since_checkpoint > 0 || p.checkpointed.is_none());
+        for index in stale.map(|(&index, _)| index).collect::<Vec<_>>() {
+            self.checkpoint(index).await;
+        }
+    }
+
+    async fn checkpoint(&mut self, index: u16) {
+        let Some(folder) = self.checkpoints.clone() else { return };
+        let Some(mut engine) = self.engine.take() else { return };
+        let began = Instant::now();
+        let job = tokio::task::spawn_blocking(move || {
+            let written = engine.checkpoint(index).map(|checkpoint| {
+                folder.write(&checkpoint).map(|()| (checkpoint.note, checkpoint.next, checkpoint.state.len()))
+            });
+            (engine, written)
+        });
+        let Some((engine, written)) = outcome_of(job).await else { return };
+        self.engine = Some(engine);
+        match written {
+            None => {}
+            Some(Ok((note, next, bytes))) => {
+                self.shared.checkpointed(index, bytes as u64, began.elapsed());
+                let engine = self.engine.as_mut().expect("it was just put back");
+                if let Some(before) = engine.checkpointed(index, note, next) {
+                    let lanes = [Lane::Live, Lane::Backfill];
+                    let at = |lane: Lane| PartitionId { topic: Topic::Raw, lane, index };
+                    self.untold.extend(lanes.map(|lane| (at(lane), before[lane as usize])));
+                }
+            }
+            // Nothing is lost: recovery goes on from the one before it, and takes longer.
+            Some(Err(error)) => {
+                self.shared.retried();
+                tracing::error!(%error, partition = index, "a checkpoint could not be written; trying again later");
+            }
+        }
+    }
+
+    async fn tell_log(&mut self) {
+        self.told = Instant::now();
+        if self.untold.is_empty() {
+            return;
+        }
+        let positions: Vec<Position> =
+            self.untold.drain().map(|(partition, offset)| Position { partition, offset }).collect();
+        if let Err(error) = self.parts.log.commit(READER, &positions).await {
+            tracing::warn!(%error, "the log did not note how far the store is; only retention and lag suffer");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a blocking job returned; `None` when the runtime is going down and did not start it.
+async fn outcome_of<T>(job: tokio::task::JoinHandle<T>) -> Option<T> {
+    match job.await {
+        Ok(outcome) => Some(outcome),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => None,
+        },
+    }
+}
+
+enum Failure {
+    Log(log::Error),
+    Store(series::Error),
+}
+
+/// A reader of the lane from where the store stands; partitions it has never seen, from their beginning.
+fn open_reader(parts: &Parts, lane: Lane, shared: &Shared) -> Result<Box<dyn Reader>, Error> {
+    let held: HashMap<_, _> = parts.store.positions()?.into_iter().map(|at| (at.source, at.offset)).collect();
+    let mut from = Vec::new();
+    for partition in partitions(&*parts.log, Topic::Raw, lane) {
+        let extent = parts.log.extent(partition)?;
+        let offset = held.get(&source_of(partition)).copied().unwrap_or(extent.start);
+        if offset > extent.end {
+            return Err(Error::Ahead { partition, held: offset, end: extent.end });
+        }
+        from.push(Position { partition, offset });
+    }
+    let reader = parts.log.read(&from)?;
+    shared.stands_at(from.into_iter().map(|at| (at.partition, at.offset)));
+    Ok(reader)
+}
+
+fn dead_letters(log: &dyn Log, lane: Lane, batch: &WriteBatch) -> Batch {
+    let mut letters = Batch::new();
+    for message in &batch.dead {
+        let index = partition_of(&message.tenant, &message.device, log.partitions(Topic::Dlq));
+        let partition = PartitionId { topic: Topic::Dlq, lane, index };
+        letters.push_with(partition, |out| letter::encode(message, out));
+    }
+    letters
+}
