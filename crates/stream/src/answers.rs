@@ -4,10 +4,11 @@
 //! records are processed with the noted answers ([`Noted`]), because the store has moved on meanwhile and would
 //! answer otherwise.
 
-use record::{ReplayOf, ValueRef};
+use record::{ReplayOf, TenantId, ValueRef};
 use serde::{Deserialize, Serialize};
 use series::{DeadMessage, Key};
 
+use crate::budget::Counted;
 pub(crate) use crate::dedup::Held;
 
 /// Why a question has no answer.
@@ -55,6 +56,9 @@ impl Dead {
     }
 }
 
+/// What is dead of a message, with the message itself where it is at hand: not while notes are replayed.
+pub(crate) type DeadThere = (Dead, Option<Box<DeadMessage>>);
+
 /// What the pipeline may ask. Every answer is noted.
 pub(crate) trait Answers {
     /// What the store knows of a device that the state does not know.
@@ -63,11 +67,11 @@ pub(crate) trait Answers {
     /// Whether the store, or the batch in hand, holds a value under a key, and the same.
     fn held(&mut self, key: &Key<'_>, value: ValueRef<'_>) -> Result<Held, Unanswered>;
 
-    /// What is dead of a message, with the message itself where it is at hand (not while notes are replayed).
-    fn dead(&mut self, of: ReplayOf) -> Result<Option<(Dead, Option<Box<DeadMessage>>)>, Unanswered>;
+    /// What is dead of a message.
+    fn dead(&mut self, of: ReplayOf) -> Result<Option<DeadThere>, Unanswered>;
 
-    /// Whether the tenant's budget admits one more.
-    fn admitted(&mut self, ask: &mut dyn FnMut() -> bool) -> Result<bool, Unanswered>;
+    /// Whether the tenant's budget admits one more; `id` is the device or the metric.
+    fn admitted(&mut self, tenant: &TenantId, counted: Counted, id: &str) -> Result<bool, Unanswered>;
 }
 
 /// Who is asked the first time: the store.
@@ -78,6 +82,8 @@ pub(crate) trait Source {
     fn held(&mut self, key: &Key<'_>, value: ValueRef<'_>) -> Result<Held, Unanswered>;
     /// The dead message itself.
     fn dead(&mut self, of: ReplayOf) -> Result<Option<DeadMessage>, Unanswered>;
+    /// As [`Answers::admitted`].
+    fn admitted(&mut self, tenant: &TenantId, counted: Counted, id: &str) -> Result<bool, Unanswered>;
 }
 
 /// Asks a source and notes what it says.
@@ -105,15 +111,15 @@ impl Answers for Noting<'_> {
         Ok(held)
     }
 
-    fn dead(&mut self, of: ReplayOf) -> Result<Option<(Dead, Option<Box<DeadMessage>>)>, Unanswered> {
+    fn dead(&mut self, of: ReplayOf) -> Result<Option<DeadThere>, Unanswered> {
         let message = self.source.dead(of)?;
         let dead = message.map(|message| (Dead::of(&message), Some(Box::new(message))));
         self.noted.push(Answer::Dead(dead.as_ref().map(|(dead, _)| dead.clone())));
         Ok(dead)
     }
 
-    fn admitted(&mut self, ask: &mut dyn FnMut() -> bool) -> Result<bool, Unanswered> {
-        let admitted = ask();
+    fn admitted(&mut self, tenant: &TenantId, counted: Counted, id: &str) -> Result<bool, Unanswered> {
+        let admitted = self.source.admitted(tenant, counted, id)?;
         self.noted.push(Answer::Admitted(admitted));
         Ok(admitted)
     }
@@ -148,14 +154,14 @@ impl Answers for Noted {
         }
     }
 
-    fn dead(&mut self, _of: ReplayOf) -> Result<Option<(Dead, Option<Box<DeadMessage>>)>, Unanswered> {
+    fn dead(&mut self, _of: ReplayOf) -> Result<Option<DeadThere>, Unanswered> {
         match self.0.next() {
             Some(Answer::Dead(dead)) => Ok(dead.map(|dead| (dead, None))),
             _ => Err(Unanswered::Mismatch("a dead message was not asked there")),
         }
     }
 
-    fn admitted(&mut self, _ask: &mut dyn FnMut() -> bool) -> Result<bool, Unanswered> {
+    fn admitted(&mut self, _tenant: &TenantId, _counted: Counted, _id: &str) -> Result<bool, Unanswered> {
         match self.0.next() {
             Some(Answer::Admitted(admitted)) => Ok(admitted),
             _ => Err(Unanswered::Mismatch("the budget was not asked there")),

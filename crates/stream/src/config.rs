@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::{Budget, BudgetConfig};
 use crate::settings::Settings;
 use crate::window::{Plan, PlanError};
 use crate::{clock, sample, validate};
@@ -30,6 +31,8 @@ pub struct Config {
     pub checkpoint_every_s: u32,
     /// What is done with clocks that are off.
     pub clock: clock::Config,
+    /// How many devices and series a tenant may have.
+    pub budget: BudgetConfig,
     /// What values of metrics may be.
     pub limit: Vec<validate::LimitConfig>,
     /// Metrics of which not every reading is kept.
@@ -84,6 +87,7 @@ impl Default for Config {
             window_bytes: 2 << 30,
             checkpoint_every_s: 30,
             clock: clock::Config::default(),
+            budget: BudgetConfig::default(),
             limit: Vec::new(),
             sample: Vec::new(),
         }
@@ -116,6 +120,7 @@ impl Config {
             allowed_lateness_nanos: nanos(self.allowed_lateness_s),
             idle_after_nanos: nanos(self.idle_after_s),
             clock: clock::Rules::new(&self.clock)?,
+            budget: Arc::new(Budget::new(self.budget.clone())),
             limits: validate::Limits::new(&self.limit)?,
             sampling: sample::Sampling::new(&self.sample)?,
             window_bytes: self.window_bytes,

@@ -15,6 +15,7 @@ use wire::payload::Scratch;
 use wire::template::Templates;
 
 use crate::answers::{Answer, Held, Noting, Source, Unanswered};
+use crate::budget::{Budget, Cardinality, Counted};
 use crate::checkpoint::Checkpoint;
 use crate::note::{Note, Step};
 use crate::output::{Output, Tally};
@@ -74,7 +75,7 @@ impl Engine {
     pub(crate) fn records(&mut self, lane: Lane, chunk: &Chunk, now: Timestamp) -> Result<Turn, Unanswered> {
         let mut output = Output::default();
         let mut touched: BTreeMap<u16, (u64, u64, Vec<Answer>)> = BTreeMap::new();
-        let mut source = StoreSource { store: &*self.store, stop: &self.stop };
+        let mut source = StoreSource { store: &*self.store, budget: &self.settings.budget, stop: &self.stop };
         for run in &chunk.runs {
             let index = run.partition.index;
             let partition =
@@ -171,7 +172,7 @@ impl Engine {
 
     fn finish(&mut self, output: Output, records: u64) -> Result<Turn, Unanswered> {
         let (mut batch, revisions, tally) = output.finish();
-        let mut source = StoreSource { store: &*self.store, stop: &self.stop };
+        let mut source = StoreSource { store: &*self.store, budget: &self.settings.budget, stop: &self.stop };
         source.insist(|store| revise::rows(store, &revisions, &mut batch))?;
         Ok(Turn { batch: Arc::new(batch), tally, records })
     }
@@ -200,6 +201,7 @@ impl Engine {
 /// Asks the store, again and again if it fails, until it answers or the stream is to stop.
 struct StoreSource<'a> {
     store: &'a dyn SeriesReader,
+    budget: &'a Budget,
     stop: &'a AtomicBool,
 }
 
@@ -242,6 +244,14 @@ impl Source for StoreSource<'_> {
     fn dead(&mut self, of: ReplayOf) -> Result<Option<DeadMessage>, Unanswered> {
         let source = series::Source { topic: of.topic, lane: of.lane, partition: of.partition };
         self.insist(|store| store.dead_message(source, of.offset))
+    }
+
+    fn admitted(&mut self, tenant: &TenantId, counted: Counted, id: &str) -> Result<bool, Unanswered> {
+        if !self.budget.knows(tenant) {
+            let held = self.insist(|store| store.cardinality(tenant))?;
+            self.budget.set(tenant, Cardinality { devices: held.devices, series: held.series });
+        }
+        Ok(self.budget.admit(tenant, counted, id))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::budget::Budget;
 use crate::window::{Plan, WindowKind, Windows};
 use crate::{clock, devices, sample, validate};
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub limits: validate::Limits,
     /// Which readings are left out.
     pub sampling: sample::Sampling,
+    /// How many devices and series tenants may have, and how many they have.
+    pub budget: Arc<Budget>,
     /// Which windows there are.
     pub plan: Arc<Plan>,
     /// Their names, in the plan's order.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use record::TenantId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a tenant may have; 0: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Default for Limits {
 }
 
 /// `[stream.budget]` as written.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BudgetConfig {
     /// Devices of a tenant; 0: no limit.
@@ -38,7 +38,7 @@ pub struct BudgetConfig {
 }
 
 /// `[stream.budget.tenants.NAME]` as written. What is absent is as for all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TenantBudget {
     /// Devices; 0: no limit.
@@ -50,8 +50,8 @@ pub struct TenantBudget {
 }
 
 /// A tenant's name as a key of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TenantName(TenantId);
 
 impl TryFrom<String> for TenantName {
@@ -59,6 +59,12 @@ impl TryFrom<String> for TenantName {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         TenantId::parse(&text).map(Self)
+    }
+}
+
+impl From<TenantName> for String {
+    fn from(name: TenantName) -> Self {
+        name.0.as_str().to_owned()
     }
 }
 

@@ -73,10 +73,7 @@ impl Names {
     fn topic(&mut self, topic: &str, matching: Option<&Match<'_, '_>>) -> Arc<str> {
         let kind = match matching {
             Some(matching) => matching.template(),
-            None => match topic.strip_prefix("$http").or_else(|| topic.strip_prefix('$')) {
-                Some(path) => path,
-                None => "(other)",
-            },
+            None => topic.strip_prefix("$http").or_else(|| topic.strip_prefix('$')).unwrap_or("(other)"),
         };
         if let Some(known) = self.topics.iter().find(|known| &***known == kind) {
             return Arc::clone(known);

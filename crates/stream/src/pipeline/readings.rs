@@ -12,6 +12,7 @@ use series::{Amounts, ClockRow, DeadLetter, Key, LateRow};
 use wire::payload::{Element, Scratch};
 
 use crate::answers::{Answers, Held, Unanswered};
+use crate::budget::Counted;
 use crate::dedup::{self, Fate, Moment};
 use crate::devices::{Series, Translation};
 use crate::engine::same;
@@ -124,6 +125,16 @@ impl<'a> Message<'a> {
         u32::try_from(element).ok().filter(|_| element < self.elements.len())
     }
 
+    /// How far rows from this one on may go through the stages together: of a message that is tried again, elements that
+    /// count stand beside others that do not.
+    fn until(&self, row: usize) -> usize {
+        let element = self.element_of(row).and_then(|element| self.elements.get(element as usize));
+        match (self.tried_again, element) {
+            (Some(_), Some(element)) => element.rows.end,
+            _ => self.rows.end,
+        }
+    }
+
     /// A reading that cannot be kept.
     fn dead(&mut self, row: usize, stage: &'static str, reason: String) {
         if self.letters.is_empty() {
@@ -154,7 +165,7 @@ impl Pipeline {
         let (mut next, mut kept) = (rows.start, rows.start);
         let mut outcome = Ok(());
         while next < rows.end {
-            let end = end_of_moment(&bench.readings, next, rows.end);
+            let end = end_of_moment(&bench.readings, next, message.until(next));
             let moment = (next..end, watermark);
             match self.moment(message, moment, &mut kept, bench, &mut translation, answers, output) {
                 Ok(()) => next = end,
@@ -315,11 +326,16 @@ impl Pipeline {
                 let metric = readings.metric_column()[row];
                 let name = readings.metric_name(metric);
                 let known = self.state.books.devices.series_len();
+                let over = self.too_many_series(message.tenant, device);
                 let added =
                     self.state.books.devices.add_series(device, readings, metric, arrived_at, translation);
                 if self.state.books.devices.series_len() > known {
-                    let of = self.state.books.devices.device_name(device).1.to_owned();
-                    if let Some(reason) = self.over_budget(message.tenant, &of, Some(name), answers)? {
+                    let id = self.state.books.devices.device_name(device).1.to_owned();
+                    let over = match over {
+                        None => self.over_budget(message.tenant, &id, Some(name), answers)?,
+                        over => over,
+                    };
+                    if let Some(reason) = over {
                         self.state.books.devices.remove_series(device, added);
                         translation.forget_metric(metric);
                         message.dead(row, "budget", reason);
@@ -394,15 +410,33 @@ impl Pipeline {
         }
     }
 
-    /// Whether the tenant has no room for one more device, or series; if so, the reason.
+    /// Why the tenant has no room for one more device, or metric of a device; `None` when it has.
     fn over_budget(
         &mut self,
-        _tenant: &TenantId,
-        _device: &str,
-        _metric: Option<&str>,
-        _answers: &mut dyn Answers,
+        tenant: &TenantId,
+        device: &str,
+        metric: Option<&str>,
+        answers: &mut dyn Answers,
     ) -> Result<Option<String>, Unanswered> {
-        Ok(None)
+        let (counted, id) = match metric {
+            None => (Counted::Device, device),
+            Some(metric) => (Counted::Series, metric),
+        };
+        let is_admitted = answers.admitted(tenant, counted, id)?;
+        Ok((!is_admitted).then(|| self.settings.budget.spent(tenant, counted).to_string()))
+    }
+
+    /// Why the device may not have one more series; `None` when it may.
+    fn too_many_series(&self, tenant: &TenantId, device: u32) -> Option<String> {
+        let most = self.settings.budget.limits(tenant).series_per_device;
+        let has = self.state.books.devices.series_of(device) as u64;
+        (most != 0 && has >= most).then(|| {
+            let id = self.state.books.devices.device_name(device).1;
+            format!(
+                "device {id} has {has} metrics, as many as one device may have: are values part of their names? \
+                 If not, raise max_series_per_device"
+            )
+        })
     }
 
     /// What was there before, and what differs: a fate for each row that goes on.

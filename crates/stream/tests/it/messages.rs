@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use log::{Batch, Lane, Log, PartitionId, Topic};
-use penstock_stream::start;
+use penstock_stream::{Parts, start};
 use record::{Encoding, Envelope, Kind, TenantId, Timestamp};
 use series::{Amounts, Completeness, Memory, SeriesAudit, SeriesReader};
 
@@ -168,4 +168,78 @@ async fn a_duplicate_is_one_long_after_the_state_has_forgotten_it() {
     records.push(encoded(&message("d1", "devices/d1/telemetry", other)));
     let (_, amounts) = store_of(&records).await;
     assert_eq!((amounts.stored, amounts.duplicate, amounts.corrected, amounts.residue()), (1001, 7, 1, 0));
+}
+
+#[tokio::test]
+async fn what_is_beyond_a_budget_or_a_limit_is_dead_and_accounted_for() {
+    let text = "[budget]\nmax_devices = 2\nmax_series_per_device = 3\n\
+                [[limit]]\nmetric = 'a'\nmax = 10.0\n[[sample]]\nmetric = 'debug'\nkeep_one_in = 1000000";
+    let config: penstock_stream::config::Config = toml::from_str(text).unwrap();
+    let (log, store) = (memory_log(), Arc::new(Memory::new()));
+    let partition = PartitionId { topic: Topic::Raw, lane: Lane::Live, index: 2 };
+    let messages = [
+        ("d1", r#"{"ts":1,"metrics":{"a":1,"b":2}}"#),
+        ("d2", r#"{"ts":1,"metrics":{"a":11,"b":2}}"#),
+        ("d3", r#"{"ts":1,"metrics":{"a":1,"b":2}}"#),
+        ("d1", r#"{"ts":2,"metrics":{"c":1,"d":2}}"#),
+        ("d2", r#"{"ts":2,"metrics":{"debug":1}}"#),
+        ("d3", r#"{"ts":2,"metrics":{"a":1}}"#),
+    ];
+    for (device, payload) in messages {
+        let mut batch = Batch::new();
+        batch.push_with(partition, |out| message(device, "devices/x/telemetry", payload).encode(out));
+        log.append(batch).await.unwrap();
+    }
+    let settings = Arc::new(config.validate().unwrap());
+    let stream = start(Parts { settings, ..parts(&log, &store) }).await.unwrap();
+    assert!(stream.caught_up().await);
+    stream.shutdown().await;
+    let reasons = store.dead_messages("default", 99).unwrap();
+    let reasons: Vec<String> = reasons
+        .iter()
+        .flat_map(|dead| dead.letters.iter().map(|l| format!("{}: {}", dead.stage, l.reason)))
+        .collect();
+    let counted = |words: &str| reasons.iter().filter(|reason| reason.contains(words)).count();
+    assert_eq!(
+        counted("budget: the budget of tenant default is spent: it has 2 devices of 2"),
+        3,
+        "{reasons:#?}"
+    );
+    assert_eq!((counted("budget: device d1 has 3 metrics"), counted("validate: "), reasons.len()), (1, 1, 5));
+    let mut amounts = Amounts::default();
+    store.account(None, ALWAYS).unwrap().iter().for_each(|line| amounts += line.amounts);
+    assert_eq!((amounts.stored, amounts.dead, amounts.shed, amounts.residue()), (4, 5, 1, 0), "{amounts:?}");
+}
+
+/// A dead message is mended and tried again, and again.
+#[tokio::test]
+async fn a_replay_moves_the_account_and_a_second_one_changes_nothing() {
+    let (log, store) = (memory_log(), Arc::new(Memory::new()));
+    let live = PartitionId { topic: Topic::Raw, lane: Lane::Live, index: 2 };
+    let broken = r#"[{"ts":1,"metric":"a","value":1},{"ts":1,"metric":"b"},{"ts":1,"metric":"c","value":3}]"#;
+    let mended = r#"[{"ts":1,"metric":"a","value":1},{"ts":1,"metric":"b","value":2},{"ts":1,"metric":"c","value":3}]"#;
+    let mut batch = Batch::new();
+    batch.push_with(live, |out| message("d1", "devices/x/telemetry", broken).encode(out));
+    log.append(batch).await.unwrap();
+    let of = record::ReplayOf { topic: 0, lane: Lane::Live, partition: 2, offset: 0 }.to_bytes();
+    let stream = start(parts(&log, &store)).await.unwrap();
+    // Still broken, mended, and once more although it is mended.
+    for (payload, expected) in
+        [(broken, (2, 1, 1)), (mended, (3, 0, 0)), (mended, (3, 0, 0)), (broken, (3, 0, 0))]
+    {
+        let mut batch = Batch::new();
+        let replay =
+            Envelope { kind: Kind::Replay, properties: &of, ..message("d1", "devices/x/telemetry", payload) };
+        batch.push_with(PartitionId { lane: Lane::Backfill, ..live }, |out| replay.encode(out));
+        log.append(batch).await.unwrap();
+        assert!(stream.caught_up().await);
+        let mut amounts = Amounts::default();
+        store.account(None, ALWAYS).unwrap().iter().for_each(|line| amounts += line.amounts);
+        let dead = store.dead_messages("default", 9).unwrap();
+        assert_eq!((amounts.stored, amounts.dead, dead.len() as i64), expected, "{amounts:?}");
+        assert_eq!((amounts.accepted, amounts.residue()), (3, 0));
+        assert!(dead.iter().all(|dead| dead.attempts == 2 && dead.offset == 0), "{dead:?}");
+    }
+    assert_eq!(stream.monitor().counts().disagreements, 0);
+    stream.shutdown().await;
 }

@@ -131,7 +131,7 @@ impl World {
             assert_eq!(stream.monitor().counts().cold_starts, 0);
             for (n, sent) in records {
                 send(&*self.log, *n, sent).await;
-                if *n as u32 % turns.max(1) == 0 {
+                if (*n as u32).is_multiple_of(turns.max(1)) {
                     tokio::task::yield_now().await;
                 }
             }
