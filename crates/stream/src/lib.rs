@@ -16,8 +16,9 @@
 //! same bytes will never decode; a store that cannot be written is tried for ever, and meanwhile nothing
 //! more is read, which is how the pressure reaches the log.
 
-pub mod budget;
-pub mod clock;
+mod account;
+mod answers;
+mod checkpoint;
 mod counts;
 mod engine;
 mod late;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use record::{Envelope, Kind, Lane, Readings, ReplayOf, TenantId, Timestamp};
+use record::{Envelope, Kind, Lane, Readings, ReplayOf, TenantId, TimeUnit, Timestamp};
 use series::{Completeness, DeadLetter, DeadMessage, Source};
 use wire::payload::{self, Message as Payload, Scratch};
 use wire::template::{Match, Templates};
@@ -31,6 +31,8 @@ pub(super) struct Telemetry<'r> {
     pub(super) topic: Arc<str>,
     /// The metric that the topic names.
     metric: Option<&'r str>,
+    /// The unit of times that the topic's template names.
+    time_unit: Option<TimeUnit>,
     /// Whether its topic says that it is history.
     pub(super) is_history: bool,
     /// The dead message it tries again.
@@ -119,7 +121,8 @@ pub(super) fn content<'r>(bytes: &'r [u8], templates: &Templates, names: &mut Na
     };
     let is_history = matching.is_some_and(|matching| matching.lane() == Some(Lane::Backfill));
     let metric = matching.and_then(|matching| matching.metric);
-    Content::Telemetry(Telemetry { envelope, tenant, topic, metric, is_history, replay_of })
+    let time_unit = matching.and_then(|matching| matching.time_unit(envelope.encoding));
+    Content::Telemetry(Telemetry { envelope, tenant, topic, metric, time_unit, is_history, replay_of })
 }
 
 /// Adds the message's good readings to `readings`; returns their rows and what is wrong with the others. When none is
@@ -135,7 +138,7 @@ pub(super) fn readings(
         device: Some(envelope.device).filter(|device| !device.is_empty()),
         metric: telemetry.metric,
         arrived_at: envelope.arrived_at,
-        time_unit: None,
+        time_unit: telemetry.time_unit,
         payload: envelope.payload,
     };
     let first = readings.len();
