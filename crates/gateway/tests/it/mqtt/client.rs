@@ -56,37 +56,20 @@ impl<'a> Hello<'a> {
         self.will = Some((topic, payload, delay_s));
         self
     }
-}
 
-pub(super) struct Client {
-    stream: TcpStream,
-    version: Version,
-    input: Vec<u8>,
-}
-
-impl Client {
-    /// A socket on which nothing was said.
-    pub(super) fn raw(address: SocketAddr, version: Version) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, version, input: Vec::new() }
-    }
-
-    /// Says CONNECT; the answer is still to be heard.
-    pub(super) fn greet(address: SocketAddr, hello: &Hello<'_>) -> Self {
-        let mut client = Self::raw(address, hello.version);
+    /// The CONNECT.
+    pub(super) fn encoded(&self) -> Vec<u8> {
         let mut delay = PropertiesBuf::new();
-        if let Some((_, _, delay_s @ 1..)) = hello.will {
+        if let Some((_, _, delay_s @ 1..)) = self.will {
             delay.push(Property::WillDelay(delay_s));
         }
-        client.send(&Packet::Connect(Connect {
-            version: hello.version,
-            clean_start: hello.clean,
-            keep_alive_s: hello.keep_alive_s,
-            client_id: hello.id,
-            properties: hello.properties.as_properties(),
-            will: hello.will.map(|(topic, payload, _)| Will {
+        let connect = Packet::Connect(Connect {
+            version: self.version,
+            clean_start: self.clean,
+            keep_alive_s: self.keep_alive_s,
+            client_id: self.id,
+            properties: self.properties.as_properties(),
+            will: self.will.map(|(topic, payload, _)| Will {
                 topic,
                 payload: payload.as_bytes(),
                 qos: Qos::AtLeastOnce,
@@ -95,8 +78,45 @@ impl Client {
             }),
             username: None,
             password: None,
-        }));
+        });
+        let mut bytes = Vec::new();
+        connect.encode(self.version, &mut bytes).unwrap();
+        bytes
+    }
+}
+
+/// What carries MQTT.
+pub(super) trait Carrier: Read + Write {}
+
+impl<T: Read + Write> Carrier for T {}
+
+pub(super) struct Client {
+    stream: Box<dyn Carrier>,
+    version: Version,
+    input: Vec<u8>,
+}
+
+impl Client {
+    /// A socket on which nothing was said.
+    pub(super) fn raw(address: SocketAddr, version: Version) -> Self {
+        Self::over(socket(address), version)
+    }
+
+    /// Over something else than plain TCP.
+    pub(super) fn over(stream: impl Carrier + 'static, version: Version) -> Self {
+        Self { stream: Box::new(stream), version, input: Vec::new() }
+    }
+
+    /// Says CONNECT; the answer is still to be heard.
+    pub(super) fn greet(address: SocketAddr, hello: &Hello<'_>) -> Self {
+        let mut client = Self::raw(address, hello.version);
+        client.say_hello(hello);
         client
+    }
+
+    /// Says CONNECT.
+    pub(super) fn say_hello(&mut self, hello: &Hello<'_>) {
+        self.send_bytes(&hello.encoded());
     }
 
     /// Connects and is let in.
@@ -115,7 +135,7 @@ impl Client {
 
     pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
         // A server that has closed already is seen by what is heard.
-        let _ = self.stream.write_all(bytes);
+        let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
     }
 
     pub(super) fn publish(&mut self, topic: &str, payload: &str, qos: Qos, packet_id: u16) {
@@ -223,6 +243,14 @@ impl Client {
         self.send(&Packet::PingReq);
         assert_eq!(self.hear(), "PINGRESP");
     }
+}
+
+/// A socket that gives up on a silent server.
+pub(super) fn socket(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 fn describe(packet: &Packet<'_>) -> String {

@@ -5,3 +5,5 @@ mod flows;
 mod refusals;
 mod rig;
 mod sessions;
+mod tls;
+mod websocket;

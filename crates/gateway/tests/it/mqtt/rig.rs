@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use log::{
-    Batch, BoxFuture, Completion, Error, Extent, Log, MemoryLog, Offset, PartitionId, Partitions, Pending,
-    Position, Reader, Topic, pending,
+    Batch, BoxFuture, Completion, Extent, Log, MemoryLog, Offset, PartitionId, Partitions, Pending, Position,
+    Reader, Topic, pending,
 };
 use parking_lot::Mutex;
-use penstock_gateway::{Config, Gateway, Parts, Running};
+use penstock_gateway::{Addresses, Config, Error, Gateway, Parts, Running};
+use registry::{AuthConfig, Authenticator};
 
 /// What becomes of a batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Log for HandLog {
                 self.held.lock().push((batch, completion));
                 promise
             }
-            Mode::Full => Pending::settled(Err(Error::Full { place: "here".into() })),
+            Mode::Full => Pending::settled(Err(log::Error::Full { place: "here".into() })),
         }
     }
     fn read(&self, from: &[Position]) -> log::Result<Box<dyn Reader>> {
@@ -128,6 +129,7 @@ pub(super) struct Rig {
     pub(super) log: Arc<HandLog>,
     metadata: Arc<metadata::Memory>,
     config: Config,
+    auth: Option<AuthConfig>,
     running: Option<Running>,
 }
 
@@ -137,18 +139,28 @@ impl Rig {
     }
 
     pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_auth(None, change)
+    }
+
+    /// One that lets in whom `auth` says.
+    pub(super) fn with_auth(auth: Option<AuthConfig>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::for_test();
         change(&mut config);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (log, metadata) = (Arc::new(HandLog::new()), Arc::new(metadata::Memory::new()));
-        let mut rig = Self { runtime, log, metadata, config, running: None };
+        let mut rig = Self { runtime, log, metadata, config, auth, running: None };
         rig.start();
         rig
     }
 
     fn start(&mut self) {
-        let parts = Parts::new(self.log.clone(), self.metadata.clone());
+        let mut parts = Parts::new(self.log.clone(), self.metadata.clone());
+        if let Some(auth) = &self.auth {
+            let policy = auth.clone().validate().unwrap();
+            let authenticator = Authenticator::open(policy, self.metadata.clone()).unwrap();
+            parts = parts.with_authenticator(Arc::new(authenticator));
+        }
         let running = self.runtime.block_on(Gateway::start(self.config.clone(), parts)).unwrap();
         self.running = Some(running);
     }
@@ -161,7 +173,16 @@ impl Rig {
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.running.as_ref().unwrap().local_addrs().mqtt.unwrap()
+        self.addresses().mqtt.unwrap()
+    }
+
+    pub(super) fn addresses(&self) -> Addresses {
+        self.running.as_ref().unwrap().local_addrs()
+    }
+
+    /// What a SIGHUP does.
+    pub(super) fn reload(&self) -> Result<bool, Error> {
+        self.running.as_ref().unwrap().reload_if_changed()
     }
 
     pub(super) fn totals(&self) -> penstock_gateway::metrics::Totals {

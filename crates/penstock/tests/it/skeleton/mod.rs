@@ -6,3 +6,4 @@ mod http;
 mod mqtt;
 mod required;
 mod restart;
+mod tls;
