@@ -10,7 +10,6 @@ mod pattern;
 mod tests;
 
 pub use config::{BudgetConfig, Limits, TenantBudget, TenantName};
-pub use pattern::collapse;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,8 @@
-//! What ids have in common once their numbers are taken out.
+//! What the newest ids have in common once their numbers are taken out.
 
 use std::collections::BTreeMap;
+
+use record::pattern_of;
 
 /// Patterns told apart; a rarer one makes room for a new one.
 const PATTERNS: usize = 32;
@@ -8,9 +10,6 @@ const PATTERNS: usize = 32;
 const RECENT: u64 = 4096;
 /// A pattern of fewer of the newest ids than this, in a hundred, explains nothing.
 const TELLING_PERCENT: u64 = 10;
-/// A longer run of hexadecimal digits with a decimal one among them is a number, too.
-const HEX_DIGITS: usize = 4;
-const PATTERN_BYTES: usize = 64;
 
 /// Which patterns the newest ids have, roughly: the counts of Metwally's *space-saving*, halved now and then.
 #[derive(Debug, Default)]
@@ -27,7 +26,7 @@ impl Patterns {
             self.counts.retain(|_, count| *count > 0);
         }
         self.ids += 1;
-        let pattern = collapse(id);
+        let pattern = pattern_of(id);
         if let Some(count) = self.counts.get_mut(&pattern) {
             *count += 1;
             return;
@@ -49,44 +48,4 @@ impl Patterns {
         let percent = (count * 100 / self.ids.max(1)).min(100);
         (percent >= TELLING_PERCENT).then(|| (pattern.clone(), percent as u8))
     }
-}
-
-/// The id with each run of digits, and each longer run of hexadecimal digits that holds a decimal one, replaced by `#`;
-/// groups of these, as in a UUID, become one. At most 64 bytes.
-#[must_use]
-pub fn collapse(id: &str) -> String {
-    let mut pattern = String::new();
-    let mut rest = id;
-    while let Some(first) = rest.chars().next() {
-        let run = number(rest);
-        if run > 0 {
-            let joins = pattern.strip_suffix(['-', ':', '.']).is_some_and(|before| before.ends_with('#'));
-            if joins {
-                pattern.pop();
-            } else {
-                pattern.push('#');
-            }
-            rest = &rest[run..];
-            continue;
-        }
-        // A word stays whole: the hexadecimal digits at its end are part of it.
-        let word = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len()).max(first.len_utf8());
-        pattern.push_str(&rest[..word]);
-        rest = &rest[word..];
-        if pattern.len() >= PATTERN_BYTES {
-            pattern.truncate(pattern.floor_char_boundary(PATTERN_BYTES - 3));
-            pattern.push('…');
-            break;
-        }
-    }
-    pattern
-}
-
-/// How many bytes at the beginning of `text` are a number.
-fn number(text: &str) -> usize {
-    let run_of = |is_digit: fn(&u8) -> bool| text.bytes().take_while(is_digit).count();
-    let hex = run_of(u8::is_ascii_hexdigit);
-    let ends_there = text.as_bytes().get(hex).is_none_or(|byte| !byte.is_ascii_alphanumeric());
-    let has_decimal = text.as_bytes()[..hex].iter().any(u8::is_ascii_digit);
-    if hex >= HEX_DIGITS && ends_there && has_decimal { hex } else { run_of(u8::is_ascii_digit) }
 }
