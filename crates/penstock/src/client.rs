@@ -83,6 +83,7 @@ fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>, url: &s
         return Ok(Said::Fine(body));
     }
     let problem: Option<Value> = serde_json::from_str(&body).ok();
-    let detail = problem.and_then(|problem| problem["detail"].as_str().map(str::to_owned));
+    let detail = problem
+        .and_then(|problem| problem["detail"].as_str().or(problem["message"].as_str()).map(str::to_owned));
     Ok(Said::Refused { status: status.as_u16(), detail: detail.unwrap_or_else(|| body.trim().to_owned()) })
 }

@@ -11,6 +11,7 @@ mod host;
 mod inspect;
 mod ledger;
 mod query;
+mod schemas;
 mod serve;
 
 use std::process::ExitCode;
@@ -51,6 +52,9 @@ enum Command {
     /// Services' credentials: dashboards, bridges, people's scripts
     #[command(subcommand)]
     Key(device::Key),
+    /// Schemas of a server: lists, registers, compares, checks messages
+    #[command(subcommand)]
+    Schema(schemas::Schemas),
     /// Looks into a log's files
     #[command(subcommand)]
     Log(inspect::Log),
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Device(command) => command.run(),
         Command::Key(command) => command.run(),
+        Command::Schema(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Fleet(command) => fleet(&command),

@@ -6,7 +6,7 @@
 //! u8  version = 1
 //! u8  kind            0 telemetry, 1 message (plain publish/subscribe), 2 part, 3 replay
 //! u8  protocol        0 MQTT 3.1.1, 1 MQTT 5, 2 HTTP, 3 Influx line protocol over HTTP, 4 CoAP, 5 AMQP, 6 internal
-//! u8  encoding        0 opaque, 1 JSON, 2 newline-delimited JSON, 3 Influx line protocol
+//! u8  encoding        0 opaque, 1 JSON, 2 newline-delimited JSON, 3 Influx line protocol, 4 Avro, 5 Protobuf
 //! u8  flags           bits 0-1 QoS, bit 2 retain, bit 3 refused (a dead letter in waiting: `reason` is set),
 //!                     bit 4 origin present, bit 5 properties present
 //! i64 arrived_at      nanoseconds since the epoch, the server's clock
@@ -118,6 +118,10 @@ byte_enum!(
         Ndjson = 2,
         /// Influx line protocol, timestamps in nanoseconds.
         Influx = 3,
+        /// Avro's binary encoding, by a schema of the tenant.
+        Avro = 4,
+        /// Protobuf, by a schema of the tenant.
+        Protobuf = 5,
     }
 );
 byte_enum!(

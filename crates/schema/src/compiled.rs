@@ -86,6 +86,10 @@ impl Compiled {
         }
     }
 
+    pub(crate) fn language(&self) -> &Language {
+        &self.language
+    }
+
     /// For Protobuf: the file as a `FileDescriptorProto` in base64, which clients without the text compile from.
     #[must_use]
     pub fn serialized(&self) -> Option<String> {

@@ -4,6 +4,9 @@
 //! the subject's compatibility. It knows JSON Schema, Avro and Protobuf ([`SchemaType`]); [`Compiled`] is one of
 //! them, ready for use.
 //!
+//! [`Schemas`] picks the schema of a message by rules, refuses what does not fit it, and brings Avro and Protobuf into the
+//! shape of JSON, which `wire` reads.
+//!
 //! Nothing here opens a socket, and no reference is ever fetched from the network: what a schema refers to must be
 //! in the catalog.
 
@@ -13,13 +16,16 @@ mod compiled;
 mod error;
 mod json;
 mod model;
+mod payload;
 mod protobuf;
 mod relation;
+mod text;
 
 pub use catalog::{Catalog, Deletion, Registered};
 pub use compiled::Compiled;
 pub use error::{Error, Incompatibility, Result};
 pub use model::{Level, Mode, Reference, Schema, SchemaId, SchemaType, Selector, Subject, Version};
+pub use payload::{Facts, Plain, RawRule, RuleError, Rules, Schemas, Strictness, View, Violation};
 
 /// Every limit on what comes from outside, each with its reason.
 pub mod limits {

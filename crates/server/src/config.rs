@@ -66,6 +66,8 @@ pub struct Raw {
     pub series: RawSeries,
     /// `[metadata]`.
     pub metadata: RawMetadata,
+    /// `[schemas]`.
+    pub schemas: RawSchemas,
 }
 
 /// What a node does.
@@ -149,6 +151,14 @@ pub struct RawMetadata {
     pub kind: MetadataKind,
 }
 
+/// `[schemas]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSchemas {
+    /// Which messages have which schema: the first rule that fits counts.
+    pub rules: Vec<schema::RawRule>,
+}
+
 /// A backend of the metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -172,6 +182,7 @@ impl Default for Raw {
             stream: stream::config::Config::default(),
             series: RawSeries::default(),
             metadata: RawMetadata::default(),
+            schemas: RawSchemas::default(),
         }
     }
 }
@@ -201,6 +212,8 @@ pub struct Config {
     pub retention: Retention,
     /// What is done with readings.
     pub stream: stream::Settings,
+    /// Which messages have which schema.
+    pub schemas: schema::Rules,
 }
 
 /// What the log keeps.
@@ -247,6 +260,7 @@ impl Raw {
             ("stream", toml::Value::try_from(&raw.stream)),
             ("series", toml::Value::try_from(&raw.series)),
             ("metadata", toml::Value::try_from(&raw.metadata)),
+            ("schemas", toml::Value::try_from(&raw.schemas)),
         ];
         for (name, part) in parts {
             shown.insert(name.into(), part.map_err(refused)?);
@@ -286,6 +300,8 @@ impl Raw {
         let templates = gateway.templates.clone();
         let auth = self.auth.validate().map_err(|error| wrong(error.to_string()))?;
         let stream = self.stream.validate().map_err(|error| wrong(error.to_string()))?;
+        let schemas = schema::Rules::check(&self.schemas.rules)
+            .map_err(|error| wrong(format!("schemas.rules: {error}")))?;
         let hours = self.log.max_age_hours.unwrap_or(MAX_AGE_HOURS);
         let max_age = (hours != 0).then(|| Duration::from_secs(u64::from(hours) * 3600));
         Ok(Config {
@@ -297,6 +313,7 @@ impl Raw {
             templates,
             retention: Retention { max_age, max_bytes: self.log.max_bytes },
             stream,
+            schemas,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! `apache-avro` decides what is a schema. Comparing and decoding stand on a graph of our own: its resolution rules
 //! are not the specification's in every point, and its decoder makes a value of everything before anything is checked.
 
+mod decode;
 mod needs;
 mod parse;
 

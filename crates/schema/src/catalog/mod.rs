@@ -10,21 +10,37 @@ mod state;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use metadata::Metadata;
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use record::TenantId;
 
 use crate::compiled::Compiled;
 use crate::error::{Error, Incompatibility, Result};
 use crate::model::{Level, Mode, Reference, Schema, SchemaId, Selector, Subject, Version};
 
-use state::State;
+pub(crate) use state::State;
 
 /// Subjects and versions of all tenants. Calls that change something block for a disk access.
 pub struct Catalog {
     metadata: Arc<dyn Metadata>,
-    /// Held for writing from the check of a change to its commit.
-    tenants: RwLock<HashMap<TenantId, State>>,
+    /// Held from the check of a change to its commit.
+    changing: Mutex<()>,
+    now: ArcSwap<Snapshot>,
+}
+
+/// All that is registered at one moment. It never changes; the catalog gets another.
+pub(crate) struct Snapshot {
+    /// Grows with every change since the process began.
+    pub(crate) generation: u64,
+    tenants: HashMap<TenantId, Arc<State>>,
+}
+
+impl Snapshot {
+    /// A tenant's part; `None` when it has nothing.
+    pub(crate) fn tenant(&self, tenant: &str) -> Option<&State> {
+        self.tenants.get(tenant).map(Arc::as_ref)
+    }
 }
 
 /// What a registration gave.
@@ -53,8 +69,14 @@ impl Catalog {
     /// # Errors
     /// [`Error::Metadata`], [`Error::Row`].
     pub fn open(metadata: Arc<dyn Metadata>) -> Result<Self> {
-        let tenants = rows::load(&*metadata)?;
-        Ok(Self { metadata, tenants: RwLock::new(tenants) })
+        let tenants = rows::load(&*metadata)?.into_iter().map(|(tenant, state)| (tenant, Arc::new(state)));
+        let now = Snapshot { generation: 1, tenants: tenants.collect() };
+        Ok(Self { metadata, changing: Mutex::new(()), now: ArcSwap::from_pointee(now) })
+    }
+
+    /// What is registered now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.now.load_full()
     }
 
     /// Adds a version. The same schema is the same version, and nothing happens.
@@ -217,7 +239,7 @@ impl Catalog {
     }
 
     fn read<T>(&self, tenant: &TenantId, read: impl FnOnce(&State) -> T) -> T {
-        match self.tenants.read().get(tenant) {
+        match self.now.load().tenant(tenant.as_str()) {
             Some(state) => read(state),
             None => read(&State::default()),
         }
@@ -229,13 +251,16 @@ impl Catalog {
         tenant: &TenantId,
         change: impl FnOnce(&mut State) -> Result<(T, Vec<rows::Written>)>,
     ) -> Result<T> {
-        let mut tenants = self.tenants.write();
-        let mut state = tenants.get(tenant).cloned().unwrap_or_default();
+        let _changing = self.changing.lock();
+        let now = self.now.load_full();
+        let mut state = now.tenant(tenant.as_str()).cloned().unwrap_or_default();
         let (answer, written) = change(&mut state)?;
         if !written.is_empty() {
             let changes: Vec<_> = written.iter().map(|written| rows::change(tenant, written)).collect();
             self.metadata.commit(&changes)?;
-            tenants.insert(tenant.clone(), state);
+            let mut tenants = now.tenants.clone();
+            tenants.insert(tenant.clone(), Arc::new(state));
+            self.now.store(Arc::new(Snapshot { generation: now.generation + 1, tenants }));
         }
         Ok(answer)
     }

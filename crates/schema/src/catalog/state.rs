@@ -33,8 +33,8 @@ pub(crate) struct Entry {
 
 /// A version of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Placed {
-    pub(super) id: SchemaId,
+pub(crate) struct Placed {
+    pub(crate) id: SchemaId,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) deleted: bool,
 }
@@ -92,7 +92,7 @@ impl State {
     }
 
     /// The versions of a subject, oldest first.
-    pub(super) fn placed(
+    pub(crate) fn placed(
         &self,
         subject: &Subject,
         deleted: bool,
@@ -109,7 +109,7 @@ impl State {
         Ok(Version { subject: subject.to_string(), version, id: placed.id, schema })
     }
 
-    pub(super) fn select(&self, subject: &Subject, which: Selector, deleted: bool) -> Result<(u32, Placed)> {
+    pub(crate) fn select(&self, subject: &Subject, which: Selector, deleted: bool) -> Result<(u32, Placed)> {
         let mut versions = self.placed(subject, deleted).peekable();
         if versions.peek().is_none() {
             return Err(Error::SubjectNotFound(subject.to_string()));
@@ -124,6 +124,10 @@ impl State {
 
     pub(super) fn schema(&self, id: SchemaId) -> Result<Schema> {
         self.schemas.get(&id).map(|entry| entry.schema.clone()).ok_or(Error::SchemaNotFound)
+    }
+
+    pub(crate) fn entry(&self, id: SchemaId) -> Option<&Schema> {
+        self.schemas.get(&id).map(|entry| &entry.schema)
     }
 
     pub(super) fn places(&self, id: SchemaId, deleted: bool) -> Result<Vec<(String, u32)>> {
@@ -167,13 +171,18 @@ impl State {
         Ok(Version { subject: subject.to_string(), version, id, schema: self.schema(id)? })
     }
 
-    pub(super) fn compiled(&self, id: SchemaId) -> Result<Arc<Compiled>> {
+    pub(crate) fn compiled(&self, id: SchemaId) -> Result<Arc<Compiled>> {
+        self.ready(id).cloned()
+    }
+
+    /// As [`State::compiled`], without taking part in its ownership.
+    pub(crate) fn ready(&self, id: SchemaId) -> Result<&Arc<Compiled>> {
         let entry = self.schemas.get(&id).ok_or(Error::SchemaNotFound)?;
         let compile = || match self.parse(&entry.schema) {
             Ok((compiled, _)) => Ok(Arc::new(compiled)),
             Err(error) => Err(error.to_string()),
         };
-        entry.compiled.get_or_init(compile).clone().map_err(Error::InvalidSchema)
+        entry.compiled.get_or_init(compile).as_ref().map_err(|error| Error::InvalidSchema(error.clone()))
     }
 
     /// Reads a schema with all that it refers to.

@@ -59,6 +59,11 @@ impl Json {
         })
     }
 
+    /// The schema's own document.
+    pub(crate) fn root(&self) -> &Value {
+        &self.documents[0].1
+    }
+
     /// The document of a name that a `$ref` uses: the name itself, or a URI that ends in it.
     fn document(&self, name: &str) -> Option<usize> {
         find(&self.documents[1..], name).map(|found| found + 1)

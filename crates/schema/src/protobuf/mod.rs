@@ -1,6 +1,7 @@
 //! Protobuf schemas: compiled by `protox`, then held as tables of messages and fields by number, which is what both
 //! comparing and decoding go by.
 
+mod decode;
 mod needs;
 mod parse;
 
@@ -50,6 +51,8 @@ pub(crate) struct Field {
     repeated: bool,
     required: bool,
     oneof: Option<String>,
+    /// Left out when it has its default.
+    implicit: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +80,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Enum {
     name: String,
+    values: BTreeMap<i32, String>,
 }
 
 impl Protobuf {

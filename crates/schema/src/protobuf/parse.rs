@@ -83,7 +83,10 @@ fn tables(pool: &DescriptorPool, file: &FileDescriptor) -> Protobuf {
     let messages = pool.all_messages().map(|message| of_message(&message, &numbers, &enum_numbers)).collect();
     let enums = pool
         .all_enums()
-        .map(|one| Enum { name: without_package(one.full_name(), one.package_name()) })
+        .map(|one| Enum {
+            name: without_package(one.full_name(), one.package_name()),
+            values: one.values().map(|value| (value.number(), value.name().to_owned())).collect(),
+        })
         .collect();
     Protobuf {
         package: file.package_name().to_owned(),
@@ -150,6 +153,7 @@ fn of_field(
         repeated: field.cardinality() == Cardinality::Repeated,
         required: field.cardinality() == Cardinality::Required,
         oneof: oneof.map(|oneof| oneof.name().to_owned()),
+        implicit: !field.supports_presence() && field.cardinality() == Cardinality::Optional,
     }
 }
 

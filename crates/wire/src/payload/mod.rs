@@ -8,11 +8,13 @@
 
 mod influx;
 mod json;
+mod keys;
 mod number;
 mod reason;
 mod scratch;
 
 pub use json::detect as detect_json;
+pub use keys::{is_device_key, is_sequence_key, is_time_key};
 pub use reason::{Problem, Reason, ValueError};
 pub use scratch::{Element, Rejected, Scratch};
 
@@ -82,6 +84,7 @@ fn decode_noting(
     let mark = readings.mark();
     let decoded = match message.encoding {
         Encoding::Opaque => Err(Problem::Opaque.at(0)),
+        Encoding::Avro | Encoding::Protobuf => Err(Problem::NoSchema.at(0)),
         Encoding::Json => json::decode(message, readings, notes),
         Encoding::Ndjson => json::decode_lines(message, readings, notes),
         Encoding::Influx => influx::decode(message, readings, notes),

@@ -40,6 +40,11 @@ pub enum Problem {
     /// The encoding is [`record::Encoding::Opaque`].
     #[error("the payload's encoding is not known: nothing can be read from it")]
     Opaque,
+    /// The encoding is one that only a schema explains, and none was applied.
+    #[error(
+        "the payload is binary and needs a schema to be read: name one for its topic, or put its id before it"
+    )]
+    NoSchema,
     /// No bytes, or only white space.
     #[error("the payload is empty")]
     Empty,
@@ -158,6 +163,7 @@ impl Problem {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Opaque => "opaque",
+            Self::NoSchema => "schema",
             Self::Empty | Self::NoReadings => "empty",
             Self::TooManyReadings | Self::TooManyRejected => "too_many",
             Self::ByteOrderMark | Self::Utf8 => "utf8",
