@@ -16,6 +16,7 @@ pub mod http;
 pub mod metrics;
 mod mqtt;
 mod pieces;
+mod schemas;
 pub mod state;
 pub mod tls;
 pub mod topics;
@@ -23,6 +24,7 @@ pub mod websocket;
 
 pub use config::Config;
 pub use mqtt::{Addresses, Error, Gateway, Parts, Running};
+pub use schemas::{Offered, Readable, Schemas};
 
 /// The gateway's name as a reader of the log: up to where its checkpoint reaches. Retention must not take records of
 /// sessions and messages beyond it.

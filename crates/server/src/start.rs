@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api::{Access, Exporter, Health, NoAccess, Readiness};
 use gateway::http::Ingest;
+use gateway::{Offered, Readable};
 use log::Log as _;
 use record::Timestamp;
 use registry::{Acl, Authenticator, RefusalKind};
@@ -151,6 +152,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     } else {
         None
     };
+    let schemas = explain(schema::Schemas::new(Arc::clone(&catalog), config.schemas.clone()));
     let ingest = config.has(Role::Gateway).then(|| {
         Ingest::new(gateway::http::Parts {
             log: backends.log.clone(),
@@ -158,12 +160,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             acl: Arc::clone(&acl),
             limits: gateway::http::Limits::default(),
             backfill_after: config.gateway.backfill_after,
+            schemas: schemas.clone(),
             clock: Arc::new(Timestamp::now),
         })
     });
     let gateway = if config.has(Role::Gateway) {
         let parts = gateway::Parts::new(backends.log.clone(), Arc::clone(&backends.metadata))
-            .with_authenticator(Arc::clone(&authenticator));
+            .with_authenticator(Arc::clone(&authenticator))
+            .with_schemas(schemas);
         match gateway::Gateway::start(config.gateway.clone(), parts).await {
             Ok(running) => Some(running),
             Err(error) => {
@@ -250,6 +254,19 @@ impl Running {
             tracing::error!(%error, "the log did not close cleanly; what was acknowledged is in it");
         }
     }
+}
+
+/// The gateway's view of the schemas in force.
+fn explain(schemas: schema::Schemas) -> gateway::Schemas {
+    gateway::Schemas::new(move |offered, buffer| {
+        let view = schemas.view();
+        let Offered { tenant, topic, device_type, firmware, .. } = *offered;
+        let facts = schema::Facts { tenant, topic, device_type, firmware };
+        let sent = view.encoding(&facts, offered.payload).unwrap_or(offered.encoding);
+        let plain = view.plain(&facts, sent, offered.payload, buffer);
+        let schema::Plain { encoding, payload } = plain.map_err(|violation| violation.to_string())?;
+        Ok(Readable { sent, encoding, payload })
+    })
 }
 
 /// Who may ask over HTTP. Until people have keys of their own (R2.3), a credential that may read everything of

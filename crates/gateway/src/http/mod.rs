@@ -27,6 +27,7 @@ use registry::{Acl, Authenticator, Identity};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wire::payload::Scratch;
 
+use crate::schemas::Schemas;
 use failure::Failure;
 use plan::{Arrival, Plan};
 
@@ -77,6 +78,8 @@ pub struct Parts {
     pub limits: Limits,
     /// A reading older than this on arrival goes to the backfill lane; `None`: never by age.
     pub backfill_after: Option<Duration>,
+    /// What explains and checks payloads.
+    pub schemas: Schemas,
     /// The clock.
     pub clock: Clock,
 }

@@ -10,6 +10,7 @@ use wire::payload::{self, Message, Scratch};
 use super::Parts;
 use super::failure::Failure;
 use crate::pieces::{Piece, Pieces, append_line};
+use crate::schemas::Offered;
 
 /// A batch is closed when it has this many bytes: well below what the log takes at once.
 const BATCH_BYTES: usize = 8 << 20;
@@ -79,6 +80,20 @@ pub(super) fn plan(
         Encoding::Json => payload::detect_json(payload),
         named => named,
     };
+    let offered = Offered {
+        tenant: identity.tenant.as_str(),
+        topic: arrival.topic,
+        device_type: None,
+        firmware: None,
+        encoding,
+        payload,
+    };
+    let mut buffer = String::new();
+    let readable = parts.schemas.explain(&offered, &mut buffer);
+    let (encoding, payload, violation) = match readable {
+        Ok(readable) => (readable.encoding, readable.payload, None),
+        Err(reason) => (encoding, payload, Some(reason)),
+    };
     let arrival = &Arrival { encoding, ..*arrival };
     let message = Message {
         encoding,
@@ -88,7 +103,7 @@ pub(super) fn plan(
         time_unit: arrival.time_unit,
         payload,
     };
-    let outcome = payload::inspect(&message, scratch);
+    let outcome = if violation.is_none() { Some(payload::inspect(&message, scratch)) } else { None };
     let mut cut = Cut {
         parts,
         identity,
@@ -99,10 +114,14 @@ pub(super) fn plan(
         dead_letters: 0,
         rest: Rest::default(),
     };
-    match outcome {
-        Ok(_) => cut.by_device(),
-        Err(reason) => {
+    match (outcome, violation) {
+        (Some(Ok(_)), _) => cut.by_device(),
+        (Some(Err(reason)), _) => {
             cut.whole(&reason);
+            Ok(cut.plan)
+        }
+        (None, violation) => {
+            cut.violated(violation.unwrap_or_default());
             Ok(cut.plan)
         }
     }
@@ -172,6 +191,12 @@ impl Cut<'_> {
             Some((denied, name)) if self.plan.accepted == 0 => Err(Failure::denied(denied, name)),
             _ => Ok(self.plan),
         }
+    }
+
+    /// The body does not fit its schema.
+    fn violated(&mut self, reason: String) {
+        self.push_refused(self.arrival.encoding, &reason, self.payload);
+        self.reject(None, 0, reason);
     }
 
     /// Nothing in the body is good.

@@ -69,9 +69,16 @@ fn media_type(headers: &HeaderMap) -> Result<Encoding, Failure> {
         "" | "application/json" | "text/json" | "text/plain" | "application/x-www-form-urlencoded" => {
             Ok(Encoding::Json)
         }
+        "application/avro" | "application/vnd.apache.avro" | "avro/binary" => Ok(Encoding::Avro),
+        "application/protobuf" | "application/x-protobuf" | "application/vnd.google.protobuf" => {
+            Ok(Encoding::Protobuf)
+        }
         other => Err(Failure::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("the Content-Type {other:?} is not taken: send application/json or application/x-ndjson"),
+            format!(
+                "the Content-Type {other:?} is not taken: send application/json or application/x-ndjson, or by a \
+                 schema application/avro or application/protobuf"
+            ),
         )),
     }
 }

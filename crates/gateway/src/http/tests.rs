@@ -86,6 +86,7 @@ impl Bench {
             acl: Arc::new(acl),
             limits,
             backfill_after: Some(Duration::from_secs(3600)),
+            schemas: crate::Schemas::default(),
             clock: Arc::new(now),
         });
         Self { log, ingest, administration }

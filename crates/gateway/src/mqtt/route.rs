@@ -8,8 +8,12 @@ use wire::mqtt::session::Inbound;
 use wire::payload::{self, Scratch};
 use wire::template::{Match, Templates};
 
+use crate::schemas::{Offered, Schemas};
+
 /// The user property that names the lane of a telemetry message.
 const LANE_PROPERTY: &str = "penstock-lane";
+/// The user property that names the device's firmware, which may pick the schema.
+const FIRMWARE_PROPERTY: &str = "penstock-firmware";
 
 /// The rules that decide.
 #[derive(Clone, Debug)]
@@ -17,6 +21,7 @@ pub(crate) struct Rules {
     pub(crate) templates: Templates,
     pub(crate) acl: Acl,
     pub(crate) backfill_after: Option<Duration>,
+    pub(crate) schemas: Schemas,
 }
 
 /// What was decided.
@@ -29,10 +34,19 @@ pub(super) struct Route<'a> {
     pub(super) device: &'a str,
     /// The device that decides the partition, where only the payload names it.
     pub(super) device_in_payload: Option<String>,
-    /// The payload names several devices: it is to be cut up.
+    /// The stream is not to have the payload as it is but cut up by device.
     pub(super) is_mixed: bool,
+    /// What the payload means, where it does not say so itself: then this is cut up.
+    pub(super) plain: Option<Plain>,
     /// Why it becomes a dead letter.
     pub(super) refused: Option<Box<str>>,
+}
+
+/// A payload behind the id of its schema, or in Avro or Protobuf, in the shape of JSON.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub(super) encoding: Encoding,
+    pub(super) payload: Box<[u8]>,
 }
 
 impl Rules {
@@ -53,6 +67,7 @@ impl Rules {
                 device: "",
                 device_in_payload: None,
                 is_mixed: false,
+                plain: None,
                 refused: None,
             });
         };
@@ -71,15 +86,20 @@ impl Rules {
         scratch: &mut Scratch,
     ) -> Option<Route<'a>> {
         let named = found.device.or_else(|| identity.device().map(DeviceId::as_str));
-        let encoding = encoding_of(publish.payload);
-        let message = payload::Message {
+        let mut encoding = encoding_of(publish.payload);
+        let offered = Offered {
+            tenant: identity.tenant.as_str(),
+            topic: publish.topic,
+            device_type: found.facts().find(|(name, _)| *name == "device_type").map(|(_, value)| value),
+            firmware: user_property(publish, FIRMWARE_PROPERTY),
             encoding,
-            device: named,
-            metric: found.metric,
-            arrived_at: now,
-            time_unit: found.time_unit(encoding),
             payload: publish.payload,
         };
+        let mut buffer = String::new();
+        let readable = self.schemas.explain(&offered, &mut buffer);
+        if let Ok(readable) = &readable {
+            encoding = readable.sent;
+        }
         let asked = asked_lane(publish).or(found.lane());
         let mut route = Route {
             kind: Kind::Telemetry,
@@ -88,7 +108,23 @@ impl Rules {
             device: named.unwrap_or_default(),
             device_in_payload: None,
             is_mixed: false,
+            plain: None,
             refused: None,
+        };
+        let readable = match readable {
+            Ok(readable) => readable,
+            Err(reason) => {
+                route.refused = Some(reason.into());
+                return Some(route);
+            }
+        };
+        let message = payload::Message {
+            encoding: readable.encoding,
+            device: named,
+            metric: found.metric,
+            arrived_at: now,
+            time_unit: found.time_unit(readable.encoding),
+            payload: readable.payload,
         };
         match payload::inspect(&message, scratch) {
             Ok(summary) => {
@@ -104,6 +140,11 @@ impl Rules {
                     route.device_in_payload = devices.next().map(str::to_owned);
                     route.is_mixed = devices.next().is_some();
                 }
+                if !std::ptr::eq(readable.payload, publish.payload) {
+                    let payload = readable.payload.into();
+                    route.plain = Some(Plain { encoding: readable.encoding, payload });
+                    route.is_mixed = true;
+                }
             }
             Err(reason) => route.refused = Some(reason.to_string().into()),
         }
@@ -118,15 +159,18 @@ impl Rules {
 }
 
 fn asked_lane(publish: &Inbound<'_>) -> Option<Lane> {
-    if publish.properties.is_empty() {
-        return None;
-    }
-    let (_, lane) = publish.properties.user_properties().find(|(name, _)| *name == LANE_PROPERTY)?;
-    match lane {
+    match user_property(publish, LANE_PROPERTY)? {
         "backfill" => Some(Lane::Backfill),
         "live" => Some(Lane::Live),
         _ => None,
     }
+}
+
+fn user_property<'a>(publish: &Inbound<'a>, wanted: &str) -> Option<&'a str> {
+    if publish.properties.is_empty() {
+        return None;
+    }
+    publish.properties.user_properties().find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// How a telemetry payload is to be read. JSON values begin with one of a few characters or are one of three words;
@@ -156,6 +200,7 @@ mod tests {
             templates,
             acl: Acl::new(&policy, Templates::SHIPPED).unwrap(),
             backfill_after: Some(Duration::from_secs(3600)),
+            schemas: Schemas::default(),
         }
     }
 

@@ -24,6 +24,7 @@ use crate::Config;
 use crate::admission::{self, Gate};
 use crate::dispatch::{Command, Dispatcher, ToWorker, WorkerPort};
 use crate::metrics::Metrics;
+use crate::schemas::Schemas;
 use crate::state;
 use crate::tls::{self, Tls};
 use crate::websocket;
@@ -37,19 +38,28 @@ pub struct Parts {
     pub metadata: Arc<dyn metadata::Metadata>,
     /// Who is let in; `None`: everybody, under the default tenant.
     pub authenticator: Option<Arc<Authenticator>>,
+    /// What explains and checks payloads.
+    pub schemas: Schemas,
 }
 
 impl Parts {
     /// Open mode: every client is let in, under the default tenant.
     #[must_use]
     pub fn new(log: Arc<dyn log::Log>, metadata: Arc<dyn metadata::Metadata>) -> Self {
-        Self { log, metadata, authenticator: None }
+        Self { log, metadata, authenticator: None, schemas: Schemas::default() }
     }
 
     /// With an authenticator.
     #[must_use]
     pub fn with_authenticator(mut self, authenticator: Arc<Authenticator>) -> Self {
         self.authenticator = Some(authenticator);
+        self
+    }
+
+    /// With schemas.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Schemas) -> Self {
+        self.schemas = schemas;
         self
     }
 }
@@ -249,7 +259,7 @@ fn rules(config: &Config, parts: &Parts) -> Result<Rules, Error> {
     let open = open_policy()?;
     let policy = parts.authenticator.as_ref().map_or(&open, |a| a.policy());
     let acl = Acl::new(policy, templates.texts()).map_err(|e| Error::Templates(e.to_string()))?;
-    Ok(Rules { templates, acl, backfill_after: config.backfill_after })
+    Ok(Rules { templates, acl, backfill_after: config.backfill_after, schemas: parts.schemas.clone() })
 }
 
 fn session_limits(config: &Config) -> session::Limits {

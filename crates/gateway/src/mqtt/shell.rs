@@ -138,7 +138,8 @@ impl<'a> Shell<'a> {
         let route = rules.decide(&self.side.identity, &publish, self.now, &mut scratch)?;
         let mut envelope = Vec::new();
         Envelope {
-            kind: route.kind,
+            // A will is not cut up: what the stream cannot read as it is goes to its subscribers alone.
+            kind: if route.plain.is_some() { Kind::Message } else { route.kind },
             protocol: self.protocol(),
             encoding: route.encoding,
             qos: will.qos,
@@ -265,8 +266,19 @@ impl<'a> Shell<'a> {
         batch.push_with(PartitionId { topic, lane, index }, |out| envelope.encode(out));
         self.record = Some(batch.len() - 1);
         if route.is_mixed {
-            let part =
-                Envelope { kind: Kind::Part, retain: false, origin: None, properties: &[], ..envelope };
+            let (encoding, payload) = match &route.plain {
+                Some(plain) => (plain.encoding, &*plain.payload),
+                None => (envelope.encoding, envelope.payload),
+            };
+            let part = Envelope {
+                kind: Kind::Part,
+                retain: false,
+                origin: None,
+                properties: &[],
+                encoding,
+                payload,
+                ..envelope
+            };
             let mixed = Mixed { log, lane: route.lane, part };
             mixed.append(&self.worker.payloads.borrow(), batch);
         }

@@ -6,4 +6,5 @@ mod http;
 mod mqtt;
 mod required;
 mod restart;
+mod schemas;
 mod tls;
