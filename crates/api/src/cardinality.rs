@@ -17,7 +17,12 @@ pub(crate) async fn show(State(shared): Ask, Asker(tenant): Asker) -> Result<Jso
     Ok(Json(json!({
         "devices": makeup.total.devices,
         "series": makeup.total.series,
-        "budget": budget.map(|budget| json!({ "devices": budget.devices, "series": budget.series })),
+        "budget": {
+            "devices": budget.devices,
+            "series": budget.series,
+            "series_per_device": budget.series_per_device,
+        },
+        "refused": { "devices": budget.refused.devices, "series": budget.refused.series },
         "metrics_with_most_devices": list(&makeup.metrics, "metric", "devices"),
         "devices_with_most_metrics": list(&makeup.devices, "device_id", "metrics"),
         "device_patterns": list(&makeup.device_patterns, "pattern", "devices"),

@@ -49,8 +49,21 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Who may ask: takes the request's headers, answers with the tenant whose data may be seen. May block.
 pub type Access = Arc<dyn Fn(&HeaderMap) -> Result<TenantId, NoAccess> + Send + Sync>;
 
+/// What a tenant may have, and what it was refused.
+pub type Budget = Arc<dyn Fn(&TenantId) -> Allowance + Send + Sync>;
+
 /// How many devices and series a tenant may have; `None`: as many as it likes.
-pub type Budget = Arc<dyn Fn(&TenantId) -> Option<Cardinality> + Send + Sync>;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Devices.
+    pub devices: Option<u64>,
+    /// Series, of all its devices.
+    pub series: Option<u64>,
+    /// Series of one device.
+    pub series_per_device: Option<u64>,
+    /// How often more were refused since the start.
+    pub refused: Cardinality,
+}
 
 /// Why somebody may not ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,9 +64,12 @@ metrics! {
     LogDiskBytes gauge "log_disk_bytes" "Bytes of all segments on disk."
     ReaderLag gauge "reader_lag_records" "Records of the log a reader has not taken, by reader, topic, lane and partition."
     StreamRecords counter "stream_records_total" "Records the stream has taken from the log."
+    Accepted counter "readings_accepted_total" "Readings in them, good and bad."
     Stored counter "readings_stored_total" "Readings stored that were new."
     Duplicates counter "readings_duplicate_total" "Readings that were stored already."
     Corrections counter "readings_corrected_total" "Readings that replaced another value."
+    Late counter "readings_late_total" "Readings stored late."
+    BeyondLimits counter "readings_beyond_limits_total" "Readings beyond a lenient limit, which were kept."
     DeadLetters counter "dead_letters_total" "Readings and messages that could not be used."
     DeadLetterDepth gauge "dead_letter_depth" "Messages in the table of dead letters."
     LedgerResidue gauge "ledger_residue" "Readings the account misses or counts twice: not 0 means a bug, raise an alarm."
@@ -74,6 +77,14 @@ metrics! {
     StoreWrites counter "store_writes_total" "Commits of the store."
     StoreWriteSeconds counter "store_write_seconds_total" "Time that commits of the store took, together."
     StoreRetries counter "store_retries_total" "Writes that failed and were tried again."
+    StoreLookups counter "store_lookups_total" "Readings whose key the store had to be asked about."
+    Disagreements counter "store_disagreements_total" "Batches that stream and store judged differently: not 0 means a bug, raise an alarm."
+    Windows counter "windows_published_total" "Results of windows published."
+    ColdStarts counter "stream_cold_starts_total" "Partitions that began without their state."
+    Checkpoints counter "checkpoints_total" "Checkpoints of partitions written."
+    CheckpointSeconds counter "checkpoint_seconds_total" "Time that checkpoints took, together."
+    CheckpointAge gauge "checkpoint_age_seconds" "Age of the oldest of the partitions' latest checkpoints."
+    StateBytes gauge "stream_state_bytes" "State of all partitions, as of their checkpoints."
 }
 
 /// A page of metrics being written.

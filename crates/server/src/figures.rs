@@ -26,6 +26,9 @@ pub(crate) fn process(exporter: &mut Exporter, health: Health) {
 pub(crate) fn stream(exporter: &mut Exporter, monitor: Monitor) {
     exporter.add(move |page| {
         counts(page, &monitor.counts());
+        if let Some(age) = monitor.checkpoint_age() {
+            page.sample(Metric::CheckpointAge, &[], age.as_secs_f64());
+        }
         let Ok(lag) = monitor.lag() else { return };
         for (partition, records) in lag {
             let lane = if partition.lane == log::Lane::Live { "live" } else { "backfill" };
@@ -148,16 +151,27 @@ fn flow(page: &mut Page, protocol: (&str, &str), flow: &Flow) {
 fn counts(page: &mut Page, counts: &Counts) {
     for (metric, value) in [
         (Metric::StreamRecords, counts.records),
+        (Metric::Accepted, counts.accepted),
         (Metric::Stored, counts.stored),
         (Metric::Duplicates, counts.duplicates),
         (Metric::Corrections, counts.corrections),
+        (Metric::Late, counts.late),
+        (Metric::BeyondLimits, counts.beyond_limits),
         (Metric::DeadLetters, counts.dead_letters),
         (Metric::RecordsLost, counts.lost),
         (Metric::StoreWrites, counts.writes),
         (Metric::StoreRetries, counts.retries),
+        (Metric::StoreLookups, counts.asked),
+        (Metric::Disagreements, counts.disagreements),
+        (Metric::Windows, counts.windows),
+        (Metric::ColdStarts, counts.cold_starts),
+        (Metric::Checkpoints, counts.checkpoints),
+        (Metric::StateBytes, counts.state_bytes),
     ] {
         page.sample(metric, &[], value as f64);
     }
+    page.sample(Metric::Shed, &[("reason", "sampling")], counts.shed as f64);
+    page.sample(Metric::CheckpointSeconds, &[], counts.checkpoint_time.as_secs_f64());
     page.sample(Metric::StoreWriteSeconds, &[], counts.write_time.as_secs_f64());
 }
 

@@ -195,8 +195,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         query: backends.query(&config),
         log: backends.log.clone(),
         templates: Arc::new(config.templates.clone()),
-        // No budget can be set yet.
-        budget: Arc::new(|_| None),
+        budget: budget(Arc::clone(&config.stream.budget)),
         health: health.clone(),
         exporter: Arc::new(exporter),
         schemas: config.has(Role::Control).then(|| Arc::clone(&catalog)),
@@ -266,6 +265,22 @@ fn explain(schemas: schema::Schemas) -> gateway::Schemas {
         let plain = view.plain(&facts, sent, offered.payload, buffer);
         let schema::Plain { encoding, payload } = plain.map_err(|violation| violation.to_string())?;
         Ok(Readable { sent, encoding, payload })
+    })
+}
+
+/// What tenants may have. A limit of 0 is none.
+fn budget(budget: Arc<stream::budget::Budget>) -> api::Budget {
+    Arc::new(move |tenant| {
+        let limits = budget.limits(tenant);
+        let limit = |most: u64| (most > 0).then_some(most);
+        let refused = budget.used().into_iter().find(|(of, ..)| of == tenant).map(|(_, _, refused)| refused);
+        let refused = refused.unwrap_or_default();
+        api::Allowance {
+            devices: limit(limits.devices),
+            series: limit(limits.series),
+            series_per_device: limit(limits.series_per_device),
+            refused: series::Cardinality { devices: refused.devices, series: refused.series },
+        }
     })
 }
 

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use log::{Lane, Log, MemoryLog, Partitions, Topic};
-use penstock_api::{Exporter, Health, Metric, NoAccess, Parts, router};
+use penstock_api::{Allowance, Exporter, Health, Metric, NoAccess, Parts, router};
 use query::{Limits, Query, SqliteSql};
 use record::{
     DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, Reading, TenantId, Timestamp, Value, When,
@@ -48,8 +48,14 @@ impl Rig {
             query: Some(Query::new(store.clone(), sql, Limits::default())),
             log: log.clone(),
             templates: Arc::new(Templates::shipped()),
-            budget: Arc::new(|tenant| {
-                (tenant.as_str() == "acme").then_some(Cardinality { devices: 10, series: 200 })
+            budget: Arc::new(|tenant| match tenant.as_str() {
+                "acme" => Allowance {
+                    devices: Some(10),
+                    series: Some(200),
+                    series_per_device: None,
+                    refused: Cardinality { devices: 1, series: 0 },
+                },
+                _ => Allowance::default(),
             }),
             health: Health::default(),
             schemas: None,

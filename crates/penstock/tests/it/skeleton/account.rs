@@ -79,6 +79,17 @@ fn a_dead_letter_is_listed_shown_mended_and_replayed() {
     );
     assert_eq!(served.eventually("SELECT value FROM telemetry WHERE value = 2"), "2");
     assert_eq!(served.query(&["--format", "csv", "SELECT count(*) AS n FROM telemetry"]), "n\r\n2\n");
+    // It has left the table, the account has moved with it, and trying again finds nothing.
+    until("the dead letter is gone", || {
+        (code(&run(&served, &["dlq", "show", &id])) == Some(1)).then_some(())
+    });
+    let again = run(&served, &["dlq", "replay", "--where", &condition]);
+    assert_eq!((code(&again), text(&again.stdout)), (Some(0), "0\n".to_owned()));
+    let ledger =
+        "SELECT sum(accepted) AS accepted, sum(stored) AS stored, sum(dead_lettered) AS dead FROM ledger";
+    assert_eq!(served.query(&["--format", "csv", ledger]), "accepted,stored,dead\r\n2,2,0\n");
+    let verified = run(&served, &["ledger", "verify"]);
+    assert_eq!(code(&verified), Some(0), "{}{}", text(&verified.stdout), text(&verified.stderr));
 
     for (arguments, expected, words) in [
         (&["dlq", "replay", "--where", "id = 'none'", "--payload", mended][..], 2, "holds for none"),
@@ -91,5 +102,52 @@ fn a_dead_letter_is_listed_shown_mended_and_replayed() {
         let said = text(&output.stderr);
         assert_eq!(code(&output), Some(expected), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn the_account_balances_over_duplicates_corrections_replays_and_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    for round in 0..3 {
+        for device in 0..4 {
+            // Each round sends the readings of the one before again, corrects one, and has one that is no reading.
+            let readings: Vec<_> = (0..=round)
+                .map(|second| {
+                    let value = if second == 0 { round } else { second };
+                    format!(
+                        r#"{{"device_id":"d{device}","metric":"m","value":{value},"ts":{}}}"#,
+                        1_700_000_000 + second
+                    )
+                })
+                .collect();
+            let body = format!("[{},{{\"device_id\":\"d{device}\",\"metric\":\"m\"}}]", readings.join(","));
+            let answer = served.curl(&["-d", &body], "/v1/telemetry");
+            assert!(answer.ends_with("\n200"), "{answer}");
+        }
+        if round == 1 {
+            served.kill();
+            served = Served::start(dir.path());
+        }
+    }
+    let expected = "accepted,stored,duplicate,corrected,dead\r\n36,20,4,8,12\n";
+    let ledger = "SELECT sum(accepted) AS accepted, sum(stored) AS stored, sum(duplicate) AS duplicate, \
+                  sum(corrected) AS corrected, sum(dead_lettered) AS dead FROM ledger";
+    until("the store has all of it", || {
+        (served.query(&["--format", "csv", ledger]) == expected).then_some(())
+    });
+    let verified = run(&served, &["ledger", "verify"]);
+    assert_eq!(code(&verified), Some(0), "{}{}", text(&verified.stdout), text(&verified.stderr));
+    // They fail again: one attempt more each, and nothing else moves, however often it is done.
+    for attempts in [2, 3] {
+        let replayed = run(&served, &["dlq", "replay"]);
+        assert_eq!((code(&replayed), text(&replayed.stdout)), (Some(0), "12\n".to_owned()));
+        let tried = format!("SELECT count(*) AS n FROM dlq WHERE attempts = {attempts}");
+        until("they were tried again", || {
+            (served.query(&["--format", "csv", &tried]) == "n\r\n12\n").then_some(())
+        });
+        assert_eq!(served.query(&["--format", "csv", ledger]), expected);
+        let verified = run(&served, &["ledger", "verify"]);
+        assert_eq!(code(&verified), Some(0), "{}{}", text(&verified.stdout), text(&verified.stderr));
     }
 }
