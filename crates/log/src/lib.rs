@@ -17,6 +17,8 @@ mod clock;
 pub mod conformance;
 pub mod disk;
 mod embedded;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod inspect;
 mod memory;
 mod partitions;

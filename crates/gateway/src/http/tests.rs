@@ -3,7 +3,8 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body as StreamBody;
 use axum::http::{Request, Response, StatusCode};
-use log::{Batch, BoxFuture, Completion, Log, MemoryLog, Partitions, Pending, Position, Topic};
+use log::faults::FaultyLog;
+use log::{Log as _, MemoryLog, Partitions, Position, Topic};
 use record::{DeviceId, Encoding, Envelope, Lane, Protocol, Readings, TenantId};
 use registry::{Administration, AuthConfig, Mode};
 use serde_json::{Value, json};
@@ -15,55 +16,8 @@ use super::*;
 /// 2026-01-01T00:00:00Z.
 const NOW_S: i64 = 1_767_225_600;
 
-/// A log that can be told to hold commits back or to fail.
-struct Scripted {
-    inner: MemoryLog,
-    script: Mutex<Script>,
-}
-
-enum Script {
-    Pass,
-    Hold(Vec<(Batch, Completion)>),
-    Fail(log::Error),
-}
-
-impl Log for Scripted {
-    fn append(&self, batch: Batch) -> Pending {
-        match &mut *self.script.lock() {
-            Script::Pass => self.inner.append(batch),
-            Script::Hold(held) => {
-                let (completion, pending) = log::pending();
-                held.push((batch, completion));
-                pending
-            }
-            Script::Fail(error) => Pending::settled(Err(error.clone())),
-        }
-    }
-    fn read(&self, from: &[Position]) -> log::Result<Box<dyn log::Reader>> {
-        self.inner.read(from)
-    }
-    fn extent(&self, partition: log::PartitionId) -> log::Result<log::Extent> {
-        self.inner.extent(partition)
-    }
-    fn offset_at(&self, partition: log::PartitionId, time_ms: i64) -> BoxFuture<'_, log::Result<u64>> {
-        self.inner.offset_at(partition, time_ms)
-    }
-    fn commit(&self, reader: &str, positions: &[Position]) -> BoxFuture<'_, log::Result<()>> {
-        self.inner.commit(reader, positions)
-    }
-    fn committed(&self, reader: &str) -> log::Result<Vec<Position>> {
-        self.inner.committed(reader)
-    }
-    fn partitions(&self, topic: Topic) -> u16 {
-        self.inner.partitions(topic)
-    }
-    fn close(&self) -> BoxFuture<'_, log::Result<()>> {
-        self.inner.close()
-    }
-}
-
 struct Bench {
-    log: Arc<Scripted>,
+    log: Arc<FaultyLog>,
     ingest: Arc<Ingest>,
     administration: Administration,
 }
@@ -75,7 +29,7 @@ impl Bench {
 
     fn with(mode: Mode, limits: Limits) -> Self {
         let inner = MemoryLog::new(Partitions::uniform(8).unwrap());
-        let log = Arc::new(Scripted { inner, script: Mutex::new(Script::Pass) });
+        let log = Arc::new(FaultyLog::over(inner));
         let policy = AuthConfig { mode, ..AuthConfig::default() }.validate().unwrap();
         let metadata: Arc<dyn metadata::Metadata> = Arc::new(metadata::Memory::new());
         let acl = Acl::new(&policy, wire::template::Templates::SHIPPED).unwrap();
@@ -259,15 +213,13 @@ async fn nothing_is_answered_before_the_commit() {
         ("/write", "m,device=d f=1", 204),
     ] {
         let bench = Bench::open();
-        *bench.log.script.lock() = Script::Hold(Vec::new());
+        bench.log.hold();
         let mut answer = Box::pin(bench.post(path, &[], body));
         for _ in 0..20 {
             assert!(futures_util::poll!(&mut answer).is_pending(), "{path}");
             tokio::task::yield_now().await;
         }
-        let Script::Hold(mut held) = std::mem::replace(&mut *bench.log.script.lock(), Script::Pass) else {
-            panic!("the script was to hold")
-        };
+        let mut held = bench.log.take_held();
         let (batch, completion) = held.pop().unwrap();
         assert_eq!((held.len(), batch.len()), (0, 1));
         completion.complete(Ok(Vec::new()));
@@ -278,7 +230,7 @@ async fn nothing_is_answered_before_the_commit() {
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_does_not_come_is_no_success() {
     let bench = Bench::open();
-    *bench.log.script.lock() = Script::Hold(Vec::new());
+    bench.log.hold();
     let answer = bench.write("", "m,device=d f=1").await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"));
     assert!(answer.text.contains("not known to be durable after 30 s"), "{}", answer.text);
@@ -300,7 +252,7 @@ async fn a_log_that_refuses_is_never_a_success() {
             ("/api/v2/write", "m,device=d f=1\nbad"),
         ] {
             let bench = Bench::open();
-            *bench.log.script.lock() = Script::Fail(error.clone());
+            bench.log.fail(error.clone());
             let answer = bench.post(path, &[], body).await;
             assert_eq!(
                 (answer.status.as_u16(), answer.header("retry-after")),
@@ -389,7 +341,7 @@ async fn what_is_refused_is_a_dead_letter_with_its_reason() {
         assert_eq!(records.len(), 1, "{body}");
         assert!(records[0].refused.is_some() && records[0].payload == body);
         // The refusal stands even when the dead letter cannot be kept.
-        *bench.log.script.lock() = Script::Fail(log::Error::Closed);
+        bench.log.fail(log::Error::Closed);
         assert_eq!(bench.telemetry(body).await.status, 422);
     }
 }
@@ -501,12 +453,12 @@ async fn the_bytes_of_all_requests_together_are_bounded() {
     let over = bench.telemetry(body(10_000)).await;
     assert_eq!((over.status.as_u16(), over.header("retry-after")), (503, "1"));
     // What waits for its commit counts.
-    *bench.log.script.lock() = Script::Hold(Vec::new());
+    bench.log.hold();
     let mut waiting = Box::pin(bench.telemetry(body(9000)));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     assert_eq!(bench.telemetry(body(1000)).await.status, 503);
     drop(waiting);
-    *bench.log.script.lock() = Script::Pass;
+    bench.log.release();
     assert_eq!(bench.telemetry(body(1000)).await.status, 200);
     assert_eq!(bench.ingest.in_flight.available_permits(), 10_000);
 }
@@ -706,17 +658,15 @@ async fn a_flood_of_refusals_stays_small() {
 #[tokio::test]
 async fn every_batch_of_a_large_body_must_be_durable() {
     let bench = Bench::open();
-    *bench.log.script.lock() = Script::Hold(Vec::new());
+    bench.log.hold();
     let lines: Vec<String> =
         (0..100_000).map(|n| format!("m,device=device-{n:06} text=\"{}\"", "x".repeat(80))).collect();
     let mut answer = Box::pin(bench.write("", lines.join("\n")));
     let held = loop {
         assert!(futures_util::poll!(&mut answer).is_pending());
         tokio::task::yield_now().await;
-        if let Script::Hold(held) = &mut *bench.log.script.lock()
-            && held.len() > 1
-        {
-            break std::mem::take(held);
+        if bench.log.held() > 1 {
+            break bench.log.take_held();
         }
     };
     assert_eq!(held.iter().map(|(batch, _)| batch.len()).sum::<usize>(), 100_000);

@@ -4,60 +4,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use log::{
-    Batch, BoxFuture, Completion, Extent, Log, MemoryLog, Offset, PartitionId, Partitions, Pending, Position,
-    Reader, Topic, pending,
-};
-use parking_lot::Mutex;
+use log::faults::FaultyLog;
+use log::{Log as _, MemoryLog, PartitionId, Partitions, Position, Topic};
 use penstock_gateway::{Addresses, Config, Error, Gateway, Parts, Running};
 use registry::{AuthConfig, Authenticator};
 
-/// What becomes of a batch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Through,
-    Held,
-    Full,
-}
-
-/// A memory log that can hold commits back, or fail them.
-pub(super) struct HandLog {
-    inner: MemoryLog,
-    mode: Mutex<Mode>,
-    held: Mutex<Vec<(Batch, Completion)>>,
-}
+/// A log whose commits a test holds in its hand, and what is in it.
+pub(super) struct HandLog(Arc<FaultyLog>);
 
 impl HandLog {
     fn new() -> Self {
-        let partitions = Partitions::uniform(2).unwrap();
-        Self { inner: MemoryLog::new(partitions), mode: Mutex::new(Mode::Through), held: Mutex::default() }
-    }
-
-    /// From now on nothing becomes durable.
-    pub(super) fn hold(&self) {
-        *self.mode.lock() = Mode::Held;
+        Self(Arc::new(FaultyLog::over(MemoryLog::new(Partitions::uniform(2).unwrap()))))
     }
 
     /// From now on every append fails for want of space.
     pub(super) fn fill(&self) {
-        *self.mode.lock() = Mode::Full;
-    }
-
-    /// What was held becomes durable, and all that follows.
-    pub(super) fn release(&self) {
-        *self.mode.lock() = Mode::Through;
-        for (batch, completion) in std::mem::take(&mut *self.held.lock()) {
-            let mut appended = Box::pin(self.inner.append(batch));
-            match appended.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(outcome) => completion.complete(outcome),
-                Poll::Pending => panic!("the memory log is durable at once"),
-            }
-        }
+        self.fail(log::Error::Full { place: "here".into() });
     }
 
     /// Waits until a batch is held.
     pub(super) fn await_held(&self) {
-        while self.held.lock().is_empty() {
+        while self.held() == 0 {
             std::thread::yield_now();
         }
     }
@@ -88,45 +55,17 @@ impl HandLog {
     }
 }
 
-impl Log for HandLog {
-    fn append(&self, batch: Batch) -> Pending {
-        match *self.mode.lock() {
-            Mode::Through => self.inner.append(batch),
-            Mode::Held => {
-                let (completion, promise) = pending();
-                self.held.lock().push((batch, completion));
-                promise
-            }
-            Mode::Full => Pending::settled(Err(log::Error::Full { place: "here".into() })),
-        }
-    }
-    fn read(&self, from: &[Position]) -> log::Result<Box<dyn Reader>> {
-        self.inner.read(from)
-    }
-    fn extent(&self, partition: PartitionId) -> log::Result<Extent> {
-        self.inner.extent(partition)
-    }
-    fn offset_at(&self, partition: PartitionId, time_ms: i64) -> BoxFuture<'_, log::Result<Offset>> {
-        self.inner.offset_at(partition, time_ms)
-    }
-    fn commit(&self, reader: &str, positions: &[Position]) -> BoxFuture<'_, log::Result<()>> {
-        self.inner.commit(reader, positions)
-    }
-    fn committed(&self, reader: &str) -> log::Result<Vec<Position>> {
-        self.inner.committed(reader)
-    }
-    fn partitions(&self, topic: Topic) -> u16 {
-        self.inner.partitions(topic)
-    }
-    fn close(&self) -> BoxFuture<'_, log::Result<()>> {
-        self.inner.close()
+impl std::ops::Deref for HandLog {
+    type Target = FaultyLog;
+    fn deref(&self) -> &FaultyLog {
+        &self.0
     }
 }
 
 /// A gateway, what it stands on, and the means to start it again on the same.
 pub(super) struct Rig {
     runtime: tokio::runtime::Runtime,
-    pub(super) log: Arc<HandLog>,
+    pub(super) log: HandLog,
     metadata: Arc<metadata::Memory>,
     config: Config,
     auth: Option<AuthConfig>,
@@ -148,14 +87,14 @@ impl Rig {
         change(&mut config);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (log, metadata) = (Arc::new(HandLog::new()), Arc::new(metadata::Memory::new()));
+        let (log, metadata) = (HandLog::new(), Arc::new(metadata::Memory::new()));
         let mut rig = Self { runtime, log, metadata, config, auth, running: None };
         rig.start();
         rig
     }
 
     fn start(&mut self) {
-        let mut parts = Parts::new(self.log.clone(), self.metadata.clone());
+        let mut parts = Parts::new(self.log.0.clone(), self.metadata.clone());
         if let Some(auth) = &self.auth {
             let policy = auth.clone().validate().unwrap();
             let authenticator = Authenticator::open(policy, self.metadata.clone()).unwrap();

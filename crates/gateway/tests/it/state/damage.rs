@@ -1,66 +1,11 @@
 //! A log with a damaged place: what is behind it is still recovered.
 
-use log::{
-    Batch, BoxFuture, Chunk, Error, Extent, Lane, Log, Lost, MemoryLog, Offset, PartitionId, Partitions,
-    Pending, Position, Reader, Result, Topic,
-};
+use log::faults::FaultyLog;
+use log::{Batch, Lane, Log as _, Lost, MemoryLog, PartitionId, Partitions, Position, Topic};
 use penstock_gateway::state::{Entry, Limits, Opening, Positions, SessionRecord, recover};
 use record::Qos;
 
 use super::world::{TENANT, envelope, now_or_never};
-
-/// Whoever reads offsets `from..to` of the partition is told that they are damaged.
-struct Damaged {
-    log: MemoryLog,
-    lost: Lost,
-}
-
-struct Looking {
-    inner: Box<dyn Reader>,
-    lost: Lost,
-}
-
-impl Reader for Looking {
-    fn next(&mut self, max_bytes: usize) -> BoxFuture<'_, Result<Chunk>> {
-        let lost = self.lost;
-        let meets = |p: &Position| p.partition == lost.partition && (lost.from..lost.to).contains(&p.offset);
-        if self.inner.positions().iter().any(meets) {
-            let (place, reason) = ("a segment".to_owned(), "checksum".to_owned());
-            return Box::pin(async move { Err(Error::Damaged { place, at: 0, reason, lost: Some(lost) }) });
-        }
-        self.inner.next(max_bytes.min(1)) // record by record, up to the damage
-    }
-    fn positions(&self) -> Vec<Position> {
-        self.inner.positions()
-    }
-}
-
-impl Log for Damaged {
-    fn append(&self, batch: Batch) -> Pending {
-        self.log.append(batch)
-    }
-    fn read(&self, from: &[Position]) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(Looking { inner: self.log.read(from)?, lost: self.lost }))
-    }
-    fn extent(&self, partition: PartitionId) -> Result<Extent> {
-        self.log.extent(partition)
-    }
-    fn offset_at(&self, partition: PartitionId, time_ms: i64) -> BoxFuture<'_, Result<Offset>> {
-        self.log.offset_at(partition, time_ms)
-    }
-    fn commit(&self, reader: &str, positions: &[Position]) -> BoxFuture<'_, Result<()>> {
-        self.log.commit(reader, positions)
-    }
-    fn committed(&self, reader: &str) -> Result<Vec<Position>> {
-        self.log.committed(reader)
-    }
-    fn partitions(&self, topic: Topic) -> u16 {
-        self.log.partitions(topic)
-    }
-    fn close(&self) -> BoxFuture<'_, Result<()>> {
-        self.log.close()
-    }
-}
 
 #[test]
 fn recovery_goes_on_behind_a_damaged_place_and_counts_what_it_misses() {
@@ -100,7 +45,8 @@ fn recovery_goes_on_behind_a_damaged_place_and_counts_what_it_misses() {
                 }
             }
         }
-        let broken = Damaged { log: copy, lost };
+        let broken = FaultyLog::over(copy);
+        broken.damage(lost);
         let metadata = metadata::Memory::new();
         let recovered = now_or_never(recover(&broken, &metadata, Limits::default(), 0)).unwrap();
         let found: Vec<&str> =
