@@ -1,21 +1,24 @@
 //! The dispatcher's loop.
 
+mod sessions;
+mod upkeep;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::{Batch, Chunk, Lane, Log, PartitionId, Position, Topic};
 use metadata::Metadata;
-use record::{Envelope, Kind, Qos, Timestamp, partition_of};
+use record::{Envelope, Qos, Timestamp, partition_of};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 
-use super::command::{Command, ConnRef, Delivery, Open, Opened, Release, ToWorker, WantRetained};
+use super::command::{Command, Delivery, Open, ToWorker, WantRetained};
 use super::message::Message;
-use super::online::{Client, Online, Present, name_of};
+use super::online::{Online, Present, name_of};
 use super::sys::{self, Sys};
 use crate::mqtt::Shared;
-use crate::state::{Book, Checkpoint, Entry, OwedWill, Positions, SessionKey, SessionRecord};
+use crate::state::{Book, Checkpoint, Entry, Positions, SessionKey, SessionRecord};
 use crate::topics::{Kept, Match, Matches};
 
 /// What one turn reads of the log.
@@ -28,12 +31,6 @@ const PAGE_TOPICS: usize = 1024;
 const RETRY: Duration = Duration::from_millis(200);
 /// How often expiries and wills are looked at, and checkpoints begun.
 const TICK: Duration = Duration::from_millis(500);
-/// At least this long between checkpoints: each rewrites the rows that changed.
-const CHECKPOINT_TICKS: u32 = 4;
-/// Without changed rows, offsets are written so often: they bound what a start has to replay.
-const OFFSETS_TICKS: u32 = 60;
-/// Retained messages are looked through for expired ones so often.
-const TIDY_TICKS: u32 = 120;
 
 /// The way to a worker. Unbounded; what goes through it is bounded by what the dispatcher reads in a turn and by
 /// each connection's own limits.
@@ -178,102 +175,6 @@ impl Dispatcher {
         }
     }
 
-    fn open(&mut self, open: Box<Open>) {
-        if let Some(client) = self.online.find(&open.tenant, &open.client_id) {
-            let order = ToWorker::TakeOver(client.conn, open.clean);
-            self.shared.to_worker(client.conn.worker.into(), order);
-            if let Some(earlier) = client.next.replace(open) {
-                self.turn_away(&earlier);
-            }
-            return;
-        }
-        let same = |p: &Parked| match &p.what {
-            Waits::Open(other) => other.tenant == open.tenant && other.client_id == open.client_id,
-            Waits::Retained(_) => false,
-        };
-        if let Some(at) = self.parked.iter().position(same)
-            && let Waits::Open(earlier) = self.parked.swap_remove(at).what
-        {
-            self.turn_away(&earlier); // Two at once: the later one wins.
-        }
-        match self.log_end_for(&open) {
-            Ok(until) if self.book.positions().reach(&until) => self.admit(*open),
-            Ok(until) => self.parked.push(Parked { what: Waits::Open(open), until }),
-            Err(error) => {
-                tracing::error!(%error, "the end of the log cannot be read; a connection is turned away");
-                self.turn_away(&open);
-            }
-        }
-    }
-
-    /// Up to where the book has to have read before the session may be given out: everything an earlier connection
-    /// of the client may have logged.
-    fn log_end_for(&self, open: &Open) -> Result<Positions, log::Error> {
-        let log = &*self.shared.log;
-        let (tenant, client_id) = (open.tenant.as_str(), &*open.client_id);
-        let mut until = match self.book.find(tenant, client_id) {
-            Some(_) => Positions::message_tails(log)?,
-            None => Positions::new(),
-        };
-        let index = partition_of(tenant, client_id, log.partitions(Topic::Sessions));
-        let partition = PartitionId { topic: Topic::Sessions, lane: Lane::Live, index };
-        until.set(partition, log.extent(partition)?.end);
-        Ok(until)
-    }
-
-    fn admit(&mut self, open: Open) {
-        let (tenant, client_id) = (open.tenant.as_str(), &*open.client_id);
-        let logged = open.persistent || self.book.find(tenant, client_id).is_some();
-        let (session, stored) = if logged {
-            let opened = self.book.open(tenant, client_id, open.clean, Timestamp::now().millis());
-            (opened.session, opened.stored)
-        } else {
-            (self.book.transient(), None)
-        };
-        let Open { tenant, client_id, conn, .. } = open;
-        self.online.insert(session, Client { tenant, client_id, conn, logged, next: None });
-        self.tell(conn, Opened { session: Some(session), stored, logged });
-    }
-
-    fn admit_parked(&mut self) {
-        let mut at = 0;
-        while at < self.parked.len() {
-            if self.book.positions().reach(&self.parked[at].until) {
-                match self.parked.swap_remove(at).what {
-                    Waits::Open(open) => self.open(open),
-                    Waits::Retained(want) => self.send_retained(*want),
-                }
-            } else {
-                at += 1;
-            }
-        }
-    }
-
-    fn turn_away(&self, open: &Open) {
-        self.tell(open.conn, Opened { session: None, stored: None, logged: false });
-    }
-
-    fn tell(&self, conn: ConnRef, opened: Opened) {
-        self.shared.to_worker(conn.worker.into(), ToWorker::Opened(conn, Box::new(opened)));
-    }
-
-    fn release(&mut self, release: Release) {
-        let Some(client) = self.online.remove(release.session) else { return };
-        if client.logged {
-            if release.abandoned {
-                self.book.abandon(release.session);
-            }
-        } else {
-            for filter in &release.filters {
-                self.shared.subscriptions.remove(client.tenant.as_str(), filter, release.session);
-            }
-            self.book.release_transient(release.session);
-        }
-        if let Some(next) = client.next {
-            self.open(next);
-        }
-    }
-
     fn want_retained(&mut self, want: Box<WantRetained>) {
         match Positions::message_tails(&*self.shared.log) {
             Ok(until) if want.from.is_none() && !self.book.positions().reach(&until) => {
@@ -397,118 +298,6 @@ impl Dispatcher {
                 self.route_direct(&message);
             }
         }
-    }
-
-    async fn on_tick(&mut self) {
-        self.ticks += 1;
-        let now = Timestamp::now();
-        if self.book.next_due_ms().is_some_and(|due_ms| due_ms <= now.millis()) {
-            self.book.expire(now.millis());
-            for will in self.book.owed_wills(now.millis()) {
-                self.publish_will(will, now);
-            }
-        }
-        if self.ticks.is_multiple_of(TIDY_TICKS) {
-            self.book.tidy_retained(now);
-        }
-        self.note_counts();
-        if self.checkpoint.as_ref().is_some_and(JoinHandle::is_finished) {
-            self.end_checkpoint().await;
-        }
-        let age = self.ticks - self.checkpointed;
-        let due = age >= CHECKPOINT_TICKS && self.book.is_dirty() || age >= OFFSETS_TICKS;
-        if due && self.checkpoint.is_none() {
-            self.checkpointed = self.ticks;
-            let positions = self.book.positions().clone();
-            let (checkpoint, metadata) = (self.book.checkpoint(), Arc::clone(&self.metadata));
-            let commit = move || match metadata.commit(&checkpoint.changes) {
-                Ok(()) => Ok(positions),
-                Err(error) => Err((checkpoint, error)),
-            };
-            self.checkpoint = Some(tokio::task::spawn_blocking(commit));
-        }
-    }
-
-    async fn end_checkpoint(&mut self) {
-        let Some(running) = self.checkpoint.take() else { return };
-        match running.await {
-            // Nobody waits for it: until it is durable, the log keeps more.
-            Ok(Ok(positions)) => drop(tokio::spawn(release(Arc::clone(&self.shared.log), positions))),
-            Ok(Err((checkpoint, error))) => {
-                tracing::warn!(%error, "the checkpoint of sessions was not written; the log has it all, trying again");
-                self.book.checkpoint_failed(checkpoint);
-            }
-            Err(_cancelled) => {}
-        }
-    }
-
-    fn note_counts(&self) {
-        let metrics = &self.shared.metrics;
-        let mut away = 0_u64;
-        let mut queued = 0_u64;
-        for key in self.book.sessions() {
-            if self.online.get(key).is_none() {
-                away += 1;
-                queued += self.book.durable(key).map_or(0, |durable| durable.outgoing.len() as u64);
-            }
-        }
-        metrics.sessions_away.store(away, Ordering::Relaxed);
-        metrics.queued.store(queued, Ordering::Relaxed);
-    }
-
-    /// Logs a will whose time has come, and in the same batch that it has.
-    fn publish_will(&self, will: OwedWill, now: Timestamp) {
-        let log = &self.shared.log;
-        let Ok(envelope) = Envelope::decode(&will.envelope) else {
-            tracing::error!(client = %will.client_id, "an owed will cannot be read; it is given up");
-            return;
-        };
-        let mut batch = Batch::new();
-        let (topic, key) = match envelope.kind {
-            Kind::Message => (Topic::Messages, envelope.topic),
-            _ if !envelope.device.is_empty() => (Topic::Raw, envelope.device),
-            _ => (Topic::Raw, envelope.topic),
-        };
-        let index = partition_of(&will.tenant, key, log.partitions(topic));
-        let envelope = Envelope { arrived_at: now, ..envelope };
-        batch.push_with(PartitionId { topic, lane: Lane::Live, index }, |out| envelope.encode(out));
-        let sent = Entry::WillSent { opened: will.opened };
-        push_entries(&mut batch, &**log, &will.tenant, &will.client_id, &[sent]);
-        let (pending, commands, session) = (log.append(batch), self.shared.commands.clone(), will.session);
-        tokio::spawn(async move {
-            if let Err(error) = pending.await {
-                tracing::warn!(%error, "a will could not be logged; trying again");
-                let _ = commands.send(Command::WillFailed(session));
-            }
-        });
-    }
-
-    /// Reads what the workers logged last and writes the checkpoint.
-    async fn finish(mut self, mut reader: Box<dyn log::Reader>) -> Result<(), crate::mqtt::Error> {
-        self.end_checkpoint().await;
-        let mut until = Positions::message_tails(&*self.shared.log)?;
-        for index in 0..self.shared.log.partitions(Topic::Sessions) {
-            let partition = PartitionId { topic: Topic::Sessions, lane: Lane::Live, index };
-            until.set(partition, self.shared.log.extent(partition)?.end);
-        }
-        while !self.book.positions().reach(&until) {
-            let chunk = reader.next(READ_BYTES).await?;
-            self.dispatch(chunk);
-        }
-        let checkpoint = self.book.checkpoint();
-        let metadata = Arc::clone(&self.metadata);
-        let commit = tokio::task::spawn_blocking(move || metadata.commit(&checkpoint.changes));
-        commit.await.map_err(|_| crate::mqtt::Error::Failed("checkpoint".into()))??;
-        release(Arc::clone(&self.shared.log), self.book.positions().clone()).await;
-        Ok(())
-    }
-}
-
-/// What a checkpoint contains, retention may take from the log.
-async fn release(log: Arc<dyn log::Log>, read: Positions) {
-    let positions: Vec<_> = read.iter().collect();
-    if let Err(error) = log.commit(crate::READER, &positions).await {
-        tracing::debug!(%error, "how far the gateway has read was not noted");
     }
 }
 

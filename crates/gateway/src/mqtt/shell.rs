@@ -1,23 +1,23 @@
 //! What the state machine asks for, done: into the batch, into the socket's buffer, to the dispatcher.
 
+mod encoding;
+mod publishing;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use log::{PartitionId, Position, Topic};
-use record::{Envelope, Kind, Lane, Origin, Protocol, Qos, TenantId, Timestamp, partition_of};
+use log::Position;
+use record::{Kind, Qos, TenantId, Timestamp};
 use registry::Identity;
 use smallvec::SmallVec;
 use wire::mqtt::session::{
-    Due, DueConnAck, Event, Inbound, Outgoing, OwnedWill, Sink, Subscription, Terms, TopicName, Transmit,
-    Transmitted, Verdict, remaining_expiry_s,
+    Due, DueConnAck, Event, Inbound, Outgoing, Sink, Subscription, Terms, TopicName, Transmit, Transmitted,
+    Verdict,
 };
-use wire::mqtt::{
-    AckKind, Carrier, Packet, Properties, PropertiesBuf, Property, Publish, ReasonCode, RetainHandling,
-    SubscribeOptions, Version,
-};
+use wire::mqtt::{AckKind, Packet, ReasonCode, RetainHandling, SubscribeOptions, Version};
 
+use self::encoding::{Head, Lost, encode_delivery};
 use super::commit::{Awaited, ConnKey};
-use super::mixed::Mixed;
 use super::output::Output;
 use super::worker::Worker;
 use crate::dispatch::{Command, ConnRef, Delivery, Message, SessionKey, WantRetained};
@@ -27,8 +27,6 @@ use crate::state::{Entry, Opening};
 const BODIES: usize = 64;
 /// And at most so many bytes of them.
 const BODIES_BYTES: usize = 1 << 20;
-/// QoS 0 messages on their way to the dispatcher; beyond, they are shed and counted.
-const DIRECT_BYTES: usize = 16 << 20;
 
 /// What a connection has beside its machine.
 pub(super) struct Side {
@@ -120,43 +118,6 @@ impl<'a> Shell<'a> {
         self.entries.push(Entry::Closed { at_ms, expiry_s, will_owed });
     }
 
-    /// Publishes a will. It was allowed when the client connected; if it no longer is, it is counted and dropped.
-    pub(super) fn publish_will(&mut self, will: &OwnedWill) {
-        if let Verdict::Done(ReasonCode::NotAuthorized | ReasonCode::QuotaExceeded) =
-            self.publish(inbound_of(will))
-        {
-            tracing::info!(client = %self.side.client_id, "a will was not published: not allowed any more");
-        }
-        self.worker.commits.borrow_mut().wake(); // No answer waits for it.
-    }
-
-    /// The envelope of a will that may be owed; its time of arrival is still to be set.
-    pub(super) fn owed_will(&self, will: &OwnedWill) -> Option<crate::state::Will> {
-        let publish = inbound_of(will);
-        let rules = self.worker.shared.rules.load();
-        let mut scratch = self.worker.payloads.borrow_mut();
-        let route = rules.decide(&self.side.identity, &publish, self.now, &mut scratch)?;
-        let mut envelope = Vec::new();
-        Envelope {
-            // A will is not cut up: what the stream cannot read as it is goes to its subscribers alone.
-            kind: if route.plain.is_some() { Kind::Message } else { route.kind },
-            protocol: self.protocol(),
-            encoding: route.encoding,
-            qos: will.qos,
-            retain: will.retain,
-            refused: route.refused.as_deref(),
-            arrived_at: Timestamp::default(),
-            tenant: self.side.tenant.as_str(),
-            device: route.device,
-            topic: &will.topic,
-            origin: Some(Origin { client_id: &self.side.client_id, packet_id: 0 }),
-            properties: &will.properties,
-            payload: &will.payload,
-        }
-        .encode(&mut envelope);
-        Some(crate::state::Will { delay_s: will.delay_s, envelope: envelope.into() })
-    }
-
     fn encode(&mut self, packet: &Packet<'_>) {
         if self.dead {
             return;
@@ -215,123 +176,6 @@ impl<'a> Shell<'a> {
         let message = self.side.bodies.remove(at)?;
         self.side.bodies_bytes -= message.size_bytes();
         Some(message)
-    }
-
-    fn protocol(&self) -> Protocol {
-        match self.version {
-            Version::V3 => Protocol::Mqtt3,
-            Version::V5 => Protocol::Mqtt5,
-        }
-    }
-
-    /// Writes a publish into the batch.
-    fn append(&mut self, publish: &Inbound<'_>, route: &super::route::Route<'_>) {
-        let tenant = self.side.tenant.as_str();
-        let log = &*self.worker.shared.log;
-        // What is cut up goes to its subscribers whole, to the stream in parts.
-        let kind = if route.is_mixed { Kind::Message } else { route.kind };
-        let (topic, lane, key) = match kind {
-            Kind::Message => (Topic::Messages, Lane::Live, publish.topic),
-            _ if !route.device.is_empty() => (Topic::Raw, route.lane, route.device),
-            _ => (Topic::Raw, route.lane, route.device_in_payload.as_deref().unwrap_or(publish.topic)),
-        };
-        let index = partition_of(tenant, key, log.partitions(topic));
-        let mut travelling = PropertiesBuf::new();
-        if !publish.properties.is_empty() {
-            publish.properties.forward(publish.properties.message_expiry(), &mut travelling);
-        }
-        // A refused QoS 2 publish of MQTT 5 ends with its PUBREC: its packet id is not kept.
-        let told = route.refused.is_some() && self.version == Version::V5;
-        let envelope = Envelope {
-            kind,
-            protocol: self.protocol(),
-            encoding: route.encoding,
-            qos: publish.qos,
-            retain: publish.retain,
-            refused: route.refused.as_deref(),
-            arrived_at: self.now,
-            tenant,
-            device: route.device,
-            topic: publish.topic,
-            origin: Some(Origin {
-                client_id: &self.side.client_id,
-                packet_id: if told { 0 } else { publish.packet_id },
-            }),
-            properties: travelling.as_properties().as_bytes(),
-            payload: publish.payload,
-        };
-        let mut commits = self.worker.commits.borrow_mut();
-        let batch = commits.batch();
-        let before = batch.size_bytes();
-        batch.push_with(PartitionId { topic, lane, index }, |out| envelope.encode(out));
-        self.record = Some(batch.len() - 1);
-        if route.is_mixed {
-            let (encoding, payload) = match &route.plain {
-                Some(plain) => (plain.encoding, &*plain.payload),
-                None => (envelope.encoding, envelope.payload),
-            };
-            let part = Envelope {
-                kind: Kind::Part,
-                retain: false,
-                origin: None,
-                properties: &[],
-                encoding,
-                payload,
-                ..envelope
-            };
-            let mixed = Mixed { log, lane: route.lane, part };
-            mixed.append(&self.worker.payloads.borrow(), batch);
-        }
-        self.bytes = batch.size_bytes() - before;
-        self.side.in_flight_bytes += self.bytes;
-        self.wrote = true;
-        let counters = self.worker.counters();
-        counters.record_bytes.add(self.bytes as u64);
-        match self.version {
-            Version::V3 => counters.records_mqtt3.add(1),
-            Version::V5 => counters.records_mqtt5.add(1),
-        }
-        if publish.qos == Qos::AtMostOnce {
-            commits.wait(self.key, Awaited::Nothing, None, self.bytes);
-            self.bytes = 0;
-        }
-    }
-
-    /// A plain QoS 0 message goes to the dispatcher without the log.
-    fn direct(&mut self, publish: &Inbound<'_>) {
-        let shared = &self.worker.shared;
-        let tenant = self.side.tenant.as_str();
-        if shared.subscriptions.has_none(tenant) {
-            return;
-        }
-        let mut travelling = PropertiesBuf::new();
-        if !publish.properties.is_empty() {
-            publish.properties.forward(publish.properties.message_expiry(), &mut travelling);
-        }
-        let mut record = Vec::new();
-        Envelope {
-            kind: Kind::Message,
-            protocol: self.protocol(),
-            encoding: record::Encoding::Opaque,
-            qos: Qos::AtMostOnce,
-            retain: false,
-            refused: None,
-            arrived_at: self.now,
-            tenant,
-            device: "",
-            topic: publish.topic,
-            origin: Some(Origin { client_id: &self.side.client_id, packet_id: 0 }),
-            properties: travelling.as_properties().as_bytes(),
-            payload: publish.payload,
-        }
-        .encode(&mut record);
-        if !shared.direct.try_add(record.len(), DIRECT_BYTES) {
-            self.worker.counters().shed.add(1);
-            return;
-        }
-        if let Ok(message) = Message::new(record.into(), None) {
-            shared.command(Command::Direct(Arc::new(message)));
-        }
     }
 
     fn conn_ref(&self) -> ConnRef {
@@ -521,89 +365,5 @@ impl Sink<Position> for Shell<'_> {
     fn dropped(&mut self, message: &Position) {
         self.worker.counters().dropped_queue_full.add(1);
         self.take_body(*message);
-    }
-}
-
-fn inbound_of(will: &OwnedWill) -> Inbound<'_> {
-    Inbound {
-        topic: &will.topic,
-        qos: will.qos,
-        retain: will.retain,
-        packet_id: 0,
-        properties: Properties::parse(&will.properties, Carrier::Will).unwrap_or(Properties::EMPTY),
-        payload: &will.payload,
-    }
-}
-
-/// What differs between the receivers of a message.
-struct Head<'a> {
-    qos: Qos,
-    retain: bool,
-    dup: bool,
-    packet_id: u16,
-    ids: &'a [u32],
-}
-
-/// Why a message is not sent.
-enum Lost {
-    Expired,
-    TooLarge,
-}
-
-/// Appends the PUBLISH of a message for one receiver.
-fn encode_delivery(
-    envelope: &Envelope<'_>,
-    head: &Head<'_>,
-    version: Version,
-    packet_bytes: u32,
-    now: Timestamp,
-    name: impl FnOnce(&str) -> TopicName,
-    out: &mut Vec<u8>,
-) -> Result<(), Lost> {
-    let stored = match envelope.properties {
-        [] => Properties::EMPTY,
-        bytes => Properties::parse(bytes, Carrier::PublishOfServer).unwrap_or(Properties::EMPTY),
-    };
-    let expiry_s = match stored.message_expiry() {
-        None => None,
-        Some(given) => {
-            let left = remaining_expiry_s(given, envelope.arrived_at.millis(), now.millis());
-            Some(left.ok_or(Lost::Expired)?)
-        }
-    };
-    let mut properties = PropertiesBuf::new();
-    let mut topic = envelope.topic;
-    if version == Version::V5 {
-        stored.forward(expiry_s, &mut properties);
-        for id in head.ids {
-            properties.push(Property::SubscriptionId(*id));
-        }
-        match name(topic) {
-            TopicName::Full => {}
-            TopicName::Introduce(alias) => {
-                properties.push(Property::TopicAlias(alias));
-            }
-            TopicName::Alias(alias) => {
-                properties.push(Property::TopicAlias(alias));
-                topic = "";
-            }
-        }
-    }
-    let publish = Publish {
-        dup: head.dup,
-        qos: head.qos,
-        retain: head.retain,
-        topic,
-        packet_id: head.packet_id,
-        properties: properties.as_properties(),
-        payload: envelope.payload,
-    };
-    let before = out.len();
-    match wire::mqtt::encode_publish(&publish, version, out) {
-        Ok(encoded) if encoded.len <= packet_bytes as usize => Ok(()),
-        _ => {
-            out.truncate(before);
-            Err(Lost::TooLarge)
-        }
     }
 }
