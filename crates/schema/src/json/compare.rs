@@ -63,6 +63,9 @@ pub(super) fn needs<'a>(reader: &'a Json, writer: &'a Json, r: Node<'a>, w: Node
     if w.value == &Value::Bool(false) || accepts_anything(r.value) {
         return Vec::new();
     }
+    if r.beside == w.beside && r.value == w.value && !scalar::refers(r.value) {
+        return Vec::new();
+    }
     let Value::Object(read) = r.value else {
         return vec![Need::never("", "SCHEMA_CLOSED", "the reader accepts nothing, the writer something")];
     };
@@ -163,7 +166,7 @@ fn keywords<'a>(
     let mut needs = negations(r, w, read, written);
     if let Some(values) = scalar::values(written) {
         // Few values: what counts is whether the reader takes each of them.
-        needs.extend(scalar::of_values(read, &values));
+        needs.extend(scalar::of_values(read, written, &values));
         return needs;
     }
     if scalar::values(read).is_some() {

@@ -1,5 +1,6 @@
 //! Types, enumerations, and bounds of numbers and texts.
 
+use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use super::compare::Needs;
@@ -29,35 +30,64 @@ pub(super) fn values(schema: &Map<String, Value>) -> Option<Vec<&Value>> {
     }
 }
 
-/// The writer's few values, against everything the reader says about values without parts.
-pub(super) fn of_values<'a>(read: &Map<String, Value>, written: &[&Value]) -> Needs<'a> {
+/// The writer's few values, those that it accepts itself, one by one.
+pub(super) fn of_values<'a>(
+    read: &Map<String, Value>,
+    written: &Map<String, Value>,
+    values: &[&Value],
+) -> Needs<'a> {
     let mut needs = Vec::new();
-    let types = types(read);
-    for value in written {
-        let of = type_of(value);
-        if !types.iter().any(|t| *t == of || (*t == "number" && of == "integer")) {
-            needs.push(Need::never(
-                "/type",
-                "TYPE_NARROWED",
-                format!("the writer's value {value} is of the type {of}, which the reader does not accept"),
-            ));
+    let (reader, writer) = (alone(read), alone(written));
+    for value in values {
+        if writer.as_ref().is_some_and(|writer| !writer.is_valid(value)) {
             continue;
         }
-        if let Some(allowed) = values(read) {
-            if !allowed.iter().any(|allowed| equal(allowed, value)) {
-                let detail = format!("the reader does not accept the writer's value {value}");
-                needs.push(Need::never("/enum", "ENUM_ARRAY_NARROWED", detail));
-            }
-            continue;
-        }
-        let as_bounds = exactly(value);
-        needs.extend(of_types(read, &as_bounds, &[of]));
-        if matches!(value, Value::Object(_) | Value::Array(_)) && !read.keys().all(|key| key == "type") {
-            let detail = "an enumerated object or array is compared only with an enumeration";
+        let before = needs.len();
+        needs.extend(of_value(read, value));
+        // What these rules have no word for is for the validator to say.
+        let accepted = reader.as_ref().map_or_else(|| read == written, |reader| reader.is_valid(value));
+        if needs.len() == before && !accepted {
+            let detail = format!("the reader does not accept the writer's value {value}");
             needs.push(Need::never("/enum", "ENUM_ARRAY_CHANGED", detail));
         }
     }
     needs
+}
+
+/// A validator for a schema without its combinators, which are judged on their own. `None` when it refers to others,
+/// which are not at hand here.
+fn alone(schema: &Map<String, Value>) -> Option<Validator> {
+    const COMBINATORS: [&str; 4] = ["$ref", "anyOf", "oneOf", "allOf"];
+    let mut alone = schema.clone();
+    alone.retain(|key, _| !COMBINATORS.contains(&key.as_str()) && key != "$id" && key != "$defs");
+    if refers(&Value::Object(alone.clone())) {
+        return None;
+    }
+    jsonschema::options().should_validate_formats(false).build(&Value::Object(alone)).ok()
+}
+
+/// Whether a schema, or one inside it, refers to another.
+pub(super) fn refers(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => object.contains_key("$ref") || object.values().any(refers),
+        Value::Array(items) => items.iter().any(refers),
+        _ => false,
+    }
+}
+
+fn of_value<'a>(read: &Map<String, Value>, value: &Value) -> Needs<'a> {
+    let types = types(read);
+    let of = type_of(value);
+    if !types.iter().any(|t| *t == of || (*t == "number" && of == "integer")) {
+        let detail =
+            format!("the writer's value {value} is of the type {of}, which the reader does not accept");
+        return vec![Need::never("/type", "TYPE_NARROWED", detail)];
+    }
+    if values(read).is_some_and(|allowed| !allowed.iter().any(|allowed| equal(allowed, value))) {
+        let detail = format!("the reader does not accept the writer's value {value}");
+        return vec![Need::never("/enum", "ENUM_ARRAY_NARROWED", detail)];
+    }
+    of_types(read, &exactly(value), &[of])
 }
 
 /// A schema that allows about what the value is, for the comparison of bounds.

@@ -4,6 +4,7 @@
 mod avro;
 mod json;
 mod protobuf;
+mod sound;
 
 use std::sync::Arc;
 
