@@ -21,3 +21,4 @@ pub mod retained;
 pub mod seen;
 pub mod served;
 pub mod server;
+pub mod truth;

@@ -23,6 +23,8 @@ pub struct Place {
     pub http: SocketAddr,
     /// `roles` of its configuration, as TOML.
     pub roles: String,
+    /// Further tables of its configuration, as TOML.
+    pub more: String,
 }
 
 /// A running server. Killed when dropped.
@@ -52,6 +54,7 @@ impl Place {
             mqtt: mqtt.local_addr()?,
             http: http.local_addr()?,
             roles: "[\"gateway\"]".to_owned(),
+            more: String::new(),
         };
         Ok(place)
     }
@@ -93,8 +96,8 @@ impl Place {
     fn config(&self) -> String {
         format!(
             "data_dir = {:?}\nroles = {}\n[gateway.mqtt]\nlisten = \"{}\"\n[gateway.websocket]\nlisten = \"\"\n\
-             [http]\nlisten = \"{}\"\n",
-            self.data, self.roles, self.mqtt, self.http
+             [http]\nlisten = \"{}\"\n{}",
+            self.data, self.roles, self.mqtt, self.http, self.more
         )
     }
 }

@@ -5,3 +5,4 @@ mod faults;
 mod fleet;
 mod powercut;
 mod rig;
+mod truth;
