@@ -11,6 +11,7 @@
 //! scenario but its wild devices happens in the hour before it is played, so that the watermark is what the pacemaker
 //! devices say and never the time of arrival.
 
+pub mod ask;
 pub mod compare;
 pub mod control;
 pub mod dice;
@@ -23,6 +24,7 @@ pub mod render;
 
 pub mod scenario;
 pub mod site;
+pub mod verdict;
 pub mod windows;
 
 mod device;

@@ -98,7 +98,7 @@ fn count(scenario: &Scenario, truth: &Truth, seen: &mut BTreeMap<&str, usize>) {
             ("corrected", of.corrected),
             ("dead", of.dead),
         ] {
-            add(what, usize::try_from(count).unwrap());
+            add(what, usize::try_from(count).expect("counts are not negative"));
         }
         add("clockless", tenant.clockless.len());
         for window in tenant.windows.values() {
@@ -213,8 +213,8 @@ fn slack_is_for_what_was_sent_in_vain_and_nothing_else() {
         .map(|(link, message)| (scenario.links[link].tenant, message))
         .find(|(_, message)| message.answer == Answer::Partly)
         .expect("seed 3 has such a message");
-    let readings = i64::try_from(message.readings().count()).unwrap();
-    let dead = i64::try_from(message.dead.len()).unwrap();
+    let readings = i64::try_from(message.readings().count()).expect("few");
+    let dead = i64::try_from(message.dead.len()).expect("few");
     let mut slack = Slack::default();
     slack.add(message, 1);
     // Taken twice: its readings are duplicates then, its dead letters there again.
