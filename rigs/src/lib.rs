@@ -12,13 +12,17 @@
 //! run the rig.
 
 pub mod appender;
+pub mod blackout;
 pub mod damage;
 pub mod image;
+pub mod latency;
 pub mod logged;
+pub mod metrics;
 pub mod nofsync;
 pub mod outcome;
 pub mod retained;
 pub mod seen;
 pub mod served;
 pub mod server;
+pub mod swarm;
 pub mod truth;

@@ -158,6 +158,15 @@ impl Asker {
         Ok(found)
     }
 
+    /// The windows of a device.
+    ///
+    /// # Errors
+    /// The server does not answer, or not as documented.
+    pub fn windows_of(&self, device: &str) -> anyhow::Result<BTreeMap<WindowKey, WindowFound>> {
+        let rows = self.rows(&format!("SELECT * FROM aggregations WHERE device_id = '{device}'"))?;
+        rows.iter().map(window).collect()
+    }
+
     fn reading(&self, row: &Row, found: &mut Found) -> anyhow::Result<()> {
         let (key, value) = (row.key()?, row.value("")?);
         let (time, arrived_at) = (row.time("time")?, row.time("arrived_at")?);

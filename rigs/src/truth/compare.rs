@@ -169,7 +169,7 @@ fn windows(truth: &TenantTruth, found: &Found) -> Vec<String> {
             (Some(true), None) => lines.push(format!("{name}: expected, missing: {:?}", window.numbers())),
             (Some(false), Some(_)) => lines.push(format!("{name}: is not over and has a row")),
             (Some(true), Some(row)) => {
-                lines.extend(numbers(window, row).map(|line| format!("{name}: {line}")))
+                lines.extend(window_differs(window, row).map(|line| format!("{name}: {line}")))
             }
             // Not known to be over: its row need not be the last.
             (None, _) | (Some(false), None) => {}
@@ -202,7 +202,8 @@ fn clockless_windows(found: &Found) -> BTreeMap<WindowKey, WindowTruth> {
 }
 
 /// What is wrong with a window's row, if anything.
-fn numbers(window: &WindowTruth, row: &WindowFound) -> Option<String> {
+#[must_use]
+pub fn window_differs(window: &WindowTruth, row: &WindowFound) -> Option<String> {
     let (expected, found) = (window.numbers(), row.numbers);
     let size = expected.min.abs().max(expected.max.abs());
     let near = |a: f64, b: f64, size: f64| (a - b).abs() <= ROUNDING * size;

@@ -99,6 +99,11 @@ impl Mqtt {
         Ok(in_vain)
     }
 
+    /// Lets go of a connection to a server that is no more: what is written there at QoS 0 would be gone.
+    pub fn hang_up(&mut self) {
+        self.stream = None;
+    }
+
     /// Connects if need be, sends what there is room for, reads what has come.
     fn turn(&mut self, messages: &[Message], next: &mut usize) -> Result<()> {
         if self.stream.is_none() {

@@ -8,6 +8,7 @@ use fleet::packet::Version;
 use super::link::{Http, InVain, Mqtt};
 use super::scenario::{Line, Message, Scenario, Speaks, Stage, Who};
 use super::site::{SERVICE, Site};
+use crate::metrics::{lag, page};
 use crate::outcome::{Failure, Result, broken};
 use crate::server::Server;
 
@@ -40,6 +41,12 @@ enum Client {
 }
 
 impl Client {
+    fn hang_up(&mut self) {
+        if let Self::Mqtt(client) = self {
+            client.hang_up();
+        }
+    }
+
     fn send(&mut self, messages: &[Message]) -> Result<InVain> {
         match self {
             Self::Mqtt(client) => client.send(messages),
@@ -61,6 +68,9 @@ pub fn play(scenario: &Scenario, site: &Site) -> Result<(Played, Server)> {
         let kill = scenario.kills.iter().find(|kill| kill.stage == number);
         let kill = kill.map(|kill| Duration::from_millis(kill.after_ms));
         server = one(site, stage, number, kill, &mut clients, server, &mut played)?;
+        if kill.is_some() {
+            clients.iter_mut().for_each(Client::hang_up);
+        }
         if stage.settle {
             settle(site)?;
         }
@@ -125,43 +135,14 @@ fn one(
 
 /// Waits until the store holds everything that is in the log.
 fn settle(site: &Site) -> Result<()> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
-    let url = format!("http://{}/metrics", site.place.http);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let request = agent.get(&url).header("authorization", format!("Bearer {}", site.services[0]));
-        let text = request.call().and_then(|mut answer| answer.body_mut().read_to_string());
-        match lag(&text.map_err(anyhow::Error::from)?) {
+        match lag(&page(site.place.http, Some(&site.services[0]))?, None) {
             Some(0) => return Ok(()),
             lag if Instant::now() > deadline => {
                 return broken(format!("after {PATIENCE:?} the store still lags by {lag:?} records"));
             }
             _ => std::thread::sleep(Duration::from_millis(5)),
         }
-    }
-}
-
-/// The sum of what the store's reader has not taken; `None`: the metrics do not say.
-fn lag(metrics: &str) -> Option<u64> {
-    let of_store =
-        |line: &&str| line.starts_with("penstock_reader_lag_records{") && line.contains("reader=\"store\"");
-    let value = |line: &str| Some(line.rsplit(' ').next()?.parse::<f64>().ok()? as u64);
-    let mut values = metrics.lines().filter(of_store).map(value).peekable();
-    values.peek()?;
-    values.sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::lag;
-
-    #[test]
-    fn the_lag_is_the_sum_over_partitions() {
-        let text = "# HELP penstock_reader_lag_records x\n\
-            penstock_reader_lag_records{reader=\"store\",topic=\"raw\",lane=\"live\",partition=\"0\"} 3\n\
-            penstock_reader_lag_records{reader=\"gateway\",topic=\"raw\",lane=\"live\",partition=\"0\"} 9\n\
-            penstock_reader_lag_records{reader=\"store\",topic=\"raw\",lane=\"live\",partition=\"1\"} 4\n";
-        assert_eq!(lag(text), Some(7));
-        assert_eq!(lag("penstock_up 1\n"), None);
     }
 }

@@ -148,7 +148,8 @@ impl Touches {
                 None if touch.doubtful || touch.unsettled => None,
                 None => Some(false),
             },
-            revised: touch.revised(),
+            // Without a history nobody knows.
+            revised: if self.of.is_empty() { None } else { touch.revised() },
             first: at(points[0].0).fold(f64::INFINITY, f64::min),
             last: at(points[points.len() - 1].0).fold(f64::NEG_INFINITY, f64::max),
             values: points.iter().map(|point| point.1).collect(),
