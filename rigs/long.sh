@@ -7,3 +7,4 @@ cargo build --release -p penstock -p penstock-rigs --bins
 "$target/release/powercut" --cuts 1000 --server-cuts 50
 "$target/release/diskfull" --rounds 5
 "$target/release/kill9" --rounds 200
+"$target/release/truth" --seeds "1..${TRUTH_SEEDS:-500}"

@@ -2,6 +2,7 @@
 # The long forms of what `make test` proves in short: an hour or so. Root and loop devices for the power cuts.
 #
 #   SEEDS=10000    seeds of each simulation        INPUTS=10000000   fuzzed inputs per target
+#   TRUTH_SEEDS=500   scenarios with a known truth, played to the whole server
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}

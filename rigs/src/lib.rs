@@ -6,6 +6,9 @@
 //! | `kill9` | SIGKILL at random moments under load | nothing |
 //! | `powercut` | the file system under the data stops at once, what was not flushed is gone | root, loop devices, ext4 |
 //! | `diskfull` | no space left, then space again | root, loop devices, ext4 |
+//! | `truth` | everything a fleet does wrong, SIGKILL meanwhile; all tables compared with a model ([`truth`]) | nothing |
+//!
+//! `blackout` and `memory` are benchmarks with the same means: what they measure is checked, too.
 //!
 //! Every rig has a broken control (`--broken …`) that it must catch: a rig that never fails proves nothing.
 //! Exit codes: 0 every promise kept, 1 one was broken, 2 wrong use or the rig itself failed, 77 this machine cannot

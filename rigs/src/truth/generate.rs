@@ -9,7 +9,8 @@ use record::{Lane, Value, partition_of};
 use super::device::{Act, Character, Device, Phase};
 use super::dice::Dice;
 use super::scenario::{
-    Answer, Kill, Line, Link, MINUTE, Message, Nanos, Rules, SECOND, Scenario, Speaks, Stage, Way, Who,
+    Answer, Kill, Line, Link, MINUTE, Message, Nanos, Rules, SECOND, Scenario, Speaks, Stage, Tuning, Way,
+    Who,
 };
 use super::spoil;
 
@@ -238,6 +239,7 @@ impl World {
             seed: self.seed,
             made_at: self.made_at,
             rules: self.rules,
+            tuning: tuning(self.seed),
             tenants: self.tenants,
             links: self.links,
             stages: self.stages,
@@ -276,6 +278,16 @@ impl World {
                 }
             }
         }
+    }
+}
+
+fn tuning(seed: u64) -> Tuning {
+    let mut dice = Dice::new(seed, "tuning");
+    Tuning {
+        recent_keys: *dice.pick(&[1, 4, 16, 64, 1024]),
+        window_bytes: *dice.pick(&[1 << 20, 1 << 30]),
+        checkpoint_every_s: *dice.pick(&[1, 1, 2, 30]),
+        pause_ms: *dice.pick(&[0, 0, 0, 150]),
     }
 }
 

@@ -74,6 +74,7 @@ pub fn play(scenario: &Scenario, site: &Site) -> Result<(Played, Server)> {
         if stage.settle {
             settle(site)?;
         }
+        std::thread::sleep(Duration::from_millis(scenario.tuning.pause_ms));
     }
     settle(site)?;
     Ok((played, server))

@@ -37,6 +37,19 @@ impl Default for Rules {
     }
 }
 
+/// What the server is configured with beside [`Rules`]: nothing of it may change what comes out.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// Moments of a device whose keys are remembered; what came before them is asked of the store.
+    pub recent_keys: u32,
+    /// What open windows may take in memory, bytes.
+    pub window_bytes: u64,
+    /// Seconds between checkpoints.
+    pub checkpoint_every_s: u32,
+    /// The pause behind each stage, so that checkpoints fall into the scenario.
+    pub pause_ms: u64,
+}
+
 /// Everything a seed stands for.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -46,6 +59,8 @@ pub struct Scenario {
     pub made_at: Nanos,
     /// What the server is configured with.
     pub rules: Rules,
+    /// And with this.
+    pub tuning: Tuning,
     /// The tenants.
     pub tenants: Vec<String>,
     /// The connections.

@@ -55,11 +55,20 @@ impl Site {
 
 /// What the scenario's rules are in the server's configuration.
 fn settings(scenario: &Scenario) -> String {
-    let rules = scenario.rules;
+    let (rules, tuning) = (scenario.rules, scenario.tuning);
+    // No partition is ever idle: time would pass by the clock, and the scenario's time is another.
     format!(
-        "[auth]\nmode = \"required\"\n[gateway.topics]\nbackfill_after_s = {}\n[gateway.limits]\npacket_bytes = {}\n",
+        "[auth]\nmode = \"required\"\n\
+         [gateway.topics]\nbackfill_after_s = {}\n\
+         [gateway.limits]\npacket_bytes = {}\n\
+         [stream]\nallowed_lateness_s = {}\nidle_after_s = 86400\nrecent_keys = {}\nwindow_bytes = {}\n\
+         checkpoint_every_s = {}\n",
         rules.backfill_after / SECOND,
-        rules.packet_bytes
+        rules.packet_bytes,
+        rules.allowed_lateness / SECOND,
+        tuning.recent_keys,
+        tuning.window_bytes,
+        tuning.checkpoint_every_s
     )
 }
 

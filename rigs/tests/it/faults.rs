@@ -1,4 +1,4 @@
-//! Kill -9, full disks and power cuts under the whole server.
+//! Kill -9, full disks and power cuts under the whole server; the generator with a known truth.
 
 use crate::rig::{BROKEN, PASSED, expect, server};
 
@@ -44,4 +44,17 @@ fn the_server_keeps_what_it_acknowledged_through_power_cuts() {
 fn a_server_without_fsync_is_caught() {
     let options = ["--cuts", "0", "--server-cuts", "3", "--broken", "fsync"];
     on_server(BROKEN, env!("CARGO_BIN_EXE_powercut"), &options);
+}
+
+#[test]
+fn twenty_seeds_come_out_as_they_must() {
+    on_server(PASSED, env!("CARGO_BIN_EXE_truth"), &["--seeds", "1..20"]);
+}
+
+#[test]
+fn a_truth_that_is_none_is_caught() {
+    for fault in ["row", "value", "duplicate", "dead", "late", "window", "replaced"] {
+        let said = on_server(BROKEN, env!("CARGO_BIN_EXE_truth"), &["--seeds", "1", "--broken", fault]);
+        assert!(said.contains("--seeds 1"), "{fault}: it must say how to see it again: {said}");
+    }
 }
