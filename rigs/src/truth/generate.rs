@@ -224,7 +224,7 @@ impl World {
                 vec![make(device, &sample, number, dice)]
             }
             Act::Oversize => vec![spoil::oversize(device, packet_bytes, dice)],
-            Act::Forbidden => spoil::forbidden(device, dice).into_iter().collect(),
+            Act::Forbidden => spoil::forbidden(device, number, dice).into_iter().collect(),
             _ => {
                 let (samples, lane) = device.samples(act, phase, dice);
                 pack::pack(device, &self.tenants, &samples, lane, dice)

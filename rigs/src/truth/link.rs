@@ -397,6 +397,7 @@ fn expected(target: &str, answer: Answer) -> u16 {
         Answer::Taken | Answer::Partly => 200,
         Answer::Refused => 422,
         Answer::TooLarge => 413,
+        // Nobody is told so over HTTP: there the payload is wrong (and dead).
         Answer::Forbidden => 403,
     }
 }

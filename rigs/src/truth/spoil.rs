@@ -140,15 +140,19 @@ pub(super) fn oversize(device: &Device, packet_bytes: usize, dice: &mut Dice) ->
     }
 }
 
-/// A device that speaks for another: `None` when the connection may speak for all, or its protocol cannot say no.
-pub(super) fn forbidden(device: &Device, dice: &mut Dice) -> Option<Message> {
+/// A device that speaks for another: `None` when the connection may speak for all, or its protocol cannot say no. The
+/// topic is not its own; without a topic it is the payload that is wrong.
+pub(super) fn forbidden(device: &Device, number: u64, dice: &mut Dice) -> Option<Message> {
     if device.who == Who::Service || device.speaks == Speaks::Mqtt311 {
         return None;
     }
-    let payload = b"{\"device_id\":\"somebody-else\",\"metric\":\"t\",\"value\":1}".to_vec();
-    let way = match way(device, dice) {
-        Way::Publish { qos, .. } => Way::Publish { topic: "devices/somebody-else/telemetry".into(), qos },
-        post => post,
+    let text = format!("{{\"device_id\":\"somebody-else\",\"metric\":\"t\",\"value\":{number}}}");
+    let (way, dead, answer) = match way(device, dice) {
+        Way::Publish { qos, .. } => {
+            let topic = "devices/somebody-else/telemetry".into();
+            (Way::Publish { topic, qos }, Vec::new(), Answer::Forbidden)
+        }
+        post => (post, vec![Dead { payload: text.clone(), index: None, says: "agree" }], Answer::Refused),
     };
-    Some(Message { way, payload, lane: None, units: Vec::new(), dead: Vec::new(), answer: Answer::Forbidden })
+    Some(Message { way, payload: text.into_bytes(), lane: None, units: Vec::new(), dead, answer })
 }

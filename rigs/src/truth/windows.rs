@@ -158,13 +158,13 @@ impl Touches {
 }
 
 impl Touch {
-    /// A row that was written when its window closed is marked when it is written again. What happens between two waits
-    /// may be written at once.
+    /// A row that was written when its window closed is marked when it is written again. What happens between two waits may
+    /// be written at once, and a window that was not settled when it closed may be written a little later.
     fn revised(&self) -> Option<bool> {
         if self.revisions.is_empty() && !self.unsettled {
             return Some(false);
         }
-        let published = self.closed.filter(|_| self.in_order)?;
+        let published = self.closed.filter(|_| self.in_order && !self.unsettled)?;
         self.revisions.iter().any(|&group| group > published).then_some(true)
     }
 }
