@@ -108,7 +108,7 @@ pub fn truth(scenario: &Scenario) -> Truth {
         scenario,
         tenants,
         watermarks: vec![None; usize::from(scenario.rules.partitions)],
-        touches: vec![Touches::default(); scenario.tenants.len()],
+        touches: vec![Touches::new(scenario.tuning.is_short_of_memory()); scenario.tenants.len()],
         group: 0,
     };
     for stage in &scenario.stages {
@@ -225,8 +225,8 @@ impl Model<'_> {
     }
 
     fn close_windows(&mut self) {
-        for touches in &mut self.touches {
-            touches.close(&self.watermarks, self.scenario.rules.allowed_lateness, self.group);
+        for (touches, truth) in self.touches.iter_mut().zip(&self.tenants) {
+            touches.close(&self.watermarks, self.scenario.rules.allowed_lateness, self.group, &truth.rows);
         }
     }
 

@@ -37,7 +37,7 @@ impl Default for Rules {
     }
 }
 
-/// What the server is configured with beside [`Rules`]: nothing of it may change what comes out.
+/// What the server is configured with beside [`Rules`]. Nothing of it may change what comes out, but for when it does.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
     /// Moments of a device whose keys are remembered; what came before them is asked of the store.
@@ -48,6 +48,14 @@ pub struct Tuning {
     pub checkpoint_every_s: u32,
     /// The pause behind each stage, so that checkpoints fall into the scenario.
     pub pause_ms: u64,
+}
+
+impl Tuning {
+    /// Whether windows have to be given up before they are over.
+    #[must_use]
+    pub const fn is_short_of_memory(&self) -> bool {
+        self.window_bytes < 1 << 28
+    }
 }
 
 /// Everything a seed stands for.

@@ -80,6 +80,9 @@ impl WindowTruth {
 #[derive(Debug, Clone, Default)]
 pub struct Touches {
     of: BTreeMap<WindowKey, Touch>,
+    /// There is too little memory for open windows: they are computed from the stored readings, before they are over
+    /// and again after that.
+    is_short: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -87,8 +90,8 @@ struct Touch {
     partition: usize,
     /// A reading found it open.
     in_order: bool,
-    /// When the watermark passed it.
-    closed: Option<usize>,
+    /// When the watermark passed it, and what its numbers were then.
+    closed: Option<(usize, Option<Numbers>)>,
     /// The watermark may have passed it.
     doubtful: bool,
     /// Recomputed after it was closed.
@@ -98,6 +101,12 @@ struct Touch {
 }
 
 impl Touches {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(is_short: bool) -> Self {
+        Self { of: BTreeMap::new(), is_short }
+    }
+
     /// A reading that changes its windows was stored.
     pub fn touch(&mut self, key: &Key, partition: usize, in_order: bool, group: usize) {
         for length in LENGTHS {
@@ -112,14 +121,21 @@ impl Touches {
     }
 
     /// Closes what the watermarks have passed.
-    pub fn close(&mut self, watermarks: &[Option<Watermark>], allowed_lateness: Nanos, group: usize) {
-        for (key, touch) in &mut self.of {
+    pub fn close(
+        &mut self,
+        watermarks: &[Option<Watermark>],
+        allowed_lateness: Nanos,
+        group: usize,
+        rows: &BTreeMap<Key, Value>,
+    ) {
+        for (key, touch) in self.of.iter_mut().filter(|(_, touch)| touch.closed.is_none()) {
             let Some(watermark) = watermarks[touch.partition] else { continue };
             match watermark.reached(key.start + key.length + allowed_lateness) {
-                Some(true) if touch.closed.is_none() => {
-                    touch.closed = Some(group);
+                Some(true) => {
+                    let points = points(rows, key);
+                    touch.closed = Some((group, (!points.is_empty()).then(|| numbers(&points))));
                 }
-                Some(_) => {}
+                Some(false) => {}
                 None => touch.doubtful = true,
             }
         }
@@ -140,33 +156,71 @@ impl Touches {
 
     fn truth(&self, key: &WindowKey, mut points: Vec<(Nanos, f64)>) -> WindowTruth {
         points.sort_by_key(|&(time, _)| time);
-        let at = |time: Nanos| points.iter().filter(move |point| point.0 == time).map(|point| point.1);
         let touch = self.of.get(key).cloned().unwrap_or_default();
+        let last = numbers(&points);
         WindowTruth {
             published: match touch.closed {
                 Some(_) => Some(true),
-                None if touch.doubtful || touch.unsettled => None,
+                None if touch.doubtful || touch.unsettled || self.is_short => None,
                 None => Some(false),
             },
             // Without a history nobody knows.
-            revised: if self.of.is_empty() { None } else { touch.revised() },
-            first: at(points[0].0).fold(f64::INFINITY, f64::min),
-            last: at(points[points.len() - 1].0).fold(f64::NEG_INFINITY, f64::max),
+            revised: if self.of.is_empty() { None } else { touch.revised(&last, self.is_short) },
+            first: last.first,
+            last: last.last,
             values: points.iter().map(|point| point.1).collect(),
         }
     }
 }
 
 impl Touch {
-    /// A row that was written when its window closed is marked when it is written again. What happens between two waits may
-    /// be written at once, and a window that was not settled when it closed may be written a little later.
-    fn revised(&self) -> Option<bool> {
+    /// A row that was written when its window closed is marked when other numbers take its place. What happens between two
+    /// waits may be written at once, and a window that was not settled when it closed may be written a little later.
+    fn revised(&self, last: &Numbers, is_short: bool) -> Option<bool> {
+        if is_short {
+            return None;
+        }
         if self.revisions.is_empty() && !self.unsettled {
             return Some(false);
         }
-        let published = self.closed.filter(|_| self.in_order && !self.unsettled)?;
-        self.revisions.iter().any(|&group| group > published).then_some(true)
+        let (group, published) = self.closed.filter(|_| self.in_order && !self.unsettled)?;
+        let was_written_alone =
+            !self.revisions.is_empty() && self.revisions.iter().all(|&revision| revision > group);
+        (was_written_alone && !published?.is_near(last)).then_some(true)
     }
+}
+
+impl Numbers {
+    /// Equal but for what is lost by rounding.
+    fn is_near(&self, other: &Self) -> bool {
+        let size = self.min.abs().max(self.max.abs()) * self.count as f64;
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-12 * size;
+        self.count == other.count
+            && near(self.sum, other.sum)
+            && near(self.stddev, other.stddev)
+            && [self.min, self.max, self.p95, self.first, self.last]
+                == [other.min, other.max, other.p95, other.first, other.last]
+    }
+}
+
+/// The numeric readings of a window, by rising time.
+fn points(rows: &BTreeMap<Key, Value>, of: &WindowKey) -> Vec<(Nanos, f64)> {
+    let at = |time| Key { device: of.device.clone(), metric: of.metric.clone(), time, seq: 0 };
+    let rows = rows.range(at(of.start)..at(of.start + of.length));
+    rows.filter_map(|(key, value)| Some((key.time, value.as_ref().as_f64()?))).collect()
+}
+
+/// The numbers of at least one point, by rising time.
+fn numbers(points: &[(Nanos, f64)]) -> Numbers {
+    let at = |time: Nanos| points.iter().filter(move |point| point.0 == time).map(|point| point.1);
+    let of = WindowTruth {
+        published: None,
+        revised: None,
+        values: points.iter().map(|point| point.1).collect(),
+        first: at(points[0].0).fold(f64::INFINITY, f64::min),
+        last: at(points[points.len() - 1].0).fold(f64::NEG_INFINITY, f64::max),
+    };
+    of.numbers()
 }
 
 fn window_of(key: &Key, length: Nanos) -> WindowKey {
