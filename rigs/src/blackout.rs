@@ -91,7 +91,7 @@ impl Backlog {
                     device: Self::name(device),
                     metric: format!("m{metric}"),
                     time: self.time(device, set),
-                    seq: 0,
+                    seq: None,
                 };
                 rows.insert(key, Value::Float(Self::value(device, set, metric)));
             }

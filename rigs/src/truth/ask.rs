@@ -96,7 +96,7 @@ impl Row {
             device: self.name("device_id")?,
             metric: self.name("metric")?,
             time: self.time(claimed)?,
-            seq: if self.cell("seq")?.is_some() { self.number("seq")? } else { 0 },
+            seq: if self.cell("seq")?.is_some() { Some(self.number("seq")?) } else { None },
         })
     }
 }
@@ -172,7 +172,7 @@ impl Asker {
         let (time, arrived_at) = (row.time("time")?, row.time("arrived_at")?);
         if row.name("clock")? == "server" {
             ensure!(time == arrived_at, "{key:?} has the server's time, but not that of its arrival");
-            found.clockless.push((Key { time, seq: 0, ..key }, value));
+            found.clockless.push((Key { time, seq: None, ..key }, value));
         } else {
             ensure!(time == key.time, "{key:?} has another time than the device said");
             found.rows.push((key, value));

@@ -277,7 +277,7 @@ fn first(mut lines: Vec<String>) -> Vec<String> {
 
 fn shown(key: &Key) -> String {
     let time = Timestamp::from_nanos(key.time).to_rfc3339();
-    let seq = if key.seq > 0 { format!(" #{}", key.seq) } else { String::new() };
+    let seq = key.seq.map(|seq| format!(" #{seq}")).unwrap_or_default();
     format!("{} {} {time}{seq}", key.device, key.metric)
 }
 

@@ -69,7 +69,7 @@ fn any_key(truth: &TenantTruth, dice: &mut Dice) -> Option<Key> {
 #[must_use]
 pub fn right_server(truth: &TenantTruth) -> Found {
     let expand = |((device, metric, text), count): (&(String, String, String), &u64)| {
-        let key = Key { device: device.clone(), metric: metric.clone(), time: 0, seq: 0 };
+        let key = Key { device: device.clone(), metric: metric.clone(), time: 0, seq: None };
         let value = match text.split_once(' ') {
             Some(("integer", number)) => Value::Int(number.parse().unwrap_or_default()),
             Some(("float", number)) => Value::Float(number.parse().unwrap_or_default()),

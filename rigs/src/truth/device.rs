@@ -146,7 +146,7 @@ pub(super) struct Past {
     phase: usize,
     member: usize,
     time: Nanos,
-    seq: u64,
+    seq: Option<u64>,
     metric: String,
     value: Value,
 }
@@ -262,12 +262,13 @@ impl Device {
         Sample { device: self.members[member].clone(), time, seq: self.next_seq(), values }
     }
 
-    fn next_seq(&mut self) -> u64 {
+    /// From 0, which is a number like any other.
+    fn next_seq(&mut self) -> Option<u64> {
         if self.character != Character::Sequenced {
-            return 0;
+            return None;
         }
         self.seq += 1;
-        self.seq
+        Some(self.seq - 1)
     }
 
     /// Exactly as far behind as is allowed, and a nanosecond further.

@@ -140,7 +140,7 @@ impl World {
             let sample = super::render::Sample {
                 device: name.clone(),
                 time: Some(now),
-                seq: 0,
+                seq: None,
                 values: vec![("beat".into(), Value::Int(now / 1_000_000 % 1000))],
             };
             lines[*tenant].messages.push(Message {
@@ -291,11 +291,14 @@ fn tuning(seed: u64) -> Tuning {
     }
 }
 
+/// Tenant, device, metric, time, sequence number.
+type ReadingKey = (usize, String, String, Nanos, Option<u64>);
+
 /// What has been said since the last wait, so that what a scenario means never hangs on what the server does first.
 #[derive(Debug, Default)]
 struct Touched {
-    stage: HashMap<(usize, String, String, Nanos, u64), Value>,
-    lanes: HashMap<(usize, String, String, Nanos, u64), Lane>,
+    stage: HashMap<ReadingKey, Value>,
+    lanes: HashMap<ReadingKey, Lane>,
 }
 
 impl Touched {

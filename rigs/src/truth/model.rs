@@ -45,8 +45,8 @@ pub struct Key {
     pub metric: String,
     /// The device's time.
     pub time: Nanos,
-    /// Its sequence number, 0 without.
-    pub seq: u64,
+    /// Its sequence number.
+    pub seq: Option<u64>,
 }
 
 /// Which window.

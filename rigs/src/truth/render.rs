@@ -14,8 +14,8 @@ pub struct Sample {
     pub device: String,
     /// The device's time; `None`: it has no clock.
     pub time: Option<Nanos>,
-    /// Its sequence number, 0 without.
-    pub seq: u64,
+    /// Its sequence number.
+    pub seq: Option<u64>,
     /// What was measured, by metric.
     pub values: Vec<(String, Value)>,
 }
@@ -115,8 +115,9 @@ pub fn element(sample: &Sample, naming: Naming, spelling: Spelling, dice: &mut D
         None if dice.chance(0.5) => members.push("\"ts\":null".to_owned()),
         None => {}
     }
-    if sample.seq > 0 {
-        members.push(format!("\"seq\":{}", sample.seq));
+    if let Some(seq) = sample.seq {
+        let name = key(dice, &["seq", "sequence", "seq_no"]);
+        members.push(format!("{name:?}:{seq}"));
     }
     match &sample.values[..] {
         [(metric, value)] if !naming.metric || dice.chance(0.5) => {
@@ -128,8 +129,8 @@ pub fn element(sample: &Sample, naming: Naming, spelling: Spelling, dice: &mut D
         many => {
             let values: Vec<String> =
                 many.iter().map(|(metric, value)| format!("{metric:?}:{}", json_value(value))).collect();
-            // Flat where the topic says that this is a device's telemetry; `seq` there would be a metric.
-            if !naming.device && naming.metric && sample.seq == 0 && dice.chance(0.3) {
+            // Flat where the topic says that this is a device's telemetry.
+            if !naming.device && naming.metric && dice.chance(0.3) {
                 members.extend(values);
             } else {
                 let name = key(dice, &["metrics", "values"]);
@@ -215,7 +216,7 @@ mod tests {
         let sample = Sample {
             device: "d1".into(),
             time: Some(1_700_000_000_000_000_000),
-            seq: 0,
+            seq: None,
             values: vec![("env.t".into(), Value::Float(1.0)), ("env.s".into(), Value::Text("a\"b".into()))],
         };
         assert_eq!(line(&sample, "host", Some(SECOND)), "env,host=d1 t=1.0,s=\"a\\\"b\" 1700000000");

@@ -226,8 +226,8 @@ pub struct Reading {
     pub metric: String,
     /// The device's time; `None`: it has no clock.
     pub time: Option<Nanos>,
-    /// Its sequence number, 0 without.
-    pub seq: u64,
+    /// Its sequence number.
+    pub seq: Option<u64>,
     /// The value.
     pub value: Value,
 }

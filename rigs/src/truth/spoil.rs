@@ -103,7 +103,7 @@ pub(super) fn partly(device: &Device, sample: &Sample, number: u64, dice: &mut D
 pub(super) fn mixed(device: &Device, sample: &Sample, number: u64, dice: &mut Dice) -> Message {
     let by_http = device.speaks == Speaks::Http;
     let named = Naming { device: by_http, metric: true };
-    let sample = Sample { seq: 0, ..sample.clone() };
+    let sample = Sample { seq: None, ..sample.clone() };
     let first = format!(
         "{{\"device_id\":{:?},\"ts\":\"never {number}\",\"metric\":\"a\",\"value\":1}}",
         sample.device

@@ -205,7 +205,7 @@ impl Numbers {
 
 /// The numeric readings of a window, by rising time.
 fn points(rows: &BTreeMap<Key, Value>, of: &WindowKey) -> Vec<(Nanos, f64)> {
-    let at = |time| Key { device: of.device.clone(), metric: of.metric.clone(), time, seq: 0 };
+    let at = |time| Key { device: of.device.clone(), metric: of.metric.clone(), time, seq: None };
     let rows = rows.range(at(of.start)..at(of.start + of.length));
     rows.filter_map(|(key, value)| Some((key.time, value.as_ref().as_f64()?))).collect()
 }

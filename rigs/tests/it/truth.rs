@@ -87,7 +87,7 @@ fn count(scenario: &Scenario, truth: &Truth, seen: &mut BTreeMap<&str, usize>) {
             Answer::Taken | Answer::Refused => {}
         }
         add("messages", 1);
-        add("numbered", message.readings().filter(|reading| reading.seq > 0).count());
+        add("numbered", message.readings().filter(|reading| reading.seq.is_some()).count());
     }
     for tenant in &truth.tenants {
         let of = tenant.account;
@@ -145,7 +145,7 @@ fn payloads_mean_what_they_are_said_to_mean() {
 
 fn shown(reading: &rigs::truth::scenario::Reading) -> String {
     let (device, metric, value) = (&reading.device, &reading.metric, text_of(&reading.value));
-    format!("{device} {metric} {:?} {} {value}", reading.time, reading.seq)
+    format!("{device} {metric} {:?} {:?} {value}", reading.time, reading.seq)
 }
 
 fn decode(message: &Message, credential: Option<&str>, speaks: Speaks) -> (Vec<String>, Vec<String>) {
@@ -179,7 +179,8 @@ fn decode(message: &Message, credential: Option<&str>, speaks: Speaks) -> (Vec<S
     }
     let rows = readings.iter().map(|row| {
         let time = (row.when.origin != record::TimeOrigin::Server).then_some(row.when.time.nanos());
-        format!("{} {} {time:?} {} {}", row.device, row.metric, row.when.seq, text_of(&row.value.to_value()))
+        let seq = row.when.seq.checked_sub(1);
+        format!("{} {} {time:?} {seq:?} {}", row.device, row.metric, text_of(&row.value.to_value()))
     });
     (rows.collect(), rejected)
 }

@@ -38,7 +38,7 @@ fn publish(device: &Device, tenant: &str, samples: &[Sample], dice: &mut Dice) -
     let units = vec![samples.iter().flat_map(Sample::readings).collect()];
     let name = &device.members[0];
     let (topic, naming) = match samples {
-        [Sample { values, time, seq: 0, .. }] if values.len() == 1 && dice.chance(0.5) => {
+        [Sample { values, time, seq: None, .. }] if values.len() == 1 && dice.chance(0.5) => {
             let metric = &values[0].0;
             let topic = match dice.chance(0.5) {
                 true => format!("fleet/{name}/{metric}"),
