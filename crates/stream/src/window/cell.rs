@@ -71,7 +71,7 @@ impl Run<'_> {
             min,
             max,
             stddev: moments.stddev,
-            p95: p95_of_few(self.values),
+            p95: p95_of_few(self.values, max),
             first: self.first.value,
             last: self.last.value,
         }
@@ -201,6 +201,8 @@ impl Many {
 }
 
 fn extremes(values: &[f64]) -> (f64, f64) {
-    let extend = |(min, max): (f64, f64), &value: &f64| (min.min(value), max.max(value));
+    let extend = |(min, max): (f64, f64), &value: &f64| {
+        (if value < min { value } else { min }, if value > max { value } else { max })
+    };
     values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), extend)
 }

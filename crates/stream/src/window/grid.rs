@@ -10,10 +10,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::aggregate::{Aggregate, point};
+use super::aggregate::point;
 use super::budget::Budget;
-use super::cell::{Cell, FEW};
-use super::page::{Page, Part, SERIES, ones};
+use super::page::{Page, SERIES, ones, result};
 use super::pane::{Pane, place};
 use super::plan::divisor;
 use super::published::{Closed, Published, Stale};
@@ -216,13 +215,19 @@ impl Grid {
         self.tracks.iter().enumerate().filter_map(last).max()
     }
 
+    /// Whether a pane is open that ends before the one of this time begins.
+    pub(super) fn opens_before(&self, time: i64) -> bool {
+        let base = &self.tracks[0];
+        base.panes.iter().any(|pane| self.done < pane.end && pane.end <= time)
+    }
+
     /// Forgets values of a pane that [`Grid::farthest`] has named until so many bytes are free.
     pub(super) fn lighten(&mut self, (end, track): (i64, usize), free: usize, budget: &mut Budget) {
         let mut panes = self.tracks[track].panes.iter_mut();
         panes.find(|pane| pane.end == end).expect("it was there").lighten(free, budget);
     }
 
-    /// Gives up a pane that [`Grid::farthest`] has named: its series, and the windows over it.
+    /// Gives up the pane of a track that ends here, if there is one: names the windows over it. Returns its span.
     pub(super) fn give_up(
         &mut self,
         (end, track): (i64, usize),
@@ -230,7 +235,8 @@ impl Grid {
         budget: &mut Budget,
         out: &mut Vec<Stale>,
     ) -> (i64, i64) {
-        let at = self.tracks[track].panes.iter().position(|pane| pane.end == end).expect("it was there");
+        let span = (end - self.tracks[track].width, end);
+        let Some(at) = self.tracks[track].panes.iter().position(|pane| pane.end == end) else { return span };
         let mut page = 0;
         while let Some(next) = self.tracks[track].panes[at].next_page(page) {
             let windows = self.open_over(track, at, next);
@@ -243,7 +249,7 @@ impl Grid {
         }
         let pane = self.tracks[track].panes.remove(at);
         pane.give_back(budget);
-        (pane.start, pane.end)
+        span
     }
 
     /// Counts its bytes in.
@@ -325,26 +331,18 @@ impl Grid {
     }
 
     fn publish(&self, end: i64, number: u32, naming: &impl Naming, out: &mut Vec<Published>) {
-        let ending: Vec<(&GridWindow, i64, Vec<&Page>)> = self
-            .windows
-            .iter()
-            .filter_map(|window| {
-                let pages: Vec<&Page> =
-                    self.panes_of(window, end)?.iter().filter_map(|pane| pane.page(number)).collect();
-                Some((window, window.start_of(end)?, pages))
-            })
-            .collect();
-        let noted =
-            |pages: &[&Page]| pages.iter().fold(0, |noted, page| noted | page.occupied | page.spoiled);
-        let all = ending.iter().fold(0, |all, (_, _, pages)| all | noted(pages));
-        for place in ones(all) {
+        let ending = self.windows.iter().filter_map(|window| {
+            let panes = self.panes_of(window, end)?;
+            let pages: Vec<&Page> = panes.iter().filter_map(|pane| pane.page(number)).collect();
+            let noted = pages.iter().fold(0, |noted, page| noted | page.occupied | page.spoiled);
+            Some((window.window, end - window.size, pages, noted))
+        });
+        let ending: Vec<(u16, i64, Vec<&Page>, u64)> = ending.collect();
+        for place in ones(ending.iter().fold(0, |all, (.., noted)| all | noted)) {
             let local = number * SERIES as u32 + place as u32;
             let series = naming.series(local);
-            for (window, start, pages) in &ending {
-                if noted(pages) >> place & 1 == 0 {
-                    continue; // nothing of this series is in this window
-                }
-                let (window, start) = (window.window, *start);
+            for &(window, start, ref pages, _) in ending.iter().filter(|(.., noted)| noted >> place & 1 == 1)
+            {
                 let whole = naming.is_whole(local, start, end);
                 out.push(match result(pages, place).filter(|_| whole) {
                     Some(aggregate) => Published::Closed(Closed { series, window, start, end, aggregate }),
@@ -407,29 +405,4 @@ impl GridWindow {
 fn bounds(time: i64, width: i64) -> (i64, i64) {
     let start = time.div_euclid(width) * width;
     (start, start + width)
-}
-
-/// The result of a series in these pages; `None` when it is spoiled in one of them.
-fn result(pages: &[&Page], series: usize) -> Option<Aggregate> {
-    if pages.iter().any(|page| page.spoiled >> series & 1 == 1) {
-        return None;
-    }
-    let mut values = [0.0; FEW];
-    if let [page] = pages {
-        return page.part(series, &mut values).map(|part| match part {
-            Part::Run(run) => run.aggregate(),
-            Part::Cell(cell) => cell.aggregate(),
-        });
-    }
-    let mut sum: Option<Cell> = None;
-    for page in pages {
-        match (page.part(series, &mut values), &mut sum) {
-            (None, _) => {}
-            (Some(Part::Run(run)), Some(sum)) => sum.append(run),
-            (Some(Part::Run(run)), None) => sum = Some(Cell::of(run)),
-            (Some(Part::Cell(cell)), Some(sum)) => sum.merge(cell),
-            (Some(Part::Cell(cell)), None) => sum = Some(cell.clone()),
-        }
-    }
-    sum.map(|sum| sum.aggregate())
 }

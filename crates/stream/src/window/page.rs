@@ -11,6 +11,9 @@
 //! not twenty places, and no value needs a pointer, a length or room to grow. A series that is far ahead of its
 //! neighbours (another rate) leaves the planes and gets a [`Cell`] of its own.
 
+use smallvec::SmallVec;
+
+use super::aggregate::Aggregate;
 use super::budget::Budget;
 use super::cell::{Cell, FEW, Point, Run};
 
@@ -30,25 +33,27 @@ pub(super) struct Page {
     pub(super) body: Option<Box<Body>>,
 }
 
+/// What every reading touches comes first, in that order.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Body {
     /// How many values are in the planes; or [`APART`].
     pub(super) count: [u8; SERIES],
+    /// How many series fill all planes.
+    pub(super) full: u8,
+    /// A plane has no room to spare, and does not move when another is added.
+    pub(super) planes: SmallVec<[Box<[f64; SERIES]>; 8]>,
     /// In which plane the first and the last value by time are, and their times.
     pub(super) first_at: [u8; SERIES],
     pub(super) last_at: [u8; SERIES],
     pub(super) first: [i64; SERIES],
     pub(super) last: [i64; SERIES],
-    #[allow(clippy::vec_box)] // a plane has no room to spare, and does not move when another is added
-    pub(super) planes: Vec<Box<[f64; SERIES]>>,
-    /// How many series fill all planes.
-    pub(super) full: u8,
     /// Cells of their own, by rising series.
     pub(super) apart: Vec<(u8, Cell)>,
 }
 
 /// What a series has in a page.
-pub(super) enum Part<'a> {
+enum Part<'a> {
     Run(Run<'a>),
     Cell(&'a Cell),
 }
@@ -73,29 +78,25 @@ impl Page {
         let Some(plane) = body.planes.get_mut(place) else { return false };
         plane[series] = point.value;
         body.counted(series);
-        if point.time > body.last[series] {
+        // Readings come nearly in order: where it is the last one, the first need not be looked at.
+        if point.time > body.last[series] && place > 0 {
             body.last[series] = point.time;
             body.last_at[series] = place as u8;
-        } else if point.time == body.last[series] {
-            body.tie(series, point, place as u8);
-        }
-        if point.time < body.first[series] {
-            body.first[series] = point.time;
-            body.first_at[series] = place as u8;
-        } else if point.time == body.first[series] {
-            body.tie(series, point, place as u8);
+        } else {
+            body.place_in_time(series, point, place as u8);
         }
         self.occupied |= 1 << series;
         true
     }
 
-    /// Adds a reading that needs memory. Where there is none, the series is spoiled here.
+    /// Adds a reading that needs memory. Where there is none, the page gives up what it has, so that others can go on.
     #[cold]
     pub(super) fn add_anew(&mut self, series: usize, point: Point, budget: &mut Budget) {
         if self.spoiled >> series & 1 == 1 {
             return;
         }
         if !self.room(series, budget) {
+            self.lighten(budget);
             self.spoil(series, budget);
         } else if !self.add(series, point) {
             let cell = self.body_mut().cell_mut(series).expect("room was made, and it is not in a plane");
@@ -112,6 +113,10 @@ impl Page {
             self.spoil(series, budget);
         }
         let Some(from) = other.body.as_deref() else { return };
+        if self.is_bare() && budget.take(other.bytes()) {
+            *self = other.clone();
+            return;
+        }
         let taken = other.occupied & !self.spoiled;
         let before = self.body.as_deref().map_or([0; SERIES], |body| body.count);
         // Plane by plane, as it came, so that all stay about level.
@@ -120,6 +125,7 @@ impl Page {
                 self.put(series, plane[series], from, budget);
             }
         }
+        // Where memory ran out, all were spoiled.
         for series in ones(taken & !self.spoiled).filter(|&series| from.has(series, 0)) {
             self.body_mut().take_times(series, before[series], from);
         }
@@ -159,16 +165,25 @@ impl Page {
 
     /// What a series has here; `values` is room to put it together.
     #[inline]
-    pub(super) fn part<'a>(&'a self, series: usize, values: &'a mut [f64; FEW]) -> Option<Part<'a>> {
+    fn part<'a>(&'a self, series: usize, values: &'a mut [f64; FEW]) -> Option<Part<'a>> {
         let body = self.body.as_deref().filter(|_| self.occupied >> series & 1 == 1)?;
-        let count = body.count[series];
-        if count == APART {
+        if body.count[series] == APART {
             return body.cell(series).map(Part::Cell);
         }
-        for (value, plane) in values.iter_mut().zip(&body.planes[..usize::from(count)]) {
-            *value = plane[series];
-        }
-        Some(Part::Run(body.run(series, &values[..usize::from(count)])))
+        let count = body.gather(series, values);
+        let (first, last) = (body.first_point(series), body.last_point(series));
+        Some(Part::Run(Run { values: &values[..count], first, last }))
+    }
+
+    /// How many values a series has in the planes; `None` when it has a cell of its own.
+    #[inline]
+    fn in_planes(&self, series: usize) -> Option<usize> {
+        let count = self
+            .body
+            .as_deref()
+            .filter(|_| self.occupied >> series & 1 == 1)
+            .map_or(0, |body| body.count[series]);
+        (count != APART).then_some(usize::from(count))
     }
 
     /// Bytes on the heap: what [`Budget`] counts.
@@ -217,22 +232,33 @@ impl Page {
     }
 
     /// Adds one of another page's values. The times of values in planes follow when all are here.
+    #[inline]
     fn put(&mut self, series: usize, value: f64, from: &Body, budget: &mut Budget) {
+        if let Some(body) = self.body.as_deref_mut()
+            && let Some(plane) = body.planes.get_mut(usize::from(body.count[series]))
+        {
+            plane[series] = value;
+            body.counted(series);
+            self.occupied |= 1 << series;
+        } else {
+            self.put_anew(series, value, from, budget);
+        }
+    }
+
+    #[cold]
+    fn put_anew(&mut self, series: usize, value: f64, from: &Body, budget: &mut Budget) {
         if self.spoiled >> series & 1 == 1 {
             return;
         }
         if !self.room(series, budget) {
+            self.lighten(budget);
             return self.spoil(series, budget);
         }
-        self.occupied |= 1 << series;
-        let body = self.body_mut();
-        let place = body.count[series];
-        if place != APART {
-            body.planes[usize::from(place)][series] = value;
-            body.counted(series);
-            return;
+        if self.body_mut().count[series] != APART {
+            return self.put(series, value, from, budget);
         }
-        let cell = body.cell_mut(series).expect("room was made in one of its own");
+        self.occupied |= 1 << series;
+        let cell = self.body_mut().cell_mut(series).expect("room was made in one of its own");
         let before = cell.bytes();
         cell.append(Run { values: &[value], first: from.first_point(series), last: from.last_point(series) });
         budget.give_back(before);
@@ -287,7 +313,7 @@ impl Body {
             last_at: [0; SERIES],
             first: [i64::MAX; SERIES],
             last: [i64::MIN; SERIES],
-            planes: Vec::new(),
+            planes: SmallVec::new(),
             full: 0,
             apart: Vec::new(),
         });
@@ -307,14 +333,15 @@ impl Body {
         self.full += u8::from(usize::from(self.count[series]) == self.planes.len());
     }
 
-    /// A value of the same time as the first or the last one.
-    #[cold]
-    fn tie(&mut self, series: usize, point: Point, place: u8) {
-        if point.time == self.last[series] && point.value > self.last_point(series).value {
-            self.last_at[series] = place;
-        }
-        if point.time == self.first[series] && point.value < self.first_point(series).value {
+    /// Sees whether the value in this plane is the first or the last one.
+    fn place_in_time(&mut self, series: usize, point: Point, place: u8) {
+        if place == 0 || point.before(self.first_point(series)) {
+            self.first[series] = point.time;
             self.first_at[series] = place;
+        }
+        if place == 0 || self.last_point(series).before(point) {
+            self.last[series] = point.time;
+            self.last_at[series] = place;
         }
     }
 
@@ -349,19 +376,21 @@ impl Body {
         Point { time: self.last[series], value }
     }
 
-    fn run<'a>(&self, series: usize, values: &'a [f64]) -> Run<'a> {
-        let point = |time, at: u8| Point { time, value: values[usize::from(at)] };
-        Run {
-            values,
-            first: point(self.first[series], self.first_at[series]),
-            last: point(self.last[series], self.last_at[series]),
+    /// Puts the series' values, which are in the planes, one after the other. Returns how many.
+    #[inline]
+    fn gather(&self, series: usize, values: &mut [f64]) -> usize {
+        let count = usize::from(self.count[series]);
+        for (value, plane) in values.iter_mut().zip(&self.planes[..count]) {
+            *value = plane[series];
         }
+        count
     }
 
     fn move_apart(&mut self, series: usize, budget: &mut Budget) {
-        let count = usize::from(self.count[series]);
-        let values: Vec<f64> = self.planes[..count].iter().map(|plane| plane[series]).collect();
-        let cell = Cell::of(self.run(series, &values));
+        let mut values = [0.0; FEW];
+        let count = self.gather(series, &mut values);
+        let (first, last) = (self.first_point(series), self.last_point(series));
+        let cell = Cell::of(Run { values: &values[..count], first, last });
         self.leave(series);
         self.put_apart(series, cell, budget);
     }
@@ -392,6 +421,50 @@ impl Body {
     fn cell_mut(&mut self, series: usize) -> Option<&mut Cell> {
         self.find(series).ok().map(|at| &mut self.apart[at].1)
     }
+}
+
+/// The result of a series over these pages; `None` when it is spoiled in one of them, or has nothing in any.
+pub(super) fn result(pages: &[&Page], series: usize) -> Option<Aggregate> {
+    if pages.iter().any(|page| page.spoiled >> series & 1 == 1) {
+        return None;
+    }
+    let mut values = [0.0; FEW];
+    if let [page] = pages {
+        return page.part(series, &mut values).map(|part| match part {
+            Part::Run(run) => run.aggregate(),
+            Part::Cell(cell) => cell.aggregate(),
+        });
+    }
+    let few =
+        pages.iter().try_fold(0, |sum, page| Some(sum + page.in_planes(series)?)).filter(|&sum| sum <= FEW);
+    if few.is_some() {
+        return result_of_few(pages, series, &mut values);
+    }
+    let mut sum: Option<Cell> = None;
+    for page in pages {
+        match (page.part(series, &mut values), &mut sum) {
+            (None, _) => {}
+            (Some(Part::Run(run)), Some(sum)) => sum.append(run),
+            (Some(Part::Run(run)), None) => sum = Some(Cell::of(run)),
+            (Some(Part::Cell(cell)), Some(sum)) => sum.merge(cell),
+            (Some(Part::Cell(cell)), None) => sum = Some(cell.clone()),
+        }
+    }
+    sum.map(|sum| sum.aggregate())
+}
+
+/// The result of a series whose values are all in planes and have room in `values`.
+fn result_of_few(pages: &[&Page], series: usize, values: &mut [f64; FEW]) -> Option<Aggregate> {
+    let mut count = 0;
+    let mut ends: Option<(Point, Point)> = None;
+    for page in pages {
+        let Some(body) = page.body.as_deref().filter(|_| page.occupied >> series & 1 == 1) else { continue };
+        count += body.gather(series, &mut values[count..]);
+        let (first, last) = (body.first_point(series), body.last_point(series));
+        // Pages follow each other in time.
+        ends = Some((ends.map_or(first, |(first, _)| first), last));
+    }
+    ends.map(|(first, last)| Run { values: &values[..count], first, last }.aggregate())
 }
 
 /// The set bits of a word, rising.

@@ -20,21 +20,31 @@ pub const P95_RELATIVE_ERROR: f64 = 0.01;
 /// Bins a sketch may have for each sign, 8 bytes each: 2048 bins of 2 % span 17 orders of magnitude.
 const BINS: u32 = 2048;
 
-/// The p95 of one to [`FEW`] values.
-pub(super) fn p95_of_few(values: &[f64]) -> f64 {
-    // The rank from above is at most 4 of 64.
-    let from_above = values.len() - (95 * values.len()).div_ceil(100);
-    let mut top = [f64::NEG_INFINITY; 4];
+/// The p95 of one to [`FEW`] values, of which the largest is given.
+pub(super) fn p95_of_few(values: &[f64], max: f64) -> f64 {
+    // The rank from above is at most the fourth of 64.
+    match values.len() / 20 {
+        0 => max,
+        1 => nth_largest::<2>(values),
+        2 => nth_largest::<3>(values),
+        _ => nth_largest::<4>(values),
+    }
+}
+
+/// The value of rank N from above, of at least N.
+fn nth_largest<const N: usize>(values: &[f64]) -> f64 {
+    let mut top = [f64::NEG_INFINITY; N];
     for &value in values {
         let mut value = value;
-        for place in &mut top[..=from_above] {
-            let larger = place.max(value);
-            value = place.min(value);
-            *place = larger;
+        for place in &mut top {
+            // Not `f64::max`: its care for NaN costs more than all else here.
+            (*place, value) = if value > *place { (value, *place) } else { (*place, value) };
         }
     }
-    top[from_above]
+    top[N - 1]
 }
+
+const _: () = assert!(FEW / 20 == 3, "`p95_of_few` knows the ranks up to so many values");
 
 /// How many values there are of which size.
 #[derive(Clone, Serialize, Deserialize)]

@@ -199,11 +199,12 @@ impl Windows {
     }
 
     fn add_to_grid(&mut self, set: usize, readings: &[(u32, f64)], time: i64) {
+        let blind = self.state.untrusted.blind.touch(time, time.saturating_add(1));
         let mut at = 0;
         while at < readings.len() {
-            let State { sets, places, untrusted, .. } = &mut self.state;
+            let State { sets, places, .. } = &mut self.state;
             let Some(grid) = &mut sets[set].grid else { return };
-            if untrusted.blind.is_empty() {
+            if !blind {
                 at += grid.add(&readings[at..], |series| places[series as usize].local, time);
             }
             if let Some(&(series, value)) = readings.get(at) {
@@ -245,9 +246,9 @@ impl Windows {
     }
 
     /// Sees that there is memory for readings of this time, as long as there is something to give up that is farther ahead:
-    /// first values (the windows are then computed from the stored readings when they close), then the knowledge that
-    /// there were any (they are named now, and again with each reading). So readings of clocks that are ahead, which wait
-    /// long for their windows to close, cannot crowd out the present.
+    /// first values (the windows are then computed from the stored readings when they close), then, this time's own
+    /// included, the knowledge that there were any (they are named now, and again with each reading). So readings of
+    /// clocks that are ahead, which wait long for their windows to close, cannot crowd out the present.
     fn make_room(&mut self, set: usize, time: i64) {
         let State { sets, untrusted, pending, .. } = &mut self.state;
         let Some(end) = sets[set].grid.as_ref().map(|grid| grid.pane_end(time)) else { return };
@@ -265,6 +266,14 @@ impl Windows {
                 let (from, to) = sets[at].give_up(pane, untrusted, &mut self.budget, pending);
                 untrusted.blind.add(from, to);
             } else {
+                let grid = sets[set]
+                    .grid
+                    .as_ref()
+                    .filter(|grid| self.budget.tables_weigh() && grid.opens_before(time));
+                if grid.is_some() {
+                    let (from, to) = sets[set].give_up((end, 0), untrusted, &mut self.budget, pending);
+                    untrusted.blind.add(from, to);
+                }
                 return;
             }
         }
