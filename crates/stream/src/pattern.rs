@@ -4,7 +4,7 @@ use record::{MetricName, TenantId};
 
 /// A metric name in which each `*` stands for any run of characters, none included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern(Box<[Box<str>]>);
+pub(crate) struct Pattern(Box<[Box<str>]>);
 
 /// The series a setting is about: metrics by pattern, of one tenant or of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Selector {
             return Err(SelectorError::Metric(metric.to_owned()));
         }
         let tenant = tenant.map(TenantId::parse).transpose().map_err(SelectorError::Tenant)?;
-        Ok(Self { tenant, metric: Pattern(metric.split('*').map(Into::into).collect()) })
+        Ok(Self { tenant, metric: Pattern::of(metric) })
     }
 
     pub(crate) fn selects(&self, tenant: &str, metric: &str) -> bool {
@@ -40,7 +40,11 @@ impl Selector {
 }
 
 impl Pattern {
-    fn matches(&self, name: &str) -> bool {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.split('*').map(Into::into).collect())
+    }
+
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let [first, rest @ ..] = &*self.0 else { return false };
         let Some((last, middle)) = rest.split_last() else { return **first == *name };
         let Some(name) = name.strip_prefix(&**first).and_then(|name| name.strip_suffix(&**last)) else {

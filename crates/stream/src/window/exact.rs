@@ -1,7 +1,7 @@
 //! Sums without rounding: a fixed-point number wide enough for every `f64` and every square of one.
 //!
-//! After U. Kulisch's long accumulator; only the limbs in use are kept (sums of one metric's values use two or
-//! three). Adding is exact, so the order does not matter; rounding happens once, at the end.
+//! After U. Kulisch's long accumulator; only the limbs in use are kept (sums of one metric's values use four
+//! or five). Adding is exact, so the order does not matter; rounding happens once, at the end.
 
 use serde::{Deserialize, Serialize};
 

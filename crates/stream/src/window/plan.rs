@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pattern::Pattern;
+
 /// The most windows a plan may have: each costs memory per series.
 pub const MAX_WINDOWS: usize = 32;
 
@@ -194,7 +196,7 @@ impl Window {
     /// Whether it is for this metric.
     #[must_use]
     pub fn applies_to(&self, metric: &str) -> bool {
-        self.metrics.is_empty() || self.metrics.iter().any(|pattern| matches(pattern, metric))
+        self.metrics.is_empty() || self.metrics.iter().any(|pattern| Pattern::of(pattern).matches(metric))
     }
 }
 
@@ -222,18 +224,4 @@ fn parse_duration(text: &str) -> Option<i64> {
 /// The greatest common divisor (Euclid).
 pub(super) fn divisor(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { divisor(b, a % b) }
-}
-
-/// Whether `pattern`, in which `*` stands for any characters, is all of `text`.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut pieces: Vec<&str> = pieces.collect();
-    let Some(last) = pieces.pop() else { return rest.is_empty() };
-    for piece in pieces {
-        let Some(at) = rest.find(piece) else { return false };
-        rest = &rest[at + piece.len()..];
-    }
-    rest.ends_with(last)
 }
