@@ -171,7 +171,10 @@ async fn bite(
 ) -> Result<Bite, Problem> {
     let templates = shared.parts.templates.clone();
     let partitions = shared.parts.log.partitions(Topic::Raw);
-    let mended = move |query: &Query| read(query, &tenant, ids, payload.as_deref(), &templates, partitions);
+    let schemas = shared.parts.schemas.clone();
+    let mended = move |query: &Query| {
+        read(query, &tenant, ids, payload.as_deref(), &templates, schemas.as_ref(), partitions)
+    };
     shared.ask(mended).await
 }
 
@@ -181,6 +184,7 @@ fn read(
     mut ids: Vec<DeadId>,
     mended: Option<&[u8]>,
     templates: &Templates,
+    schemas: Option<&schema::Schemas>,
     partitions: u16,
 ) -> query::Result<Bite> {
     let mut bite = Bite::default();
@@ -191,7 +195,7 @@ fn read(
         }
         taken += 1;
         let outcome = match query.dead_message(tenant, id)? {
-            Some(message) => tried_again::record(&message, mended, templates, partitions),
+            Some(message) => tried_again::record(&message, mended, templates, schemas, partitions),
             None => Err("it is no longer there".to_owned()),
         };
         match outcome {

@@ -32,7 +32,7 @@ use axum::routing::{get, post};
 use log::Log;
 use query::Query;
 use record::TenantId;
-use schema::Catalog;
+use schema::Schemas;
 use series::Cardinality;
 use wire::template::Templates;
 
@@ -94,7 +94,7 @@ pub struct Parts {
     /// Who may ask.
     pub access: Access,
     /// The schemas; absent on a node without the control role.
-    pub schemas: Option<Arc<Catalog>>,
+    pub schemas: Option<Schemas>,
 }
 
 #[derive(Clone)]

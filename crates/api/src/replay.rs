@@ -2,6 +2,7 @@
 
 use log::{Lane, PartitionId, Topic};
 use record::{Encoding, Envelope, Kind, Protocol, ReplayOf, partition_of};
+use schema::{Facts, Schemas};
 use series::DeadMessage;
 use wire::payload::{self, Message, Scratch};
 use wire::template::Templates;
@@ -14,6 +15,7 @@ pub(crate) fn record(
     message: &DeadMessage,
     mended: Option<&[u8]>,
     templates: &Templates,
+    schemas: Option<&Schemas>,
     partitions: u16,
 ) -> Result<(PartitionId, Vec<u8>), String> {
     if message.record.is_empty() {
@@ -25,6 +27,15 @@ pub(crate) fn record(
         // Mending may make one document of several lines, or the other way round.
         Encoding::Json | Encoding::Ndjson if mended.is_some() => payload::detect_json(payload),
         as_it_was => as_it_was,
+    };
+    // As on arrival: the stream knows no schemas, and what does not fit does not come in by this door either.
+    let mut buffer = String::new();
+    let (encoding, payload) = match schemas {
+        // A part is what a message meant when it came in.
+        Some(schemas) if original.kind != Kind::Part => {
+            plain(schemas, &original, encoding, payload, templates, &mut buffer)?
+        }
+        _ => (encoding, payload),
     };
     let source = message.source;
     let of = ReplayOf {
@@ -53,6 +64,29 @@ pub(crate) fn record(
     let mut bytes = Vec::new();
     replay.encode(&mut bytes);
     Ok((PartitionId { topic: Topic::Raw, lane: Lane::Backfill, index }, bytes))
+}
+
+/// A payload as the stream reads it, by the schema of its topic or its own.
+fn plain<'p>(
+    schemas: &Schemas,
+    envelope: &Envelope<'_>,
+    encoding: Encoding,
+    payload: &'p [u8],
+    templates: &Templates,
+    buffer: &'p mut String,
+) -> Result<(Encoding, &'p [u8]), String> {
+    let found = templates.matching(envelope.topic);
+    let mut said = found.iter().flat_map(|found| found.facts());
+    let facts = Facts {
+        tenant: envelope.tenant,
+        topic: envelope.topic,
+        device_type: said.find(|(name, _)| *name == "device_type").map(|(_, value)| value),
+        firmware: None, // the record does not keep it
+    };
+    let view = schemas.view();
+    let sent = view.encoding(&facts, payload).unwrap_or(encoding);
+    let plain = view.plain(&facts, sent, payload, buffer).map_err(|violation| violation.to_string())?;
+    Ok((plain.encoding, plain.payload))
 }
 
 /// The device that the envelope or the payload names; `None` when neither does.

@@ -152,7 +152,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     } else {
         None
     };
-    let schemas = explain(schema::Schemas::new(Arc::clone(&catalog), config.schemas.clone()));
+    let in_force = schema::Schemas::new(catalog, config.schemas.clone());
+    let schemas = explain(in_force.clone());
     let ingest = config.has(Role::Gateway).then(|| {
         Ingest::new(gateway::http::Parts {
             log: backends.log.clone(),
@@ -198,7 +199,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         budget: budget(Arc::clone(&config.stream.budget)),
         health: health.clone(),
         exporter: Arc::new(exporter),
-        schemas: config.has(Role::Control).then(|| Arc::clone(&catalog)),
+        schemas: config.has(Role::Control).then_some(in_force),
         access: access(Arc::clone(&authenticator), acl),
     });
     if let Some(ingest) = ingest {

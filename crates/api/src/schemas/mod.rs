@@ -69,7 +69,8 @@ impl FromRequestParts<Shared> for Desk {
     async fn from_request_parts(request: &mut RequestParts, shared: &Shared) -> Result<Self, Refused> {
         let asker = crate::Asker::from_request_parts(request, shared).await;
         let tenant = asker.map_err(|problem| Refused::problem(&problem))?.0;
-        let catalog = shared.parts.schemas.clone().ok_or_else(Refused::not_here)?;
+        let schemas = shared.parts.schemas.as_ref().ok_or_else(Refused::not_here)?;
+        let catalog = Arc::clone(schemas.catalog());
         Ok(Self { catalog, tenant })
     }
 }

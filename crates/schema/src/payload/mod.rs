@@ -93,6 +93,12 @@ impl Schemas {
         Self { catalog, rules: Arc::new(rules) }
     }
 
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
     /// The schemas in force now. Take one for each batch: what is registered meanwhile counts for the next.
     #[must_use]
     pub fn view(&self) -> View {

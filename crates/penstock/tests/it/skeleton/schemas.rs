@@ -90,6 +90,17 @@ fn what_does_not_fit_is_refused_and_told_why_and_what_fits_is_stored() {
     let reason = desk.0.eventually("SELECT reason FROM dlq WHERE reason LIKE '%/metrics/flow%'");
     assert!(reason.contains("pumps") && reason.contains("version 1") && !reason.contains("much"), "{reason}");
 
+    // Tried again it fits no better; mended it does.
+    let replay = |mended: &str| {
+        let body = format!(r#"{{"where":"reason LIKE '%/metrics/flow%'"{mended}}}"#);
+        desk.0.curl(&["-H", "content-type: application/json", "-d", &body], "/v1/dlq/replay")
+    };
+    let answer = replay("");
+    assert!(answer.contains(r#""replayed":0"#) && answer.contains("/metrics/flow"), "{answer}");
+    let answer = replay(r#","payload":"{\"ts\":1700000001,\"metrics\":{\"flow\":4.5}}""#);
+    assert!(answer.contains(r#""replayed":1"#), "{answer}");
+    assert_eq!(desk.0.eventually("SELECT value FROM telemetry WHERE device_id = 'p1' AND value > 4"), "4.5");
+
     // The firmware picks another.
     desk.register("pumps-2.json", "pumps-2", &PUMPS.replace("\"ts\",", ""));
     let without_time = br#"{"metrics":{"flow":2.5}}"#;
