@@ -1,0 +1,226 @@
+//! From the raw log to validated, deduplicated readings and their windows, on one core.
+//!
+//! `cargo bench -p penstock-stream --bench pipeline [-- MESSAGES DEVICES]`
+//!
+//! Messages of 20 metrics each (JSON, about 370 bytes) stand in a log in memory; the stream takes them through its stages
+//! into a store that throws away what it is given. Reported per second of processor time of the whole process, and
+//! where the time goes, by leaving stages out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::{Batch, Lane, Log, MemoryLog, PartitionId, Partitions, Topic};
+use penstock_stream::{Parts, config::Config, start};
+use record::{
+    DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, Reading, Readings, TenantId, Timestamp, Value,
+    partition_of,
+};
+use rustix::time::{ClockId, clock_gettime};
+use series::{Cardinality, DeadMessage, Device, Key, Note, Point, Position, SeriesReader, SeriesWriter, Source};
+use series::{WriteBatch, Written};
+use wire::payload::{self, Message, Scratch};
+use wire::template::Templates;
+
+const METRICS: usize = 20;
+const BEGIN_NANOS: i64 = 1_700_000_000_000_000_000;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
+    let messages = arguments.next().unwrap_or(400_000);
+    let devices = arguments.next().unwrap_or(10_000);
+    let log = filled(messages, devices);
+    let readings = (messages * METRICS) as f64;
+    println!("{messages} messages of {METRICS} metrics, {devices} devices, one message of each every 10 s");
+    println!("{:<44} {:>14} {:>12} {:>12}", "", "readings/s/core", "ns/reading", "ns/message");
+    let show = |what: &str, cpu_s: f64| {
+        let (reading, message) = (cpu_s / readings * 1e9, cpu_s / messages as f64 * 1e9);
+        println!("{what:<44} {:>14.0} {reading:>12.1} {message:>12.0}", readings / cpu_s);
+    };
+    show("payloads to columns alone", decode_alone(&log));
+    let none = "windows = []";
+    show("the stream without windows", stream(&log, none));
+    show("the stream, windows of 1 and 5 minutes", stream(&log, ""));
+    show("the same, every message delivered twice", stream(&twice(&log), ""));
+}
+
+fn message(n: usize, devices: usize) -> (String, String, Timestamp) {
+    let (device, round) = (n % devices, (n / devices) as i64);
+    let at = BEGIN_NANOS + round * 10_000_000_000 + device as i64 * 1_000_000;
+    let mut payload = format!(r#"{{"ts":{},"metrics":{{"#, at / 1_000_000);
+    for metric in 0..METRICS {
+        let value = ((device * 7 + metric * 13 + round as usize * (metric % 5)) % 1000) as f64 / 10.0;
+        payload += &format!(r#"{}"metric_{metric:02}":{value:.1}"#, if metric == 0 { "" } else { "," });
+    }
+    payload += "}}";
+    (format!("device-{device:06}"), payload, Timestamp::from_nanos(at + 50_000_000))
+}
+
+fn filled(messages: usize, devices: usize) -> Arc<MemoryLog> {
+    let log = Arc::new(MemoryLog::new(Partitions::uniform(16).expect("16 partitions are possible")));
+    for n in 0..messages {
+        let (device, payload, arrived_at) = message(n, devices);
+        append(&log, &device, &payload, arrived_at);
+    }
+    log
+}
+
+fn append(log: &MemoryLog, device: &str, payload: &str, arrived_at: Timestamp) {
+    let index = partition_of(TenantId::DEFAULT, device, 16);
+    let mut batch = Batch::new();
+    let envelope = Envelope {
+        kind: Kind::Telemetry,
+        protocol: Protocol::Mqtt5,
+        encoding: Encoding::Json,
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        refused: None,
+        arrived_at,
+        tenant: TenantId::DEFAULT,
+        device,
+        topic: "devices/x/telemetry",
+        origin: None,
+        properties: &[],
+        payload: payload.as_bytes(),
+    };
+    batch.push_with(PartitionId { topic: Topic::Raw, lane: Lane::Live, index }, |out| envelope.encode(out));
+    drop(log.append(batch));
+}
+
+fn each_record(log: &MemoryLog, mut each: impl FnMut(&Envelope<'_>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        for index in 0..16 {
+            let partition = PartitionId { topic: Topic::Raw, lane: Lane::Live, index };
+            let end = log.extent(partition).expect("the partition is there").end;
+            let mut reader = log.read(&[log::Position { partition, offset: 0 }]).expect("it can be read");
+            let mut next = 0;
+            while next < end {
+                for run in reader.next(4 << 20).await.expect("it can be read").runs {
+                    next += run.records.len() as u64;
+                    run.records.iter().for_each(|r| each(&Envelope::decode(&r.value).expect("an envelope")));
+                }
+            }
+        }
+    });
+}
+
+fn twice(log: &MemoryLog) -> Arc<MemoryLog> {
+    let doubled = Arc::new(MemoryLog::new(Partitions::uniform(16).expect("16 partitions are possible")));
+    let mut n = 0;
+    each_record(log, |envelope| {
+        let payload = std::str::from_utf8(envelope.payload).expect("JSON");
+        // Half of them, so that as many readings come in as in the other rows.
+        if n % 2 == 0 {
+            append(&doubled, envelope.device, payload, envelope.arrived_at);
+            append(&doubled, envelope.device, payload, envelope.arrived_at);
+        }
+        n += 1;
+    });
+    doubled
+}
+
+fn decode_alone(log: &MemoryLog) -> f64 {
+    let (mut readings, mut scratch) = (Readings::new(), Scratch::new());
+    let began = cpu_s();
+    each_record(log, |envelope| {
+        if readings.len() > 100_000 {
+            readings.clear();
+        }
+        let message = Message {
+            encoding: envelope.encoding,
+            device: Some(envelope.device),
+            metric: None,
+            arrived_at: envelope.arrived_at,
+            time_unit: None,
+            payload: envelope.payload,
+        };
+        payload::decode(&message, &mut readings, &mut scratch).expect("a good payload");
+    });
+    cpu_s() - began
+}
+
+fn stream(log: &Arc<MemoryLog>, config: &str) -> f64 {
+    let config: Config = toml::from_str(config).expect("a configuration");
+    let settings = Arc::new(config.validate().expect("a valid one"));
+    let newest = Timestamp::from_nanos(BEGIN_NANOS);
+    let parts = Parts {
+        log: log.clone(),
+        store: Arc::new(Nowhere),
+        reader: Arc::new(Nowhere),
+        templates: Arc::new(Templates::shipped()),
+        settings,
+        checkpoints: None,
+        clock: Arc::new(move || newest),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (began, wall) = (cpu_s(), Instant::now());
+    runtime.block_on(async {
+        let stream = start(parts).await.expect("the stream starts");
+        assert!(stream.caught_up().await);
+        let counts = stream.monitor().counts();
+        eprintln!(
+            "  {} records, {} windows, {} asked, {:.1} s by the clock",
+            counts.records,
+            counts.windows,
+            counts.asked,
+            wall.elapsed().as_secs_f64()
+        );
+        stream.shutdown().await;
+    });
+    cpu_s() - began
+}
+
+fn cpu_s() -> f64 {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+/// A store that takes everything and keeps nothing.
+struct Nowhere;
+
+impl SeriesWriter for Nowhere {
+    fn write(&self, batch: &WriteBatch) -> series::Result<Written> {
+        let stored = batch.readings.values().map(|readings| readings.len() as u64).sum();
+        Ok(Written { stored, ..Written::default() })
+    }
+    fn positions(&self) -> series::Result<Vec<Position>> {
+        Ok(Vec::new())
+    }
+    fn notes(&self) -> series::Result<Vec<Note>> {
+        Ok(Vec::new())
+    }
+}
+
+impl SeriesReader for Nowhere {
+    fn points(
+        &self,
+        _: &TenantId,
+        _: &DeviceId,
+        _: &MetricName,
+        _: std::ops::Range<Timestamp>,
+        _: &mut dyn FnMut(Point) -> bool,
+    ) -> series::Result<()> {
+        Ok(())
+    }
+    fn latest(&self, _: &TenantId, _: &DeviceId) -> series::Result<Vec<Reading>> {
+        Ok(Vec::new())
+    }
+    fn device(&self, _: &TenantId, _: &DeviceId) -> series::Result<Option<Device>> {
+        Ok(None)
+    }
+    fn devices(&self, _: &TenantId, _: Option<&str>, _: u32) -> series::Result<Vec<Device>> {
+        Ok(Vec::new())
+    }
+    fn held(&self, keys: &[Key<'_>]) -> series::Result<Vec<Option<Value>>> {
+        Ok(vec![None; keys.len()])
+    }
+    fn cardinality(&self, _: &TenantId) -> series::Result<Cardinality> {
+        Ok(Cardinality::default())
+    }
+    fn dead_message(&self, _: Source, _: u64) -> series::Result<Option<DeadMessage>> {
+        Ok(None)
+    }
+    fn dead_messages(&self, _: &str, _: u32) -> series::Result<Vec<DeadMessage>> {
+        Ok(Vec::new())
+    }
+}
