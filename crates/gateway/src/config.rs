@@ -249,7 +249,7 @@ impl TryFrom<Raw> for Config {
             max_keep_alive_s: raw.mqtt.max_keep_alive_s,
             templates: templates(&raw.topics)?,
             backfill_after: match raw.topics.backfill_after_s {
-                None => Some(Duration::from_secs(3600)),
+                None => Some(Duration::from_secs(300)),
                 Some(0) => None,
                 Some(seconds) => Some(Duration::from_secs(seconds.into())),
             },
