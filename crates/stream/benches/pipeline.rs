@@ -6,23 +6,19 @@
 //! into a store that throws away what it is given. Reported per second of processor time of the whole process, and
 //! where the time goes, by leaving stages out.
 
+#![allow(clippy::print_stdout)] // a benchmark's figures are its output
+
+mod fleet;
+
 use std::sync::Arc;
 use std::time::Instant;
 
+use fleet::{BEGIN_NANOS, METRICS, Nowhere, cpu_s, envelope, message};
 use log::{Batch, Lane, Log, MemoryLog, PartitionId, Partitions, Topic};
 use penstock_stream::{Parts, config::Config, start};
-use record::{
-    DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, Reading, Readings, TenantId, Timestamp, Value,
-    partition_of,
-};
-use rustix::time::{ClockId, clock_gettime};
-use series::{Cardinality, DeadMessage, Device, Key, Note, Point, Position, SeriesReader, SeriesWriter, Source};
-use series::{WriteBatch, Written};
+use record::{Envelope, Readings, TenantId, Timestamp, partition_of};
 use wire::payload::{self, Message, Scratch};
 use wire::template::Templates;
-
-const METRICS: usize = 20;
-const BEGIN_NANOS: i64 = 1_700_000_000_000_000_000;
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
@@ -43,18 +39,6 @@ fn main() {
     show("the same, every message delivered twice", stream(&twice(&log), ""));
 }
 
-fn message(n: usize, devices: usize) -> (String, String, Timestamp) {
-    let (device, round) = (n % devices, (n / devices) as i64);
-    let at = BEGIN_NANOS + round * 10_000_000_000 + device as i64 * 1_000_000;
-    let mut payload = format!(r#"{{"ts":{},"metrics":{{"#, at / 1_000_000);
-    for metric in 0..METRICS {
-        let value = ((device * 7 + metric * 13 + round as usize * (metric % 5)) % 1000) as f64 / 10.0;
-        payload += &format!(r#"{}"metric_{metric:02}":{value:.1}"#, if metric == 0 { "" } else { "," });
-    }
-    payload += "}}";
-    (format!("device-{device:06}"), payload, Timestamp::from_nanos(at + 50_000_000))
-}
-
 fn filled(messages: usize, devices: usize) -> Arc<MemoryLog> {
     let log = Arc::new(MemoryLog::new(Partitions::uniform(16).expect("16 partitions are possible")));
     for n in 0..messages {
@@ -67,22 +51,9 @@ fn filled(messages: usize, devices: usize) -> Arc<MemoryLog> {
 fn append(log: &MemoryLog, device: &str, payload: &str, arrived_at: Timestamp) {
     let index = partition_of(TenantId::DEFAULT, device, 16);
     let mut batch = Batch::new();
-    let envelope = Envelope {
-        kind: Kind::Telemetry,
-        protocol: Protocol::Mqtt5,
-        encoding: Encoding::Json,
-        qos: Qos::AtLeastOnce,
-        retain: false,
-        refused: None,
-        arrived_at,
-        tenant: TenantId::DEFAULT,
-        device,
-        topic: "devices/x/telemetry",
-        origin: None,
-        properties: &[],
-        payload: payload.as_bytes(),
-    };
-    batch.push_with(PartitionId { topic: Topic::Raw, lane: Lane::Live, index }, |out| envelope.encode(out));
+    batch.push_with(PartitionId { topic: Topic::Raw, lane: Lane::Live, index }, |out| {
+        envelope(device, payload, arrived_at).encode(out)
+    });
     drop(log.append(batch));
 }
 
@@ -168,59 +139,4 @@ fn stream(log: &Arc<MemoryLog>, config: &str) -> f64 {
         stream.shutdown().await;
     });
     cpu_s() - began
-}
-
-fn cpu_s() -> f64 {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
-    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
-}
-
-/// A store that takes everything and keeps nothing.
-struct Nowhere;
-
-impl SeriesWriter for Nowhere {
-    fn write(&self, batch: &WriteBatch) -> series::Result<Written> {
-        let stored = batch.readings.values().map(|readings| readings.len() as u64).sum();
-        Ok(Written { stored, ..Written::default() })
-    }
-    fn positions(&self) -> series::Result<Vec<Position>> {
-        Ok(Vec::new())
-    }
-    fn notes(&self) -> series::Result<Vec<Note>> {
-        Ok(Vec::new())
-    }
-}
-
-impl SeriesReader for Nowhere {
-    fn points(
-        &self,
-        _: &TenantId,
-        _: &DeviceId,
-        _: &MetricName,
-        _: std::ops::Range<Timestamp>,
-        _: &mut dyn FnMut(Point) -> bool,
-    ) -> series::Result<()> {
-        Ok(())
-    }
-    fn latest(&self, _: &TenantId, _: &DeviceId) -> series::Result<Vec<Reading>> {
-        Ok(Vec::new())
-    }
-    fn device(&self, _: &TenantId, _: &DeviceId) -> series::Result<Option<Device>> {
-        Ok(None)
-    }
-    fn devices(&self, _: &TenantId, _: Option<&str>, _: u32) -> series::Result<Vec<Device>> {
-        Ok(Vec::new())
-    }
-    fn held(&self, keys: &[Key<'_>]) -> series::Result<Vec<Option<Value>>> {
-        Ok(vec![None; keys.len()])
-    }
-    fn cardinality(&self, _: &TenantId) -> series::Result<Cardinality> {
-        Ok(Cardinality::default())
-    }
-    fn dead_message(&self, _: Source, _: u64) -> series::Result<Option<DeadMessage>> {
-        Ok(None)
-    }
-    fn dead_messages(&self, _: &str, _: u32) -> series::Result<Vec<DeadMessage>> {
-        Ok(Vec::new())
-    }
 }
