@@ -6,7 +6,7 @@
 //!   Topic::Raw, backfill ─┘                           └─▶ dead letters to Topic::Dlq, late readings to Topic::Late
 //! ```
 //!
-//! Both lanes of a partition go through one [`pipeline`], because duplicates and windows know no lanes: live data
+//! Both lanes of a partition go through one pipeline, because duplicates and windows know no lanes: live data
 //! first, history in bites so small that live data hardly waits. The pipeline is pure: no clock, no chance, no
 //! socket. What it is told from outside (which records, what time it is, what the store holds under a key) is noted in the
 //! same commit as its outcome, so that after a crash the state is built again by doing the same again, from the last

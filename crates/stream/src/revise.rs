@@ -33,7 +33,7 @@ pub(crate) fn rows(store: &dyn SeriesReader, revisions: &[Revision], batch: &mut
     for (series, mut revisions) in by_series {
         revisions.sort_unstable_by_key(|revision| (revision.key.start, revision.end));
         let (sessions, fixed): (Vec<_>, Vec<_>) = revisions.into_iter().partition(|r| r.gap_nanos.is_some());
-        fixed_windows(store, &series, &fixed, &mut windows)?;
+        fixed_windows(store, &series, &fixed, &mut windows, &mut void)?;
         for session in sessions {
             sessions_around(store, &series, session, &mut windows, &mut void)?;
         }
@@ -52,6 +52,7 @@ fn fixed_windows(
     series: &Series,
     revisions: &[&Revision],
     out: &mut Vec<WindowRow>,
+    void: &mut Vec<VoidWindows>,
 ) -> Result<()> {
     let mut rest = revisions;
     while let Some(first) = rest.first() {
@@ -65,8 +66,13 @@ fn fixed_windows(
         for revision in &rest[..together] {
             let from = points.partition_point(|&(time, _)| time < revision.key.start.nanos());
             let to = points.partition_point(|&(time, _)| time < revision.end.nanos());
-            if let Some(aggregate) = window::aggregate(points[from..to].iter().copied()) {
-                out.push(row(revision.key.clone(), revision.end, &aggregate));
+            match window::aggregate(points[from..to].iter().copied()) {
+                Some(aggregate) => out.push(row(revision.key.clone(), revision.end, &aggregate)),
+                // Its last number was corrected to a text.
+                None => {
+                    let until = Timestamp::from_nanos(revision.key.start.nanos().saturating_add(1));
+                    void.push(VoidWindows { key: revision.key.clone(), until });
+                }
             }
         }
         rest = &rest[together..];

@@ -505,11 +505,13 @@ impl Pipeline {
             output.tally.corrections += u64::from(fate == Fate::Correction);
             let value = bench.readings.value(*kept).and_then(|value| value.as_f64());
             *kept += 1;
-            let Some(value) = value else { continue };
-            if moment.is_in_time && fate == Fate::New {
-                values.push((series[at].number, value));
-            } else {
-                self.state.windows.revise(series[at].number, time, stale);
+            match (value, fate) {
+                (Some(value), Fate::New) if moment.is_in_time => values.push((series[at].number, value)),
+                // A correction may take a number away.
+                (Some(_), _) | (None, Fate::Correction) => {
+                    self.state.windows.revise(series[at].number, time, stale);
+                }
+                (None, _) => {}
             }
         }
         let until_arrival = time.min(moment.when.arrived_at.nanos());

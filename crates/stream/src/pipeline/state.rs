@@ -11,15 +11,19 @@ use crate::devices::{Devices, Evicted, SeriesName};
 use crate::sample::Sample;
 use crate::settings::Settings;
 use crate::validate::Validator;
-use crate::window::{self, Watermark, Windows};
+use crate::window::{self, Stale, Watermark, Windows};
 
-use super::pending::Pending;
+use super::pending::{Pending, Touched};
 
 /// The version of the state.
 const VERSION: u16 = 1;
 
 /// Smaller changes of a clock's skew are not told, nanoseconds: a row of the store for each breath of the network helps nobody.
 const WORTH_TELLING_NANOS: u64 = 1_000_000_000;
+
+const NANOS_PER_S: i64 = 1_000_000_000;
+/// How many moments are looked at to find the windows that were open: all of a second or longer, at the default lateness.
+const MOMENTS: i64 = 30;
 
 /// Everything a partition's outcome depends on beside its input.
 pub(super) struct State {
@@ -124,7 +128,9 @@ impl State {
         books.devices.each_series(|series, name| windows.register(series, name.metric));
         let until = books.newest_event.saturating_add(settings.longest_window_nanos);
         windows.distrust(i64::MIN, until);
-        Self { books: Books { pending: Pending::default(), ..books }, windows, samples: Vec::new() }
+        let mut books = Books { pending: Pending::default(), ..books };
+        name_open_windows(&mut books, &mut windows, settings);
+        Self { books, windows, samples: Vec::new() }
     }
 
     /// After a cold start, from the first watermark on, it is known up to where windows may hold readings from before.
@@ -223,4 +229,23 @@ fn bind_sample(samples: &mut Vec<Sample>, settings: &Settings, series: u32, name
         samples.resize(at + 1, Sample::ALL);
     }
     samples[at] = settings.sampling.of(name.tenant, name.device, name.metric);
+}
+
+/// The windows that were open when the plan changed: a series that falls silent then would name them no more.
+fn name_open_windows(books: &mut Books, windows: &mut Windows, settings: &Settings) {
+    let newest = books.newest_event;
+    if newest == i64::MIN {
+        return;
+    }
+    let mut stale = Vec::new();
+    let from = newest.saturating_sub(settings.allowed_lateness_nanos);
+    let step = (settings.allowed_lateness_nanos / MOMENTS).max(NANOS_PER_S);
+    let mut at = newest;
+    while at >= from {
+        books.devices.each_series(|series, _| windows.revise(series, at, &mut stale));
+        at = at.saturating_sub(step);
+    }
+    for Stale { series, window, start, end } in stale {
+        books.pending.add(Touched { series, window, start, end });
+    }
 }

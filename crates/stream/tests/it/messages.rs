@@ -243,3 +243,43 @@ async fn a_replay_moves_the_account_and_a_second_one_changes_nothing() {
     assert_eq!(stream.monitor().counts().disagreements, 0);
     stream.shutdown().await;
 }
+
+/// A number that is corrected to a text leaves its windows; the last one takes the window with it.
+#[tokio::test]
+async fn a_correction_without_a_number_takes_the_reading_out_of_its_windows() {
+    let record = |payload: &str| encoded(&message("d1", "devices/d1/telemetry", payload));
+    let (log, store) = (memory_log(), Arc::new(Memory::new()));
+    let now = Arc::new(std::sync::atomic::AtomicI64::new(crate::ARRIVED.nanos()));
+    let clock = Arc::clone(&now);
+    let mut settings = penstock_stream::Settings::default();
+    settings.tick_every = std::time::Duration::from_millis(5);
+    let clock = Arc::new(move || Timestamp::from_nanos(clock.load(std::sync::atomic::Ordering::Relaxed)));
+    let parts = Parts { settings: Arc::new(settings), clock, ..parts(&log, &store) };
+    let stream = start(parts).await.unwrap();
+    let tenant = TenantId::default_tenant();
+    let (device, metric) = (record::DeviceId::parse("d1").unwrap(), record::MetricName::parse("a").unwrap());
+    let counts = || -> Vec<u64> {
+        let rows = store.windows(&tenant, &device, &metric, ALWAYS).unwrap();
+        rows.iter().filter(|row| &*row.key.window == "1m").map(|row| row.count).collect()
+    };
+    let first = r#"[{"ts":1700000001,"metric":"a","value":1},{"ts":1700000002,"metric":"a","value":2}]"#;
+    let one_less = r#"{"ts":1700000001,"metric":"a","value":"broken"}"#;
+    let none_left = r#"{"ts":1700000002,"metric":"a","value":"broken"}"#;
+    for (payload, expected) in [(first, vec![2]), (one_less, vec![1]), (none_left, vec![])] {
+        let mut batch = Batch::new();
+        let bytes = record(payload);
+        batch.push_with(PartitionId { topic: Topic::Raw, lane: Lane::Live, index: 2 }, |out| {
+            out.extend(&bytes)
+        });
+        log.append(batch).await.unwrap();
+        assert!(stream.caught_up().await);
+        let mut tries = 0;
+        while counts() != expected && tries < 2000 {
+            now.fetch_add(60_000_000_000, std::sync::atomic::Ordering::Relaxed);
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tries += 1;
+        }
+        assert_eq!(counts(), expected, "{payload}");
+    }
+    stream.shutdown().await;
+}
