@@ -27,6 +27,9 @@ use crate::{revise, source_of};
 /// step, so there is nothing else to do meanwhile.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
+/// After every window of a reading that has one, and far enough from the last moment there is to go on from it.
+pub(crate) const END_OF_TIME: Timestamp = Timestamp::from_nanos(i64::MAX / 8 * 7);
+
 /// A partition: its pipeline, and where it stands in log and notes.
 pub(crate) struct Partition {
     pub(crate) pipeline: Pipeline,
@@ -125,26 +128,36 @@ impl Engine {
     /// Lets time pass for partitions that have something to close and nothing to read (`live_ends`: where their live
     /// lanes end); `None` when none has.
     pub(crate) fn tick(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
-        let is_quiet = |index: u16, partition: &Partition| {
-            live_ends.get(usize::from(index)).is_some_and(|&end| end <= partition.next[Lane::Live as usize])
-        };
-        let wanting: Vec<u16> = self
-            .partitions
-            .iter()
-            .filter(|&(&index, partition)| is_quiet(index, partition) && partition.pipeline.wants_tick(now))
-            .map(|(&index, _)| index)
-            .collect();
-        if wanting.is_empty() {
-            return Ok(None);
-        }
+        let wanting = self.wanting(now, live_ends);
+        if wanting.is_empty() { Ok(None) } else { self.let_pass(wanting, now).map(Some) }
+    }
+
+    /// Lets time pass for all partitions, whether or not they wait for it, to after everything: what is open then closes.
+    pub(crate) fn end_of_time(&mut self) -> Result<Turn, Unanswered> {
+        self.let_pass(self.partitions.keys().copied().collect(), END_OF_TIME)
+    }
+
+    fn let_pass(&mut self, partitions: Vec<u16>, now: Timestamp) -> Result<Turn, Unanswered> {
         let mut output = Output::default();
-        for index in wanting {
-            let partition = self.partitions.get_mut(&index).expect("it was just found");
+        for index in partitions {
+            let partition = self.partitions.get_mut(&index).expect("it is one of the engine's");
             partition.pipeline.tick(now);
             let note = Note { step: Step::tick(now), answers: Vec::new() };
             self.close(index, note, now, false, &mut output);
         }
-        self.finish(output, 0).map(Some)
+        self.finish(output, 0)
+    }
+
+    /// The partitions for which a tick at `now` would do something.
+    pub(crate) fn wanting(&self, now: Timestamp, live_ends: &[u64]) -> Vec<u16> {
+        let is_quiet = |index: u16, partition: &Partition| {
+            live_ends.get(usize::from(index)).is_some_and(|&end| end <= partition.next[Lane::Live as usize])
+        };
+        let wanting = self
+            .partitions
+            .iter()
+            .filter(|&(&index, partition)| is_quiet(index, partition) && partition.pipeline.wants_tick(now));
+        wanting.map(|(&index, _)| index).collect()
     }
 
     /// Ends a partition's step: closes its windows and writes its note.

@@ -18,6 +18,7 @@
 
 mod account;
 mod answers;
+mod bite;
 mod checkpoint;
 mod counts;
 mod engine;
@@ -28,8 +29,10 @@ mod output;
 mod pattern;
 mod pipeline;
 mod recover;
+mod reprocess;
 mod revise;
 mod settings;
+mod stretch;
 mod worker;
 
 pub mod budget;
@@ -46,7 +49,9 @@ pub use counts::Counts;
 pub use letter::{DeadRecord, DeadRecordError};
 pub use note::NoteError;
 pub use pattern::SelectorError;
+pub use reprocess::{Ended, Gauge, Progress, Reprocessing, Stopper, reprocess};
 pub use settings::Settings;
+pub use stretch::Stretch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,7 +66,8 @@ use tokio::task::JoinHandle;
 use wire::template::Templates;
 
 use counts::Shared;
-use worker::Worker;
+use stretch::Purpose;
+use worker::{End, Worker};
 
 /// The reader's name in the log: its committed positions are what a recovery may have to read again, so that retention
 /// leaves it; where the stream stands is the store's to say.
@@ -116,7 +122,7 @@ pub struct Parts {
 
 /// The stream, running.
 pub struct Running {
-    task: JoinHandle<()>,
+    task: JoinHandle<End>,
     stop: watch::Sender<bool>,
     stopping: Arc<AtomicBool>,
     monitor: Monitor,
@@ -133,7 +139,11 @@ pub struct Monitor {
 ///
 /// # Errors
 /// [`Error`] when the store or the log cannot say where they stand, or do not belong together.
-pub async fn start(mut parts: Parts) -> Result<Running, Error> {
+pub async fn start(parts: Parts) -> Result<Running, Error> {
+    open(parts, Purpose::Live).await
+}
+
+async fn open(mut parts: Parts, purpose: Purpose) -> Result<Running, Error> {
     let share = Settings::clone(&parts.settings).per_partition(parts.log.partitions(Topic::Raw));
     parts.settings = Arc::new(share);
     let (stop, stopped) = watch::channel(false);
@@ -142,7 +152,8 @@ pub async fn start(mut parts: Parts) -> Result<Running, Error> {
     let log = Arc::clone(&parts.log);
     let opening = (Arc::clone(&shared), Arc::clone(&stopping));
     let worker =
-        tokio::task::spawn_blocking(move || Worker::open(parts, opening.0, stopped, opening.1)).await;
+        tokio::task::spawn_blocking(move || Worker::open(parts, purpose, opening.0, stopped, opening.1))
+            .await;
     let worker = worker.expect("recovery does not panic, and is not cancelled")?;
     let task = tokio::spawn(worker.run());
     Ok(Running { task, stop, stopping, monitor: Monitor { shared, log } })
@@ -193,6 +204,19 @@ impl Monitor {
     #[must_use]
     pub fn checkpoint_age(&self) -> Option<Duration> {
         self.shared.checkpoint_age()
+    }
+
+    /// Waits until the store holds everything that is in the log.
+    pub(crate) async fn caught_up(&self) {
+        let mut moved = self.shared.watch();
+        loop {
+            moved.mark_unchanged();
+            // A log that cannot say what it holds has nothing for which to make way.
+            let Ok(lag) = self.lag() else { return };
+            if lag.iter().all(|&(_, records)| records == 0) || moved.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// For each partition, how many records of the log the store does not hold yet.

@@ -16,6 +16,7 @@ use crate::engine::{Engine, Partition};
 use crate::note::{Note, NoteError, Step};
 use crate::output::Output;
 use crate::pipeline::{Pipeline, RestoreError, Work};
+use crate::stretch::Purpose;
 use crate::{Error, Parts, partitions, source_of};
 
 /// What one read takes from the log while notes are replayed, bytes.
@@ -46,6 +47,7 @@ enum Broken {
 /// [`Error`] when log or store cannot be read, or do not belong together.
 pub(crate) fn engine(
     parts: &Parts,
+    purpose: &Purpose,
     checkpoints: Option<&Checkpoints>,
     stopping: Arc<AtomicBool>,
     shared: &Shared,
@@ -65,7 +67,7 @@ pub(crate) fn engine(
             if let Some(held) = offset.filter(|&held| held > extent.end) {
                 return Err(Error::Ahead { partition, held, end: extent.end });
             }
-            next[lane as usize] = offset.unwrap_or(extent.start);
+            next[lane as usize] = offset.unwrap_or_else(|| purpose.begin(partition, extent));
         }
         let at =
             Place { parts, index: live.index, next, notes: notes.remove(&live.index).unwrap_or_default() };

@@ -13,19 +13,12 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::answers::Unanswered;
+use crate::bite::Bite;
 use crate::checkpoint::Checkpoints;
 use crate::counts::Shared;
-use crate::engine::{Engine, Turn};
+use crate::engine::{END_OF_TIME, Engine, Turn};
+use crate::stretch::Purpose;
 use crate::{Error, Parts, READER, late, letter, partitions, recover, source_of};
-
-/// What one live turn takes from the log, bytes. A commit costs an fsync, so live data goes in large bites when there
-/// is much of it.
-const LIVE_BITE_BYTES: usize = 4 << 20;
-
-/// What one backfill turn takes, bytes: the least, and the most. Between them the bite is what takes about
-/// [`BACKFILL_TURN`], because a live reading may have to wait for a turn that has begun.
-const BACKFILL_BITE_BYTES: (usize, usize) = (16 << 10, 512 << 10);
-const BACKFILL_TURN: Duration = Duration::from_millis(10);
 
 /// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
 const LIVE_TURNS_IN_A_ROW: u32 = 8;
@@ -37,14 +30,24 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// How often the log is told where the stream stands: it is only advice, for lag and retention.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a trial's bite waits at most for the live stream to have nothing to read: a trial moves on, slowly, even
+/// where live data never ends.
+const GIVE_WAY: Duration = Duration::from_millis(250);
+
+/// How far the clock moves between two ticks once a trial has read everything: what one tick leaves to be computed
+/// again is due at the next.
+const LAST_TICKS: i64 = 2_000_000_000;
+
 pub(crate) struct Worker {
     parts: Parts,
+    purpose: Purpose,
     /// Away while a turn is computed; absent once it gave up.
     engine: Option<Box<Engine>>,
     checkpoints: Option<Checkpoints>,
     live: Box<dyn Reader>,
     backfill: Box<dyn Reader>,
-    bite_bytes: usize,
+    live_bite: Bite,
+    backfill_bite: Bite,
     live_turns: u32,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
@@ -54,6 +57,18 @@ pub(crate) struct Worker {
     /// Positions the log may know, not yet told.
     untold: HashMap<PartitionId, u64>,
     next_checkpoint: CheckpointTurn,
+    end: End,
+}
+
+/// Why the task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to, or the log was closed.
+    Stopped,
+    /// A trial has done everything.
+    Complete,
+    /// A trial cannot go on.
+    Failed(String),
 }
 
 /// Whose turn it is to be checkpointed.
@@ -81,6 +96,7 @@ impl Worker {
     /// Recovers the state and opens both readers. Blocks.
     pub(crate) fn open(
         parts: Parts,
+        purpose: Purpose,
         shared: Arc<Shared>,
         stop: watch::Receiver<bool>,
         stopping: Arc<AtomicBool>,
@@ -89,18 +105,30 @@ impl Worker {
             Some(directory) => Some(Checkpoints::open(directory)?),
             None => None,
         };
-        let engine = Box::new(recover::engine(&parts, checkpoints.as_ref(), Arc::clone(&stopping), &shared)?);
-        let live = open_reader(&parts, Lane::Live, &shared)?;
-        let backfill = open_reader(&parts, Lane::Backfill, &shared)?;
+        let engine = Box::new(recover::engine(
+            &parts,
+            &purpose,
+            checkpoints.as_ref(),
+            Arc::clone(&stopping),
+            &shared,
+        )?);
+        let live = open_reader(&parts, &purpose, Lane::Live, &shared)?;
+        let backfill = open_reader(&parts, &purpose, Lane::Backfill, &shared)?;
         let now = Instant::now();
+        let (live_bite, backfill_bite) = match purpose {
+            Purpose::Live => (Bite::LIVE, Bite::BACKFILL),
+            Purpose::Trial { .. } => (Bite::TRIAL, Bite::TRIAL),
+        };
         Ok(Self {
             next_checkpoint: CheckpointTurn { at: now + engine.settings().checkpoint_every, partition: 0 },
             parts,
+            purpose,
             engine: Some(engine),
             checkpoints,
             live,
             backfill,
-            bite_bytes: BACKFILL_BITE_BYTES.0,
+            live_bite,
+            backfill_bite,
             live_turns: 0,
             shared,
             stop,
@@ -108,10 +136,11 @@ impl Worker {
             ticked: now,
             told: now,
             untold: HashMap::new(),
+            end: End::Stopped,
         })
     }
 
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self) -> End {
         loop {
             match self.step().await {
                 Flow::On => {}
@@ -126,6 +155,7 @@ impl Worker {
         self.tell_log().await;
         // Who waits for the stream must see that it has gone.
         self.shared.stands_at([]);
+        std::mem::replace(&mut self.end, End::Stopped)
     }
 
     async fn step(&mut self) -> Flow {
@@ -135,6 +165,10 @@ impl Worker {
                 return flow;
             }
         }
+        if self.is_over(Lane::Live) && self.is_over(Lane::Backfill) {
+            return self.finish().await;
+        }
+        self.give_way().await;
         match self.next().await {
             Next::Stop => Flow::Stop,
             Next::Quiet => Flow::On,
@@ -157,22 +191,26 @@ impl Worker {
     /// What is there, live before backfill, unless live data has had all turns for a while.
     async fn next(&mut self) -> Next {
         let mut stop = self.stop.clone();
+        let history_waits = !self.purpose.writes_to_log() && !self.is_over(Lane::Live);
         let (live, backfill) = (&mut self.live, &mut self.backfill);
-        let history_first = self.live_turns >= LIVE_TURNS_IN_A_ROW;
-        if history_first {
+        // A replay stands in history, and must not come before the live message that it mends.
+        if history_waits {
+            self.live_turns = 0;
+        }
+        if self.live_turns >= LIVE_TURNS_IN_A_ROW {
             self.live_turns = 0;
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Next::Stop,
-                read = backfill.next(self.bite_bytes) => return Next::Read(Lane::Backfill, read),
+                read = backfill.next(self.backfill_bite.bytes()) => return Next::Read(Lane::Backfill, read),
                 () = std::future::ready(()) => {}
             }
         }
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
-            read = live.next(LIVE_BITE_BYTES) => Next::Read(Lane::Live, read),
-            read = backfill.next(self.bite_bytes) => Next::Read(Lane::Backfill, read),
+            read = live.next(self.live_bite.bytes()) => Next::Read(Lane::Live, read),
+            read = backfill.next(self.backfill_bite.bytes()), if !history_waits => Next::Read(Lane::Backfill, read),
             () = sleep(self.parts.settings.tick_every) => Next::Quiet,
         }
     }
@@ -182,12 +220,13 @@ impl Worker {
         let now = self.parts.clock.as_ref()();
         let flow = self.turn(lane, move |engine| engine.records(lane, &chunk, now).map(Some)).await;
         match lane {
-            Lane::Live => self.live_turns += 1,
+            Lane::Live => {
+                self.live_turns += 1;
+                self.live_bite.took(began.elapsed());
+            }
             Lane::Backfill => {
                 self.live_turns = 0;
-                let bite =
-                    if began.elapsed() > BACKFILL_TURN { self.bite_bytes / 2 } else { self.bite_bytes * 2 };
-                self.bite_bytes = bite.clamp(BACKFILL_BITE_BYTES.0, BACKFILL_BITE_BYTES.1);
+                self.backfill_bite.took(began.elapsed());
             }
         }
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
@@ -196,10 +235,7 @@ impl Worker {
     async fn tick(&mut self) -> Flow {
         self.ticked = Instant::now();
         let now = self.parts.clock.as_ref()();
-        let log = &*self.parts.log;
-        let ends =
-            partitions(log, Topic::Raw, Lane::Live).map(|partition| log.extent(partition).map(|e| e.end));
-        let ends: Vec<u64> = match ends.collect() {
+        let ends = match self.live_ends() {
             Ok(ends) => ends,
             Err(error) => {
                 tracing::warn!(%error, "the log does not say where it ends; windows wait");
@@ -213,9 +249,67 @@ impl Worker {
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 
+    /// Where the live lanes end: for good, or for now.
+    fn live_ends(&self) -> log::Result<Vec<u64>> {
+        let log = &*self.parts.log;
+        let end = |partition| match self.purpose.end(partition) {
+            Some(end) => Ok(end),
+            None => Ok(log.extent(partition)?.end),
+        };
+        partitions(log, Topic::Raw, Lane::Live).map(end).collect()
+    }
+
+    /// Whether everything of a lane is read that there ever will be.
+    fn is_over(&self, lane: Lane) -> bool {
+        let Some(engine) = &self.engine else { return false };
+        engine.partitions.iter().all(|(&index, partition)| {
+            let end = self.purpose.end(PartitionId { topic: Topic::Raw, lane, index });
+            end.is_some_and(|end| partition.next[lane as usize] >= end)
+        })
+    }
+
+    /// Lets time pass until no window is open and none is to be computed again.
+    async fn finish(&mut self) -> Flow {
+        let mut flow = self.turn(Lane::Live, |engine| engine.end_of_time().map(Some)).await;
+        // It is read to its end, wherever that is.
+        let ends: Arc<[u64]> = vec![0; usize::from(self.parts.log.partitions(Topic::Raw))].into();
+        let mut now = END_OF_TIME;
+        while flow == Flow::On {
+            self.give_way().await;
+            now = Timestamp::from_nanos(now.nanos().saturating_add(LAST_TICKS));
+            let waits = self.engine.as_ref().is_some_and(|engine| !engine.wanting(now, &ends).is_empty());
+            if !waits {
+                self.end = End::Complete;
+                return Flow::Stop;
+            }
+            if *self.stop.borrow() {
+                return Flow::Stop;
+            }
+            let ends = Arc::clone(&ends);
+            flow = self.turn(Lane::Live, move |engine| engine.tick(now, &ends)).await;
+        }
+        flow
+    }
+
+    /// A trial waits a moment before each bite while the live stream has something to read.
+    async fn give_way(&mut self) {
+        let Purpose::Trial { live: Some(live), .. } = &self.purpose else { return };
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            _ = timeout(GIVE_WAY, live.caught_up()) => {}
+        }
+    }
+
     /// Records that the log no longer has are a dead letter of their own: a hole is never passed in silence.
     async fn account_for(&mut self, lost: Lost, why: &str) -> Flow {
         let Lost { partition, from, to } = lost;
+        // What lies beyond the end of a trial does not concern it; opened anew it does not come across it again.
+        let to = self.purpose.end(partition).map_or(to, |end| to.min(end));
+        if from >= to {
+            return self.reopen().await;
+        }
         let records = to.saturating_sub(from);
         tracing::error!(%partition, from, to, why, "records of the log are lost before they were stored");
         self.shared.lost(records);
@@ -285,6 +379,11 @@ impl Worker {
                     return Flow::Rebuild;
                 }
                 Err(Failure::Log(log::Error::Closed)) => return Flow::Stop,
+                // Live data needs what space is left.
+                Err(Failure::Store(error @ series::Error::Full { .. })) if !self.purpose.writes_to_log() => {
+                    self.end = End::Failed(error.to_string());
+                    return Flow::Stop;
+                }
                 Err(Failure::Store(error)) => error.to_string(),
                 Err(Failure::Log(error)) => error.to_string(),
             };
@@ -298,10 +397,12 @@ impl Worker {
 
     async fn attempt(&mut self, lane: Lane, turn: &Turn) -> Result<(), Failure> {
         let batch = &turn.batch;
-        let mut side = dead_letters(&*self.parts.log, lane, batch);
-        late::records(&*self.parts.log, batch, &mut side);
-        if !side.is_empty() {
-            self.parts.log.append(side).await.map_err(Failure::Log)?;
+        if self.purpose.writes_to_log() {
+            let mut side = dead_letters(&*self.parts.log, lane, batch);
+            late::records(&*self.parts.log, batch, &mut side);
+            if !side.is_empty() {
+                self.parts.log.append(side).await.map_err(Failure::Log)?;
+            }
         }
         let (store, job) = (Arc::clone(&self.parts.store), Arc::clone(batch));
         let began = Instant::now();
@@ -342,8 +443,10 @@ impl Worker {
     async fn reopen(&mut self) -> Flow {
         let mut wait = RETRY.0;
         loop {
-            let readers = open_reader(&self.parts, Lane::Live, &self.shared)
-                .and_then(|live| Ok((live, open_reader(&self.parts, Lane::Backfill, &self.shared)?)));
+            let readers =
+                open_reader(&self.parts, &self.purpose, Lane::Live, &self.shared).and_then(|live| {
+                    Ok((live, open_reader(&self.parts, &self.purpose, Lane::Backfill, &self.shared)?))
+                });
             match readers {
                 Ok((live, backfill)) => {
                     (self.live, self.backfill) = (live, backfill);
@@ -365,10 +468,11 @@ impl Worker {
     async fn rebuild(&mut self) -> Flow {
         let mut wait = RETRY.0;
         loop {
-            let (parts, checkpoints) = (self.parts.clone(), self.checkpoints.clone());
+            let (parts, purpose, checkpoints) =
+                (self.parts.clone(), self.purpose.clone(), self.checkpoints.clone());
             let (stopping, shared) = (Arc::clone(&self.stopping), Arc::clone(&self.shared));
             let job = tokio::task::spawn_blocking(move || {
-                recover::engine(&parts, checkpoints.as_ref(), stopping, &shared)
+                recover::engine(&parts, &purpose, checkpoints.as_ref(), stopping, &shared)
             });
             let Some(built) = outcome_of(job).await else { return Flow::Stop };
             match built {
@@ -455,7 +559,7 @@ impl Worker {
 
     async fn tell_log(&mut self) {
         self.told = Instant::now();
-        if self.untold.is_empty() {
+        if self.untold.is_empty() || !self.purpose.writes_to_log() {
             return;
         }
         let positions: Vec<Position> =
@@ -489,18 +593,24 @@ enum Failure {
 }
 
 /// A reader of the lane from where the store stands; partitions it has never seen, from their beginning.
-fn open_reader(parts: &Parts, lane: Lane, shared: &Shared) -> Result<Box<dyn Reader>, Error> {
+fn open_reader(
+    parts: &Parts,
+    purpose: &Purpose,
+    lane: Lane,
+    shared: &Shared,
+) -> Result<Box<dyn Reader>, Error> {
     let held: HashMap<_, _> = parts.store.positions()?.into_iter().map(|at| (at.source, at.offset)).collect();
     let mut from = Vec::new();
     for partition in partitions(&*parts.log, Topic::Raw, lane) {
         let extent = parts.log.extent(partition)?;
-        let offset = held.get(&source_of(partition)).copied().unwrap_or(extent.start);
+        let offset = held.get(&source_of(partition)).copied();
+        let offset = offset.unwrap_or_else(|| purpose.begin(partition, extent));
         if offset > extent.end {
             return Err(Error::Ahead { partition, held: offset, end: extent.end });
         }
         from.push(Position { partition, offset });
     }
-    let reader = parts.log.read(&from)?;
+    let reader = purpose.read(&*parts.log, &from)?;
     shared.stands_at(from.into_iter().map(|at| (at.partition, at.offset)));
     Ok(reader)
 }

@@ -6,6 +6,7 @@ mod faults;
 mod lanes;
 mod messages;
 mod recovery;
+mod reprocess;
 mod windows;
 
 use std::sync::Arc;

@@ -14,18 +14,19 @@ use series::{Amounts, Memory, SeriesAudit, SeriesReader, SeriesWriter, WindowRow
 
 use crate::{ARRIVED, append, memory_log, message, parts};
 
-const ALWAYS: std::ops::Range<Timestamp> = Timestamp::from_nanos(i64::MIN)..Timestamp::from_nanos(i64::MAX);
+pub(crate) const ALWAYS: std::ops::Range<Timestamp> =
+    Timestamp::from_nanos(i64::MIN)..Timestamp::from_nanos(i64::MAX);
 const SECOND: i64 = 1_000_000_000;
 const DEVICES: i64 = 7;
 
 /// One record: of a device, so many seconds after the beginning, in a lane.
 #[derive(Clone, Debug)]
-struct Sent {
-    device: i64,
-    second: i64,
-    value: i64,
-    lane: Lane,
-    broken: bool,
+pub(crate) struct Sent {
+    pub(crate) device: i64,
+    pub(crate) second: i64,
+    pub(crate) value: i64,
+    pub(crate) lane: Lane,
+    pub(crate) broken: bool,
 }
 
 fn sent() -> impl Strategy<Value = Sent> {
@@ -38,7 +39,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     prop_oneof![3 => live, 1 => history]
 }
 
-async fn send(log: &dyn Log, n: usize, sent: &Sent) {
+pub(crate) async fn send(log: &dyn Log, n: usize, sent: &Sent) {
     let device = format!("d{}", sent.device);
     let arrived_at = Timestamp::from_nanos(ARRIVED.nanos() + n as i64 * SECOND);
     let ts = ARRIVED.nanos() / SECOND + sent.second;
@@ -52,16 +53,16 @@ async fn send(log: &dyn Log, n: usize, sent: &Sent) {
 
 /// Everything there is to see, but for which windows were published more than once: that depends on when.
 #[derive(Debug, PartialEq)]
-struct Seen {
-    account: BTreeMap<(String, Timestamp), Amounts>,
-    points: Vec<String>,
-    late: Vec<String>,
-    superseded: Vec<String>,
-    dead: Vec<String>,
-    windows: Vec<WindowRow>,
+pub(crate) struct Seen {
+    pub(crate) account: BTreeMap<(String, Timestamp), Amounts>,
+    pub(crate) points: Vec<String>,
+    pub(crate) late: Vec<String>,
+    pub(crate) superseded: Vec<String>,
+    pub(crate) dead: Vec<String>,
+    pub(crate) windows: Vec<WindowRow>,
 }
 
-fn seen(store: &Memory) -> Seen {
+pub(crate) fn seen(store: &Memory) -> Seen {
     let tenant = TenantId::default_tenant();
     let account = store.account(None, ALWAYS).unwrap().into_iter();
     let (mut points, mut windows) = (Vec::new(), Vec::new());
