@@ -30,6 +30,7 @@ answers on this port:</p>
 <tr><td><code>GET <a href="/v1/ledger">/v1/ledger</a></code><td>what became of every reading; <a href="/v1/ledger/verify"><code>/v1/ledger/verify</code></a>
 <tr><td><code>GET <a href="/v1/dlq">/v1/dlq</a></code><td>dead letters; <code>/v1/dlq/{id}</code>; <code>POST /v1/dlq/replay</code> tries them again
 <tr><td><code>GET <a href="/v1/cardinality">/v1/cardinality</a></code><td>how many devices and series, and what makes them up
+<tr><td><code>GET <a href="/v1/reprocess">/v1/reprocess</a></code><td>history under another configuration; <code>POST</code> starts one, <code>DELETE /v1/reprocess/{name}</code> removes it
 <tr><td><code>GET <a href="/subjects">/subjects</a></code><td>schemas, by the Confluent Schema Registry interface: <code>/schemas</code>, <code>/config</code>, …
 <tr><td><code>GET <a href="/health/live">/health/live</a></code>, <code><a href="/health/ready">/health/ready</a></code><td>health
 <tr><td><code>GET <a href="/metrics">/metrics</a></code><td>figures for Prometheus

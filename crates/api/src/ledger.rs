@@ -127,7 +127,7 @@ fn line(line: &Line) -> Value {
 }
 
 /// By the names of the table `ledger`.
-fn amounts(amounts: &Amounts) -> serde_json::Map<String, Value> {
+pub(crate) fn amounts(amounts: &Amounts) -> serde_json::Map<String, Value> {
     let named = [
         ("records", amounts.records),
         ("accepted", amounts.accepted),

@@ -3,6 +3,7 @@
 //! Ingest over HTTP belongs to the gateway; `server` merges the two routers into one listener.
 
 mod cardinality;
+mod datasets;
 mod devices;
 mod dlq;
 mod health;
@@ -15,6 +16,7 @@ mod schemas;
 mod sql;
 mod value;
 
+pub use datasets::{Dataset, DatasetError, DatasetState, Datasets, Order};
 pub use health::{Health, State as Readiness};
 pub use metrics::{Exporter, Metric, Page};
 pub use problem::Problem;
@@ -28,7 +30,7 @@ use axum::http::request::Parts as RequestParts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use log::Log;
 use query::Query;
 use record::TenantId;
@@ -95,6 +97,8 @@ pub struct Parts {
     pub access: Access,
     /// The schemas; absent on a node without the control role.
     pub schemas: Option<Schemas>,
+    /// The data sets; absent on a node without the stream role.
+    pub datasets: Option<Arc<dyn Datasets>>,
 }
 
 #[derive(Clone)]
@@ -120,6 +124,11 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/dlq", get(dlq::list))
             .route("/v1/dlq/{id}", get(dlq::show))
             .route("/v1/dlq/replay", post(dlq::replay));
+    }
+    if parts.datasets.is_some() {
+        routes = routes
+            .route("/v1/reprocess", get(datasets::list).post(datasets::start))
+            .route("/v1/reprocess/{name}", delete(datasets::remove));
     }
     if parts.schemas.is_some() {
         routes = routes.merge(schemas::routes());

@@ -11,7 +11,7 @@ use record::{DeviceId, MetricName, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Ask, Asker, Problem, value};
+use crate::{Ask, Asker, Problem, datasets, value};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +19,8 @@ pub(crate) struct Statement {
     query: String,
     #[serde(default)]
     params: Vec<Value>,
+    /// The data set to ask instead of the live tables.
+    dataset: Option<String>,
 }
 
 pub(crate) async fn run(
@@ -27,12 +29,18 @@ pub(crate) async fn run(
     headers: HeaderMap,
     body: Result<Json<Statement>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(Statement { query, params }) =
+    let Json(Statement { query, params, dataset }) =
         body.map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
     let format = Format::accepted(&headers)?;
     let params =
         params.into_iter().enumerate().map(|(n, value)| cell(n, value)).collect::<Result<Vec<_>, _>>()?;
-    let table = shared.ask(move |q| q.sql(&tenant, &query, &params)).await?;
+    let dataset = dataset.map(|name| datasets::sql_over(&shared, &name)).transpose()?;
+    let table = shared
+        .ask(move |q| match dataset {
+            None => q.sql(&tenant, &query, &params),
+            Some(dataset) => q.sql_over(&*dataset, &tenant, &query, &params),
+        })
+        .await?;
     Ok(match format {
         Format::Json => Json(table).into_response(),
         Format::Csv => {

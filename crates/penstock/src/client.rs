@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use serde_json::Value;
+use ureq::typestate::WithoutBody;
 
 /// Longer than the longest answer of a server takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,11 +42,20 @@ impl Server {
     /// Asks.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Said> {
         let url = self.url(path);
-        let mut request = agent().get(&url);
+        self.call(agent().get(&url), &url)
+    }
+
+    /// Deletes.
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Said> {
+        let url = self.url(path);
+        self.call(agent().delete(&url), &url)
+    }
+
+    fn call(&self, mut request: ureq::RequestBuilder<WithoutBody>, url: &str) -> anyhow::Result<Said> {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        read(request.call(), &url)
+        read(request.call(), url)
     }
 
     /// Asks, with parameters; those that are `None` are left out.

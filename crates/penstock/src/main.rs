@@ -11,6 +11,7 @@ mod host;
 mod inspect;
 mod ledger;
 mod query;
+mod reprocess;
 mod schemas;
 mod serve;
 
@@ -43,6 +44,9 @@ enum Command {
     /// Dead letters: what could not be used, to look at, mend and try again
     #[command(subcommand)]
     Dlq(dlq::Dlq),
+    /// Data sets: history under another configuration, before it goes live
+    #[command(subcommand)]
+    Reprocess(reprocess::Reprocess),
     /// Checks and shows the configuration
     #[command(subcommand)]
     Config(check::Config),
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Command::Query(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Dlq(command) => command.run(),
+        Command::Reprocess(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Device(command) => command.run(),
         Command::Key(command) => command.run(),

@@ -15,6 +15,9 @@ pub(crate) struct Query {
     /// What fills the `?` of the statement, in order: JSON values, or plain text
     #[arg(long = "param", short, value_name = "VALUE")]
     params: Vec<String>,
+    /// A data set (`penstock reprocess`) to ask instead of the live tables
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
     /// How the answer is printed
     #[arg(long, short, value_enum, default_value_t)]
     format: Format,
@@ -38,7 +41,10 @@ impl Query {
     pub(crate) fn run(self) -> anyhow::Result<Answer> {
         let params =
             self.params.iter().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
-        let body = json!({ "query": self.statement, "params": params.collect::<Vec<Value>>() });
+        let mut body = json!({ "query": self.statement, "params": params.collect::<Vec<Value>>() });
+        if let Some(dataset) = self.dataset {
+            body["dataset"] = dataset.into();
+        }
         let accept = if self.format == Format::Csv { "text/csv" } else { "application/json" };
         match self.server.post("/v1/sql", accept, &body)? {
             Said::Fine(answer) if self.format == Format::Table => println!("{}", table(&answer)?),

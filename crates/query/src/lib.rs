@@ -106,6 +106,20 @@ impl Query {
         self.sql.run(tenant, statement, params, self.limits)
     }
 
+    /// As [`Query::sql`], over another store. Blocks.
+    ///
+    /// # Errors
+    /// As [`Sql::run`].
+    pub fn sql_over(
+        &self,
+        store: &dyn Sql,
+        tenant: &TenantId,
+        statement: &str,
+        params: &[Cell],
+    ) -> Result<Table> {
+        store.run(tenant, statement, params, self.limits)
+    }
+
     /// The points of a series in a range of event times, at most `max_points` of them: beyond that, the ones
     /// that keep the curve's shape. Blocks.
     ///

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod config;
+mod datasets;
 
 mod backends;
 mod figures;

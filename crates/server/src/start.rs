@@ -14,9 +14,11 @@ use record::Timestamp;
 use registry::{Acl, Authenticator, RefusalKind};
 use schema::Catalog;
 use serde::Serialize;
+use stream::Monitor;
 
 use crate::backends::Backends;
 use crate::config::Role;
+use crate::datasets::{self, Datasets};
 use crate::http::{Listener, Serving};
 use crate::lock::DirLock;
 use crate::{Config, figures};
@@ -106,6 +108,7 @@ pub struct Running {
     http: Serving,
     gateway: Option<gateway::Running>,
     stream: Option<stream::Running>,
+    datasets: Option<Datasets>,
     backends: Backends,
     _lock: DirLock,
 }
@@ -136,21 +139,29 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let listener = Listener::open(config.http).await?;
 
     let store = backends.store.clone().filter(|_| config.has(Role::Stream));
-    let stream = if let Some(store) = store {
-        let running = stream::start(stream::Parts {
-            log: backends.log.clone(),
-            reader: store.clone(),
-            store,
-            templates: Arc::new(config.templates.clone()),
-            settings: Arc::new(config.stream.clone()),
-            checkpoints: Some(config.data_dir.join("stream")),
-            clock: Arc::new(Timestamp::now),
-        })
-        .await?;
-        figures::stream(&mut exporter, running.monitor().clone());
-        Some(running)
-    } else {
-        None
+    let (stream, datasets) = match store {
+        Some(store) => {
+            let running = stream::start(stream::Parts {
+                log: backends.log.clone(),
+                reader: store.clone(),
+                store,
+                templates: Arc::new(config.templates.clone()),
+                settings: Arc::new(config.stream.clone()),
+                checkpoints: Some(config.data_dir.join("stream")),
+                clock: Arc::new(Timestamp::now),
+            })
+            .await?;
+            figures::stream(&mut exporter, running.monitor().clone());
+            let datasets = match open_datasets(&config, &backends, running.monitor().clone()).await {
+                Ok(datasets) => datasets,
+                Err(error) => {
+                    running.shutdown().await;
+                    return Err(error);
+                }
+            };
+            (Some(running), Some(datasets))
+        }
+        None => (None, None),
     };
     let in_force = schema::Schemas::new(catalog, config.schemas.clone());
     let schemas = explain(in_force.clone());
@@ -172,6 +183,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         match gateway::Gateway::start(config.gateway.clone(), parts).await {
             Ok(running) => Some(running),
             Err(error) => {
+                if let Some(datasets) = datasets {
+                    datasets.shutdown().await;
+                }
                 if let Some(stream) = stream {
                     stream.shutdown().await;
                 }
@@ -201,6 +215,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         exporter: Arc::new(exporter),
         schemas: config.has(Role::Control).then_some(in_force),
         access: access(Arc::clone(&authenticator), acl),
+        datasets: datasets.clone().map(|datasets| Arc::new(datasets) as Arc<dyn api::Datasets>),
     });
     if let Some(ingest) = ingest {
         router = router.merge(gateway::http::routes(ingest));
@@ -210,7 +225,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Addresses { http: listener.address, mqtt: at.mqtt, mqtt_tls: at.mqtt_tls, websocket: at.websocket };
     let http = listener.serve(router);
     health.set(Readiness::Ready);
-    Ok(Running { addresses, health, authenticator, http, gateway, stream, backends, _lock: lock })
+    Ok(Running { addresses, health, authenticator, http, gateway, stream, datasets, backends, _lock: lock })
 }
 
 impl Running {
@@ -244,6 +259,9 @@ impl Running {
         {
             tracing::error!(%error, "the gateway did not stop cleanly; what it acknowledged is in the log");
         }
+        if let Some(datasets) = self.datasets {
+            datasets.shutdown().await;
+        }
         if let Some(stream) = self.stream {
             if tokio::time::timeout(CATCH_UP, stream.caught_up()).await.is_err() {
                 tracing::warn!("the store is behind the log; the rest is read after the next start");
@@ -254,6 +272,18 @@ impl Running {
             tracing::error!(%error, "the log did not close cleanly; what was acknowledged is in it");
         }
     }
+}
+
+async fn open_datasets(config: &Config, backends: &Backends, live: Monitor) -> Result<Datasets, StartError> {
+    let directory = config.data_dir.join("datasets");
+    let parts = datasets::Parts {
+        directory: directory.clone(),
+        log: backends.log.clone(),
+        templates: Arc::new(config.templates.clone()),
+        live,
+    };
+    let unusable = |source| StartError::DataDir { directory, source: Arc::new(source) };
+    Datasets::open(parts).await.map_err(unusable)
 }
 
 /// The gateway's view of the schemas in force.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
+mod datasets;
 mod dlq;
 mod ledger;
 
@@ -59,6 +60,7 @@ impl Rig {
             }),
             health: Health::default(),
             schemas: None,
+            datasets: Some(Arc::new(datasets::Held(store.path().to_owned()))),
             exporter: Arc::new(exporter),
             access: Arc::new(tenant_of),
         });

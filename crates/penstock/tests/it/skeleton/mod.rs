@@ -4,6 +4,7 @@ mod account;
 mod demo;
 mod http;
 mod mqtt;
+mod reprocess;
 mod required;
 mod restart;
 mod schemas;
