@@ -1,6 +1,8 @@
 //! The stream's task: reads both lanes, live first, takes turns through the engine, commits, and knows what to do
 //! when one of them fails.
 
+mod trial;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,7 @@ use crate::answers::Unanswered;
 use crate::bite::Bite;
 use crate::checkpoint::Checkpoints;
 use crate::counts::Shared;
-use crate::engine::{END_OF_TIME, Engine, Turn};
+use crate::engine::{Engine, Turn};
 use crate::stretch::Purpose;
 use crate::{Error, Parts, READER, late, letter, partitions, recover, source_of};
 
@@ -29,14 +31,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 
 /// How often the log is told where the stream stands: it is only advice, for lag and retention.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-
-/// How long a trial's bite waits at most for the live stream to have nothing to read: a trial moves on, slowly, even
-/// where live data never ends.
-const GIVE_WAY: Duration = Duration::from_millis(250);
-
-/// How far the clock moves between two ticks once a trial has read everything: what one tick leaves to be computed
-/// again is due at the next.
-const LAST_TICKS: i64 = 2_000_000_000;
 
 pub(crate) struct Worker {
     parts: Parts,
@@ -247,59 +241,6 @@ impl Worker {
             self.tell_log().await;
         }
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
-    }
-
-    /// Where the live lanes end: for good, or for now.
-    fn live_ends(&self) -> log::Result<Vec<u64>> {
-        let log = &*self.parts.log;
-        let end = |partition| match self.purpose.end(partition) {
-            Some(end) => Ok(end),
-            None => Ok(log.extent(partition)?.end),
-        };
-        partitions(log, Topic::Raw, Lane::Live).map(end).collect()
-    }
-
-    /// Whether everything of a lane is read that there ever will be.
-    fn is_over(&self, lane: Lane) -> bool {
-        let Some(engine) = &self.engine else { return false };
-        engine.partitions.iter().all(|(&index, partition)| {
-            let end = self.purpose.end(PartitionId { topic: Topic::Raw, lane, index });
-            end.is_some_and(|end| partition.next[lane as usize] >= end)
-        })
-    }
-
-    /// Lets time pass until no window is open and none is to be computed again.
-    async fn finish(&mut self) -> Flow {
-        let mut flow = self.turn(Lane::Live, |engine| engine.end_of_time().map(Some)).await;
-        // It is read to its end, wherever that is.
-        let ends: Arc<[u64]> = vec![0; usize::from(self.parts.log.partitions(Topic::Raw))].into();
-        let mut now = END_OF_TIME;
-        while flow == Flow::On {
-            self.give_way().await;
-            now = Timestamp::from_nanos(now.nanos().saturating_add(LAST_TICKS));
-            let waits = self.engine.as_ref().is_some_and(|engine| !engine.wanting(now, &ends).is_empty());
-            if !waits {
-                self.end = End::Complete;
-                return Flow::Stop;
-            }
-            if *self.stop.borrow() {
-                return Flow::Stop;
-            }
-            let ends = Arc::clone(&ends);
-            flow = self.turn(Lane::Live, move |engine| engine.tick(now, &ends)).await;
-        }
-        flow
-    }
-
-    /// A trial waits a moment before each bite while the live stream has something to read.
-    async fn give_way(&mut self) {
-        let Purpose::Trial { live: Some(live), .. } = &self.purpose else { return };
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => {}
-            _ = timeout(GIVE_WAY, live.caught_up()) => {}
-        }
     }
 
     /// Records that the log no longer has are a dead letter of their own: a hole is never passed in silence.
