@@ -158,7 +158,10 @@ impl Pipeline {
         let mut watermark = books.watermark;
         watermark.tick(now.nanos(), self.settings.idle_after_nanos);
         let (closed_to, open_to) = (self.state.windows.watermark(), self.open_to());
-        closed_to < open_to && watermark.at() >= closed_to.saturating_add(TICK_NANOS).min(open_to)
+        // Where nothing ever came no time has passed: the first readings of a partition are not late.
+        books.newest_event > i64::MIN
+            && closed_to < open_to
+            && watermark.at() >= closed_to.saturating_add(TICK_NANOS).min(open_to)
     }
 
     /// The watermark at which every window is over that any reading went into.

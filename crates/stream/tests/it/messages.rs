@@ -283,3 +283,21 @@ async fn a_correction_without_a_number_takes_the_reading_out_of_its_windows() {
     }
     stream.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_first_readings_of_a_partition_are_in_time_however_long_it_was_quiet() {
+    let (log, store) = (memory_log(), Arc::new(Memory::new()));
+    let mut settings = penstock_stream::Settings::default();
+    settings.tick_every = std::time::Duration::from_millis(1);
+    let stream = start(Parts { settings: Arc::new(settings), ..parts(&log, &store) }).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await; // ticks, if there were any
+    let ts = crate::ARRIVED.nanos() / 1_000_000_000 - 200;
+    let payload = format!(r#"{{"ts":{ts},"metric":"a","value":1}}"#);
+    let bytes = encoded(&message("d1", "devices/d1/telemetry", &payload));
+    let mut batch = Batch::new();
+    batch.push_with(PartitionId { topic: Topic::Raw, lane: Lane::Live, index: 2 }, |out| out.extend(&bytes));
+    log.append(batch).await.unwrap();
+    assert!(stream.caught_up().await);
+    assert_eq!((stream.monitor().counts().late, stream.monitor().counts().stored), (0, 1));
+    stream.shutdown().await;
+}
