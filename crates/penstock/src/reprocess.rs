@@ -26,7 +26,7 @@ pub(crate) struct Start {
     /// From this time on, by when messages came in: RFC 3339, or a number since the epoch; without it, all there is
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// A configuration file, of which [stream] counts, or the keys of [stream] alone
+    /// A configuration file, of which `[stream]` counts, or the keys of `[stream]` alone
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     #[command(flatten)]

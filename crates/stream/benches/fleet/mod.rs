@@ -58,7 +58,8 @@ pub(crate) struct Nowhere;
 impl SeriesWriter for Nowhere {
     fn write(&self, batch: &WriteBatch) -> series::Result<Written> {
         let stored = batch.readings.values().map(|readings| readings.len() as u64).sum();
-        Ok(Written { stored, ..Written::default() })
+        let dead_letters = batch.dead.iter().map(|message| message.letters.len() as u64).sum();
+        Ok(Written { stored, dead_letters, ..Written::default() })
     }
     fn positions(&self) -> series::Result<Vec<Position>> {
         Ok(Vec::new())
