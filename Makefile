@@ -28,5 +28,6 @@ check: ## formatting, lints, documentation, house rules
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	cargo test -p penstock --test it house::
 
-bench: ## the benchmarks, against Debian's Mosquitto in the same run
+bench: ## the benchmarks, against Debian's Mosquitto in the same run; the blackout and memory
 	bench/run.sh
+	bench/stream.sh

@@ -54,7 +54,9 @@ struct Args {
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     at_s: f64,
+    /// Readings acknowledged, and stored.
     acknowledged: u64,
+    stored: u64,
     resident_bytes: u64,
 }
 
@@ -69,7 +71,7 @@ fn run(args: &Args) -> Result<String> {
     let mut place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
     r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
     if let Some(devices) = args.budget {
-        place.more = format!("[stream.budget]\ndevices = {devices}\n");
+        place.more = format!("[stream.budget]\nmax_devices = {devices}\n");
     }
     let server = place.start(|_| {})?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -109,25 +111,27 @@ async fn send(args: &Args, place: &Place, server: &Server) -> Result<(Vec<Sample
     let mut samples = Vec::new();
     loop {
         tokio::time::sleep(Duration::from_secs_f64(args.sample_s)).await;
+        let sent = senders.iter().all(tokio::task::JoinHandle::is_finished);
+        let messages = acknowledged.load(Ordering::Relaxed);
+        let http = place.http;
+        let waiting =
+            tokio::task::spawn_blocking(move || anyhow::Ok(lag(&page(http, None)?, None).unwrap_or(0)));
+        let waiting = waiting.await.context("a look at the lag")??;
         let sample = Sample {
             at_s: began.elapsed().as_secs_f64(),
-            acknowledged: acknowledged.load(Ordering::Relaxed) * args.metrics,
+            acknowledged: messages * args.metrics,
+            stored: messages.saturating_sub(waiting) * args.metrics,
             resident_bytes: resident_bytes(server.pid())?,
         };
         if samples.len() % 10 == 0 {
+            let Sample { at_s, acknowledged, stored, resident_bytes } = sample;
             eprintln!(
-                "{:.0} s: {} readings, {} MiB",
-                sample.at_s,
-                sample.acknowledged,
-                sample.resident_bytes >> 20
+                "{at_s:.0} s: {acknowledged} acknowledged, {stored} stored, {} MiB",
+                resident_bytes >> 20
             );
         }
         samples.push(sample);
-        let stored = tokio::task::spawn_blocking({
-            let (http, sent) = (place.http, senders.iter().all(tokio::task::JoinHandle::is_finished));
-            move || anyhow::Ok(sent && lag(&page(http, None)?, None) == Some(0))
-        });
-        if stored.await.context("a look at the lag")?? {
+        if sent && waiting == 0 {
             break;
         }
     }
@@ -186,7 +190,7 @@ fn report(args: &Args, samples: &[Sample], took: Duration, cpu_s: f64) -> String
     let last = samples.last().map_or(0, |sample| sample.resident_bytes);
     let rate = args.readings as f64 / took.as_secs_f64();
     let series: Vec<_> =
-        samples.iter().map(|of| json!([of.at_s, of.acknowledged, of.resident_bytes])).collect();
+        samples.iter().map(|of| json!([of.at_s, of.acknowledged, of.stored, of.resident_bytes])).collect();
     println!(
         "{}",
         json!({

@@ -58,3 +58,22 @@ fn a_truth_that_is_none_is_caught() {
         assert!(said.contains("--seeds 1"), "{fault}: it must say how to see it again: {said}");
     }
 }
+
+/// The benchmarks' checks; their figures mean nothing in a debug build beside other tests.
+#[test]
+fn a_small_blackout_loses_nothing_and_has_its_windows_right() {
+    let options =
+        ["--devices", "40", "--minutes", "10", "--live", "10", "--before-s", "1", "--factor", "1e9"];
+    on_server(PASSED, env!("CARGO_BIN_EXE_blackout"), &options);
+    on_server(
+        PASSED,
+        env!("CARGO_BIN_EXE_blackout"),
+        &[&options[..], &["--backfill-after-s", "60"]].concat(),
+    );
+}
+
+#[test]
+fn devices_beyond_the_budget_are_dead_letters() {
+    let options = ["--devices", "300", "--readings", "6000", "--metrics", "4", "--budget", "200"];
+    on_server(PASSED, env!("CARGO_BIN_EXE_memory"), &options);
+}
