@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use record::Timestamp;
 use serde::Serialize;
 
@@ -25,6 +25,15 @@ pub struct Probe {
     http: SocketAddr,
     devices: Vec<String>,
     sent: u64,
+}
+
+/// How long probes took.
+#[derive(Debug, Clone, Serialize)]
+pub struct Took {
+    /// Until they were acknowledged.
+    pub acknowledged: Latencies,
+    /// Until a query returned them.
+    pub queryable: Latencies,
 }
 
 /// Latencies, milliseconds.
@@ -58,16 +67,23 @@ impl Probe {
     ///
     /// # Errors
     /// A probe is not seen within two minutes.
-    pub async fn measure(&mut self, mut done: impl FnMut() -> bool) -> anyhow::Result<Latencies> {
-        let mut took = Vec::new();
+    pub async fn measure(&mut self, mut done: impl FnMut() -> bool) -> anyhow::Result<Took> {
+        let (mut acknowledged, mut queryable) = (Vec::new(), Vec::new());
         let mut intended = Instant::now();
+        let millis = |intended: Instant| intended.elapsed().as_secs_f64() * 1e3;
         while !done() {
             tokio::time::sleep_until(intended.into()).await;
-            self.one().await?;
-            took.push(intended.elapsed().as_secs_f64() * 1e3);
+            let (device, value) = self.publish().await?;
+            acknowledged.push(millis(intended));
+            self.see(&device, value).await?;
+            queryable.push(millis(intended));
             intended += EVERY;
         }
-        latencies(took).context("no probe was sent")
+        let (acknowledged, queryable) = (latencies(acknowledged), latencies(queryable));
+        let (Some(acknowledged), Some(queryable)) = (acknowledged, queryable) else {
+            anyhow::bail!("no probe was sent");
+        };
+        Ok(Took { acknowledged, queryable })
     }
 
     /// How many were sent.
@@ -76,7 +92,7 @@ impl Probe {
         self.sent
     }
 
-    async fn one(&mut self) -> anyhow::Result<()> {
+    async fn publish(&mut self) -> anyhow::Result<(String, u64)> {
         let device = self.devices[self.sent as usize % self.devices.len()].clone();
         self.sent += 1;
         let value = self.sent;
@@ -86,6 +102,10 @@ impl Probe {
                 .into(),
         };
         self.publisher.publish(&message, &AtomicU64::new(0)).await?;
+        Ok((device, value))
+    }
+
+    async fn see(&self, device: &str, value: u64) -> anyhow::Result<()> {
         let url = format!("http://{}/v1/devices/{device}/latest", self.http);
         let (agent, wanted) = (self.agent.clone(), format!("\"value\":{value}"));
         let look = move || -> anyhow::Result<()> {
