@@ -1,7 +1,8 @@
 //! From the publish of a reading to the moment a query returns it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -10,20 +11,26 @@ use serde::Serialize;
 
 use crate::swarm::{Outgoing, Publisher};
 
-/// How often a probe is sent: well above what is asked of live data (a second).
-const EVERY: Duration = Duration::from_millis(100);
-/// The pause between two looks.
+/// How often a probe is sent, by all probers together.
+const EVERY: Duration = Duration::from_millis(50);
+/// The shortest pause between two looks; it grows with the time that has gone by, or a stalled server would be busy
+/// with looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// A reading not seen by then is lost.
 const LOST: Duration = Duration::from_secs(120);
 
-/// Sends probes and looks for them.
+/// Probers that send a reading and look for it, each in its turn: one that waits holds no other up.
 #[derive(Debug)]
 pub struct Probe {
+    probers: Vec<Prober>,
+}
+
+#[derive(Debug)]
+struct Prober {
     publisher: Publisher,
     agent: ureq::Agent,
     http: SocketAddr,
-    devices: Vec<String>,
+    device: String,
     sent: u64,
 }
 
@@ -34,6 +41,8 @@ pub struct Took {
     pub acknowledged: Latencies,
     /// Until a query returned them.
     pub queryable: Latencies,
+    /// Every probe: seconds from the first, and both in milliseconds.
+    pub probes: Vec<(f64, f64, f64)>,
 }
 
 /// Latencies, milliseconds.
@@ -52,62 +61,95 @@ pub struct Latencies {
 }
 
 impl Probe {
-    /// Probes with these devices in turn: one in each partition of the log, say.
+    /// Probes with each of these devices on a connection of its own: some in each partition of the log, say.
     ///
     /// # Errors
     /// The server does not let us in.
     pub async fn start(mqtt: SocketAddr, http: SocketAddr, devices: Vec<String>) -> anyhow::Result<Self> {
-        let publisher = Publisher::connect(mqtt, "probe").await?;
-        let config = ureq::Agent::config_builder().timeout_global(Some(LOST)).http_status_as_error(false);
-        Ok(Self { publisher, agent: config.build().into(), http, devices, sent: 0 })
+        let mut probers = Vec::new();
+        for device in devices {
+            let publisher = Publisher::connect(mqtt, &device).await?;
+            let config = ureq::Agent::config_builder().timeout_global(Some(LOST)).http_status_as_error(false);
+            probers.push(Prober { publisher, agent: config.build().into(), http, device, sent: 0 });
+        }
+        Ok(Self { probers })
     }
 
-    /// Probes until `done` says so. Every latency counts from when the probe was to be sent, so that a stall is felt by
-    /// all the probes that fall into it.
+    /// Probes until `done` says so. A latency counts from when the probe was to be sent, so that a stall is felt by all
+    /// the probes that fall into it.
     ///
     /// # Errors
     /// A probe is not seen within two minutes.
     pub async fn measure(&mut self, mut done: impl FnMut() -> bool) -> anyhow::Result<Took> {
-        let (mut acknowledged, mut queryable) = (Vec::new(), Vec::new());
-        let mut intended = Instant::now();
-        let millis = |intended: Instant| intended.elapsed().as_secs_f64() * 1e3;
+        let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+        let period = EVERY * u32::try_from(self.probers.len())?;
+        let running: Vec<_> = std::mem::take(&mut self.probers)
+            .into_iter()
+            .zip(0_u32..)
+            .map(|(prober, n)| tokio::spawn(prober.run(began, began + EVERY * n, period, stop.clone())))
+            .collect();
         while !done() {
-            tokio::time::sleep_until(intended.into()).await;
-            let (device, value) = self.publish().await?;
-            acknowledged.push(millis(intended));
-            self.see(&device, value).await?;
-            queryable.push(millis(intended));
-            intended += EVERY;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let (acknowledged, queryable) = (latencies(acknowledged), latencies(queryable));
+        stop.store(true, Ordering::Relaxed);
+        let mut probes = Vec::new();
+        for prober in running {
+            let (prober, of) = prober.await??;
+            self.probers.push(prober);
+            probes.extend(of);
+        }
+        probes.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let of = |which: fn(&(f64, f64, f64)) -> f64| latencies(probes.iter().map(which).collect());
+        let (acknowledged, queryable) = (of(|probe| probe.1), of(|probe| probe.2));
         let (Some(acknowledged), Some(queryable)) = (acknowledged, queryable) else {
             anyhow::bail!("no probe was sent");
         };
-        Ok(Took { acknowledged, queryable })
+        Ok(Took { acknowledged, queryable, probes })
     }
 
     /// How many were sent.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.sent
+        self.probers.iter().map(|prober| prober.sent).sum()
+    }
+}
+
+impl Prober {
+    async fn run(
+        mut self,
+        began: Instant,
+        mut intended: Instant,
+        period: Duration,
+        stop: Arc<AtomicBool>,
+    ) -> anyhow::Result<(Self, Vec<(f64, f64, f64)>)> {
+        let mut probes = Vec::new();
+        let millis = |intended: Instant| intended.elapsed().as_secs_f64() * 1e3;
+        loop {
+            tokio::time::sleep_until(intended.into()).await;
+            if stop.load(Ordering::Relaxed) {
+                return Ok((self, probes));
+            }
+            self.publish().await?;
+            let acknowledged = millis(intended);
+            self.see().await?;
+            probes.push(((intended - began).as_secs_f64(), acknowledged, millis(intended)));
+            intended += period;
+        }
     }
 
-    async fn publish(&mut self) -> anyhow::Result<(String, u64)> {
-        let device = self.devices[self.sent as usize % self.devices.len()].clone();
+    async fn publish(&mut self) -> anyhow::Result<()> {
         self.sent += 1;
-        let value = self.sent;
+        let (ts, value) = (Timestamp::now().nanos(), self.sent);
         let message = Outgoing {
-            topic: format!("devices/{device}/telemetry"),
-            payload: format!("{{\"ts\":{},\"metrics\":{{\"probe\":{value}}}}}", Timestamp::now().nanos())
-                .into(),
+            topic: format!("devices/{}/telemetry", self.device),
+            payload: format!("{{\"ts\":{ts},\"metrics\":{{\"probe\":{value}}}}}").into(),
         };
-        self.publisher.publish(&message, &AtomicU64::new(0)).await?;
-        Ok((device, value))
+        self.publisher.publish(&message, &AtomicU64::new(0)).await
     }
 
-    async fn see(&self, device: &str, value: u64) -> anyhow::Result<()> {
-        let url = format!("http://{}/v1/devices/{device}/latest", self.http);
-        let (agent, wanted) = (self.agent.clone(), format!("\"value\":{value}"));
+    async fn see(&self) -> anyhow::Result<()> {
+        let url = format!("http://{}/v1/devices/{}/latest", self.http, self.device);
+        let (agent, wanted) = (self.agent.clone(), format!("\"value\":{}", self.sent));
         let look = move || -> anyhow::Result<()> {
             let began = Instant::now();
             loop {
@@ -118,7 +160,7 @@ impl Probe {
                     return Ok(());
                 }
                 ensure!(began.elapsed() < LOST, "{url} does not show {wanted} after {LOST:?}: {text}");
-                std::thread::sleep(LOOK_AGAIN);
+                std::thread::sleep(LOOK_AGAIN.max(began.elapsed() / 10));
             }
         };
         tokio::task::spawn_blocking(look).await?

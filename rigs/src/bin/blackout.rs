@@ -140,12 +140,12 @@ async fn measure(
     let fleet: Vec<_> = (0..args.live)
         .map(|device| fleet.spawn(one_live(place.mqtt, device, args.live, live.clone(), stop.clone())))
         .collect();
-    let mut probe = Probe::start(place.mqtt, place.http, one_per_partition()).await?;
+    let mut probe = Probe::start(place.mqtt, place.http, two_per_partition()).await?;
     let warm = Instant::now();
     probe.measure(|| warm.elapsed() > Duration::from_secs(5)).await?;
     let began = Instant::now();
     let before = probe.measure(|| began.elapsed() > Duration::from_secs(args.before_s)).await?;
-    eprintln!("before: {before:?}");
+    eprintln!("before: {:?}", before.queryable);
 
     let backlog = Backlog {
         devices: args.devices,
@@ -164,7 +164,7 @@ async fn measure(
     });
     let during = probe.measure(|| watch.is_finished()).await?;
     let Watched { acknowledged_s, stored_s, peak_bytes } = watch.await.context("the watch")??;
-    eprintln!("during: {during:?}");
+    eprintln!("during: {:?}", during.queryable);
     stop.store(true, Ordering::Relaxed);
     for device in fleet {
         device.await.context("a live device")??;
@@ -203,14 +203,14 @@ async fn one_live(
     Ok(())
 }
 
-/// A probing device in each partition: what holds one partition up must be seen.
-fn one_per_partition() -> Vec<String> {
+/// Two probing devices in each partition: what holds one partition up must be seen.
+fn two_per_partition() -> Vec<String> {
     let partitions = log::Partitions::default().of(log::Topic::Raw);
     let named = |partition: u16| {
-        let mut names = (0..).map(|n| format!("probe-{n}"));
-        names.find(|name| partition_of("default", name, partitions) == partition).expect("endless names")
+        let falls = move |name: &String| partition_of("default", name, partitions) == partition;
+        (0..).map(|n| format!("probe-{n}")).filter(falls).take(2)
     };
-    (0..partitions).map(named).collect()
+    (0..partitions).flat_map(named).collect()
 }
 
 /// All devices at once, each as fast as it is acknowledged.
