@@ -53,6 +53,8 @@ pub(crate) struct Engine {
     scratch: Scratch,
     stop: Arc<AtomicBool>,
     pub(crate) partitions: BTreeMap<u16, Partition>,
+    /// The partition whose windows were computed again last.
+    revised: u16,
 }
 
 /// A turn's outcome.
@@ -71,7 +73,7 @@ impl Engine {
         stop: Arc<AtomicBool>,
         partitions: BTreeMap<u16, Partition>,
     ) -> Self {
-        Self { settings, templates, store, scratch: Scratch::new(), stop, partitions }
+        Self { settings, templates, store, scratch: Scratch::new(), stop, partitions, revised: u16::MAX }
     }
 
     /// Takes a chunk of one lane through the pipelines.
@@ -126,10 +128,28 @@ impl Engine {
     }
 
     /// Lets time pass for partitions that have something to close and nothing to read (`live_ends`: where their live
-    /// lanes end); `None` when none has.
+    /// lanes end); `None` when none has. Those with windows to be computed again are left to [`Self::revise`].
     pub(crate) fn tick(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
-        let wanting = self.wanting(now, live_ends);
+        let wanting = self.quiet(live_ends, |Partition { pipeline, .. }| {
+            pipeline.wants_tick(now) && !pipeline.has_revisions_due(now)
+        });
         if wanting.is_empty() { Ok(None) } else { self.let_pass(wanting, now).map(Some) }
+    }
+
+    /// Computes windows again in one partition that has nothing live to read, in another one each time; `None` when none
+    /// has any that are due.
+    pub(crate) fn revise(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
+        let due = self.quiet(live_ends, |partition| partition.pipeline.has_revisions_due(now));
+        let Some(&index) = due.iter().find(|&&index| index > self.revised).or(due.first()) else {
+            return Ok(None);
+        };
+        self.revised = index;
+        self.let_pass(vec![index], now).map(Some)
+    }
+
+    /// Whether windows of any partition wait to be computed again.
+    pub(crate) fn has_revisions_due(&self, now: Timestamp) -> bool {
+        self.partitions.values().any(|partition| partition.pipeline.has_revisions_due(now))
     }
 
     /// Lets time pass for all partitions, whether or not they wait for it, to after everything: what is open then closes.
@@ -148,16 +168,22 @@ impl Engine {
         self.finish(output, 0)
     }
 
-    /// The partitions for which a tick at `now` would do something.
-    pub(crate) fn wanting(&self, now: Timestamp, live_ends: &[u64]) -> Vec<u16> {
+    /// Whether time would have to pass for any partition that has nothing live to read.
+    pub(crate) fn wants_time(&self, now: Timestamp, live_ends: &[u64]) -> bool {
+        let waits = |partition: &Partition| {
+            partition.pipeline.wants_tick(now) || partition.pipeline.has_revisions_due(now)
+        };
+        !self.quiet(live_ends, waits).is_empty()
+    }
+
+    /// The partitions without anything live to read of which `holds` is true.
+    fn quiet(&self, live_ends: &[u64], holds: impl Fn(&Partition) -> bool) -> Vec<u16> {
         let is_quiet = |index: u16, partition: &Partition| {
             live_ends.get(usize::from(index)).is_some_and(|&end| end <= partition.next[Lane::Live as usize])
         };
-        let wanting = self
-            .partitions
-            .iter()
-            .filter(|&(&index, partition)| is_quiet(index, partition) && partition.pipeline.wants_tick(now));
-        wanting.map(|(&index, _)| index).collect()
+        let all = self.partitions.iter();
+        let wanted = all.filter(|&(&index, partition)| is_quiet(index, partition) && holds(partition));
+        wanted.map(|(&index, _)| index).collect()
     }
 
     /// Ends a partition's step: closes its windows and writes its note.

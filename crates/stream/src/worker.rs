@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     live_bite: Bite,
     backfill_bite: Bite,
     live_turns: u32,
+    /// Whether history's next turn is for windows that wait to be computed again, not for its records.
+    revisions_next: bool,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
     stopping: Arc<AtomicBool>,
@@ -83,6 +85,8 @@ enum Flow {
 enum Next {
     Stop,
     Quiet,
+    /// Windows wait to be computed again.
+    Revise,
     Read(Lane, log::Result<Chunk>),
 }
 
@@ -124,6 +128,7 @@ impl Worker {
             live_bite,
             backfill_bite,
             live_turns: 0,
+            revisions_next: false,
             shared,
             stop,
             stopping,
@@ -166,6 +171,7 @@ impl Worker {
         match self.next().await {
             Next::Stop => Flow::Stop,
             Next::Quiet => Flow::On,
+            Next::Revise => self.revise().await,
             Next::Read(lane, Ok(chunk)) => self.chunk(lane, chunk).await,
             Next::Read(_, Err(log::Error::Closed)) => Flow::Stop,
             Next::Read(_, Err(log::Error::Expired { partition, wanted, start })) => {
@@ -182,30 +188,41 @@ impl Worker {
         }
     }
 
-    /// What is there, live before backfill, unless live data has had all turns for a while.
+    /// What is there, live before history, unless live data has had all turns for a while. History is records of its own
+    /// lane and windows that they touched, in turn.
     async fn next(&mut self) -> Next {
         let mut stop = self.stop.clone();
         let history_waits = !self.purpose.writes_to_log() && !self.is_over(Lane::Live);
-        let (live, backfill) = (&mut self.live, &mut self.backfill);
         // A replay stands in history, and must not come before the live message that it mends.
         if history_waits {
             self.live_turns = 0;
         }
-        if self.live_turns >= LIVE_TURNS_IN_A_ROW {
-            self.live_turns = 0;
+        let now = self.parts.clock.as_ref()();
+        let revisions = self.engine.as_ref().is_some_and(|engine| engine.has_revisions_due(now));
+        let revisions_first = revisions && self.revisions_next;
+        let (live, backfill) = (&mut self.live, &mut self.backfill);
+        let (live_bytes, backfill_bytes) = (self.live_bite.bytes(), self.backfill_bite.bytes());
+        let history = async {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Next::Stop,
-                read = backfill.next(self.backfill_bite.bytes()) => return Next::Read(Lane::Backfill, read),
-                () = std::future::ready(()) => {}
+                () = std::future::ready(()), if revisions_first => Next::Revise,
+                read = backfill.next(backfill_bytes), if !history_waits => Next::Read(Lane::Backfill, read),
+                () = std::future::ready(()), if revisions => Next::Revise,
+                () = sleep(self.parts.settings.tick_every) => Next::Quiet,
             }
+        };
+        let live = async { Next::Read(Lane::Live, live.next(live_bytes).await) };
+        let history_first = self.live_turns >= LIVE_TURNS_IN_A_ROW;
+        if history_first {
+            self.live_turns = 0;
         }
+        let both = async {
+            if history_first { either(history, live).await } else { either(live, history).await }
+        };
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
-            read = live.next(self.live_bite.bytes()) => Next::Read(Lane::Live, read),
-            read = backfill.next(self.backfill_bite.bytes()), if !history_waits => Next::Read(Lane::Backfill, read),
-            () = sleep(self.parts.settings.tick_every) => Next::Quiet,
+            next = both => next,
         }
     }
 
@@ -220,9 +237,25 @@ impl Worker {
             }
             Lane::Backfill => {
                 self.live_turns = 0;
+                self.revisions_next = true;
                 self.backfill_bite.took(began.elapsed());
             }
         }
+        if flow == Flow::On { self.checkpoint_one().await } else { flow }
+    }
+
+    /// Computes some windows again that readings came for after they were published.
+    async fn revise(&mut self) -> Flow {
+        (self.live_turns, self.revisions_next) = (0, false);
+        let now = self.parts.clock.as_ref()();
+        let ends = match self.live_ends() {
+            Ok(ends) => ends,
+            Err(error) => {
+                tracing::warn!(%error, "the log does not say where it ends; windows wait");
+                return self.pause(&mut RETRY.0.clone()).await;
+            }
+        };
+        let flow = self.turn(Lane::Backfill, move |engine| engine.revise(now, &ends)).await;
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 
@@ -514,6 +547,15 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is ready of two; of both, the first.
+async fn either(first: impl Future<Output = Next>, second: impl Future<Output = Next>) -> Next {
+    tokio::select! {
+        biased;
+        next = first => next,
+        next = second => next,
     }
 }
 

@@ -149,10 +149,15 @@ impl Pipeline {
         self.sweep(output);
     }
 
-    /// Whether a tick would change anything.
+    /// Whether windows wait to be computed again, and a tick would do some.
+    pub(crate) fn has_revisions_due(&self, now: Timestamp) -> bool {
+        self.state.books.pending.is_due(now)
+    }
+
+    /// Whether a tick would let time pass.
     pub(crate) fn wants_tick(&self, now: Timestamp) -> bool {
         let books = &self.state.books;
-        if books.has_more_to_close || books.pending.is_due(now) {
+        if books.has_more_to_close {
             return true;
         }
         let mut watermark = books.watermark;
