@@ -4,11 +4,12 @@
 //!   log partition  ──●──────────────●──────────────▶ offsets
 //!                    │ from      to │
 //!                    └──── Span ────┘   one `write`: the span's readings and dead letters, and the span itself,
-//!                                       become durable together or not at all
+//!                                       become visible, and survive a crash, together or not at all
 //! ```
 //!
 //! The store is no second log: it keeps, in the same commit as its data, which log offsets that data came
-//! from. After a crash the writer asks [`SeriesWriter::positions`] and reads on from there.
+//! from. What it was given is durable after [`SeriesWriter::flush`], and until then it is in the log. After a crash the
+//! writer asks [`SeriesWriter::positions`] and reads on from there.
 
 mod audit;
 mod memory;
@@ -78,18 +79,21 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The writing half. Calls block for a disk access; async callers use a blocking thread.
 ///
 /// # What every backend promises
-/// 1. **Atomic.** When `write` returns `Ok`, the batch's readings, its dead letters and its spans are durable,
-///    all of them. After an error, or a crash before it returned, none of them is there, or (a crash after
-///    the commit) all of them are; [`SeriesWriter::positions`] says which.
-/// 2. **Fenced.** Each span must begin exactly where the store stands for its partition; the first span of a
+/// 1. **Atomic.** When `write` returns `Ok`, the batch's readings, its dead letters and its spans are visible,
+///    all of them. After an error none of them is there, or (where only the answer was lost) all of them are;
+///    [`SeriesWriter::positions`] says which.
+/// 2. **Durable by flush.** What was visible when [`SeriesWriter::flush`] was called survives whatever comes once it has
+///    returned `Ok`. A crash before may cost the latest batches, in whole batches and from the end: those that are left
+///    are a beginning of what was written. Nobody may forget what a batch was made of before it is flushed.
+/// 3. **Fenced.** Each span must begin exactly where the store stands for its partition; the first span of a
 ///    partition may begin anywhere. So a batch can be written at most once, by whoever and however often it
 ///    is tried, and an old batch can never undo a later correction.
-/// 3. **Keyed.** A reading's key is [`Key`]: (tenant, device, metric, the time the device claimed, its sequence
+/// 4. **Keyed.** A reading's key is [`Key`]: (tenant, device, metric, the time the device claimed, its sequence
 ///    number). The same key with the same value is a duplicate and changes nothing; with another value it is a
 ///    correction: the later one wins, and the replaced value is kept aside, so that nothing is lost even where a
 ///    device's clock ran twice through the same hour. Within a batch, later means further back in the list. All
 ///    three cases are counted.
-/// 4. **Exact.** A value comes back with the type and the bits it was written with (any NaN as the quiet one).
+/// 5. **Exact.** A value comes back with the type and the bits it was written with (any NaN as the quiet one).
 pub trait SeriesWriter: Send + Sync + 'static {
     /// Stores a batch.
     ///
@@ -97,6 +101,12 @@ pub trait SeriesWriter: Send + Sync + 'static {
     /// [`Error::Conflict`] when a span does not begin where the store stands; [`Error::Full`] and
     /// [`Error::Database`] when the store could not write. In every case nothing was written.
     fn write(&self, batch: &WriteBatch) -> Result<Written>;
+
+    /// Makes durable what was written before the call. Batches may be written meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Database`]: how much is durable is not known; nothing that was visible goes.
+    fn flush(&self) -> Result<()>;
 
     /// For every partition it has ever been given, the next offset the store wants.
     ///

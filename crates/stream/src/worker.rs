@@ -1,6 +1,7 @@
 //! The stream's task: reads both lanes, live first, takes turns through the engine, commits, and knows what to do
 //! when one of them fails.
 
+mod saving;
 mod trial;
 
 use std::collections::HashMap;
@@ -15,12 +16,14 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::answers::Unanswered;
-use crate::bite::Bite;
+use crate::bite::{Bite, Bites};
 use crate::checkpoint::Checkpoints;
 use crate::counts::Shared;
 use crate::engine::{Engine, Turn};
 use crate::stretch::Purpose;
 use crate::{Error, Parts, READER, late, letter, partitions, recover, source_of};
+
+use saving::Saving;
 
 /// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
 const LIVE_TURNS_IN_A_ROW: u32 = 8;
@@ -39,7 +42,7 @@ pub(crate) struct Worker {
     engine: Option<Box<Engine>>,
     checkpoints: Option<Checkpoints>,
     live: Box<dyn Reader>,
-    backfill: Box<dyn Reader>,
+    backfill: Bites,
     live_bite: Bite,
     backfill_bite: Bite,
     live_turns: u32,
@@ -53,6 +56,8 @@ pub(crate) struct Worker {
     /// Positions the log may know, not yet told.
     untold: HashMap<PartitionId, u64>,
     next_checkpoint: CheckpointTurn,
+    /// A checkpoint on its way to the disk.
+    saving: Option<Saving>,
     end: End,
 }
 
@@ -111,7 +116,7 @@ impl Worker {
             &shared,
         )?);
         let live = open_reader(&parts, &purpose, Lane::Live, &shared)?;
-        let backfill = open_reader(&parts, &purpose, Lane::Backfill, &shared)?;
+        let backfill = Bites::of(open_reader(&parts, &purpose, Lane::Backfill, &shared)?);
         let now = Instant::now();
         let (live_bite, backfill_bite) = match purpose {
             Purpose::Live => (Bite::LIVE, Bite::BACKFILL),
@@ -135,6 +140,7 @@ impl Worker {
             ticked: now,
             told: now,
             untold: HashMap::new(),
+            saving: None,
             end: End::Stopped,
         })
     }
@@ -152,6 +158,7 @@ impl Worker {
         }
         self.checkpoint_all().await;
         self.tell_log().await;
+        self.flush_trial().await;
         // Who waits for the stream must see that it has gone.
         self.shared.stands_at([]);
         std::mem::replace(&mut self.end, End::Stopped)
@@ -216,9 +223,8 @@ impl Worker {
         if history_first {
             self.live_turns = 0;
         }
-        let both = async {
-            if history_first { either(history, live).await } else { either(live, history).await }
-        };
+        let both =
+            async { if history_first { either(history, live).await } else { either(live, history).await } };
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
@@ -419,7 +425,8 @@ impl Worker {
         loop {
             let readers =
                 open_reader(&self.parts, &self.purpose, Lane::Live, &self.shared).and_then(|live| {
-                    Ok((live, open_reader(&self.parts, &self.purpose, Lane::Backfill, &self.shared)?))
+                    let backfill = open_reader(&self.parts, &self.purpose, Lane::Backfill, &self.shared)?;
+                    Ok((live, Bites::of(backfill)))
                 });
             match readers {
                 Ok((live, backfill)) => {
@@ -441,6 +448,8 @@ impl Worker {
     /// Builds the state again from checkpoints and notes.
     async fn rebuild(&mut self) -> Flow {
         let mut wait = RETRY.0;
+        // It is of the state that is thrown away.
+        self.saved().await;
         loop {
             let (parts, purpose, checkpoints) =
                 (self.parts.clone(), self.purpose.clone(), self.checkpoints.clone());
@@ -472,68 +481,13 @@ impl Worker {
         if stopped.is_ok() { Flow::Stop } else { Flow::On }
     }
 
-    /// One partition after the other gets its checkpoint, so that no turn waits for all of them.
-    async fn checkpoint_one(&mut self) -> Flow {
-        let Some(engine) = &self.engine else { return Flow::On };
-        if self.checkpoints.is_none() || self.next_checkpoint.at > Instant::now() {
-            return Flow::On;
-        }
-        let partitions = engine.partitions.len().max(1) as u32;
-        self.next_checkpoint.at = Instant::now() + engine.settings().checkpoint_every / partitions;
-        let from = self.next_checkpoint.partition;
-        let mut due = engine.partitions.iter().filter(|(_, partition)| partition.since_checkpoint > 0);
-        let index =
-            due.clone().find(|(index, _)| **index >= from).or_else(|| due.next()).map(|(&index, _)| index);
-        if let Some(index) = index {
-            self.next_checkpoint.partition = index + 1;
-            self.checkpoint(index).await;
-        }
-        Flow::On
-    }
-
-    async fn checkpoint_all(&mut self) {
-        let Some(engine) = &self.engine else { return };
-        let stale =
-            engine.partitions.iter().filter(|(_, p)| p.since_checkpoint > 0 || p.checkpointed.is_none());
-        for index in stale.map(|(&index, _)| index).collect::<Vec<_>>() {
-            self.checkpoint(index).await;
-        }
-    }
-
-    async fn checkpoint(&mut self, index: u16) {
-        let Some(folder) = self.checkpoints.clone() else { return };
-        let Some(mut engine) = self.engine.take() else { return };
-        let began = Instant::now();
-        let job = tokio::task::spawn_blocking(move || {
-            let written = engine.checkpoint(index).map(|checkpoint| {
-                folder.write(&checkpoint).map(|()| (checkpoint.note, checkpoint.next, checkpoint.state.len()))
-            });
-            (engine, written)
-        });
-        let Some((engine, written)) = outcome_of(job).await else { return };
-        self.engine = Some(engine);
-        match written {
-            None => {}
-            Some(Ok((note, next, bytes))) => {
-                self.shared.checkpointed(index, bytes as u64, began.elapsed());
-                let engine = self.engine.as_mut().expect("it was just put back");
-                if let Some(before) = engine.checkpointed(index, note, next) {
-                    let lanes = [Lane::Live, Lane::Backfill];
-                    let at = |lane: Lane| PartitionId { topic: Topic::Raw, lane, index };
-                    self.untold.extend(lanes.map(|lane| (at(lane), before[lane as usize])));
-                }
-            }
-            // Nothing is lost: recovery goes on from the one before it, and takes longer.
-            Some(Err(error)) => {
-                self.shared.retried();
-                tracing::error!(%error, partition = index, "a checkpoint could not be written; trying again later");
-            }
-        }
-    }
-
     async fn tell_log(&mut self) {
         self.told = Instant::now();
         if self.untold.is_empty() || !self.purpose.writes_to_log() {
+            return;
+        }
+        // Without checkpoints these are positions of the store, and the log may forget what is before them.
+        if self.checkpoints.is_none() && !self.flush().await {
             return;
         }
         let positions: Vec<Position> =

@@ -106,8 +106,7 @@ mod tests {
     #[test]
     fn who_asks_waits_once_and_reads_once() {
         let turns = Turns::default();
-        let (first, second) =
-            (ConnKey { slot: 1, generation: 1 }, ConnKey { slot: 2, generation: 1 });
+        let (first, second) = (ConnKey { slot: 1, generation: 1 }, ConnKey { slot: 2, generation: 1 });
         let (mut of_first, mut of_second) = (Place::None, Place::None);
         assert!(!turns.ask(first, &mut of_first));
         assert!(!turns.ask(second, &mut of_second));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 const WAIT_NANOS: i64 = 1_000_000_000;
 /// How many one step without records revises: each costs a look into the store, and a live reading that comes meanwhile
 /// waits for the step.
-const PER_STEP: usize = 128;
+const PER_STEP: usize = 64;
 /// A partition that always has something to read still revises a few with each step, once they have waited so long.
 const OVERDUE_NANOS: i64 = 10 * WAIT_NANOS;
 /// How many then.

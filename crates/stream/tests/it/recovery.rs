@@ -104,7 +104,7 @@ impl World {
         let clock = Arc::new(AtomicI64::new(ARRIVED.nanos()));
         Self {
             log: memory_log(),
-            store: Arc::new(Memory::new()),
+            store: Arc::new(Memory::with_power_cuts()),
             clock,
             checkpoints: tempfile::tempdir().unwrap(),
         }
@@ -208,7 +208,7 @@ proptest! {
     #[test]
     fn a_stream_that_crashes_ends_where_one_does_that_does_not(
         records in prop::collection::vec(sent(), 1..300),
-        crashes in prop::collection::vec((any::<prop::sample::Index>(), 1..40_u32), 0..5),
+        crashes in prop::collection::vec((any::<prop::sample::Index>(), 1..40_u32, any::<bool>()), 0..5),
     ) {
         let whole = World::new();
         let records: Vec<(usize, &Sent)> = records.iter().enumerate().collect();
@@ -217,10 +217,15 @@ proptest! {
 
         let world = World::new();
         let mut from = 0;
-        let mut crashes: Vec<(usize, u32)> = crashes.iter().map(|(at, turns)| (at.index(records.len()), *turns)).collect();
+        let mut crashes: Vec<(usize, u32, bool)> =
+            crashes.iter().map(|(at, turns, cut)| (at.index(records.len()), *turns, *cut)).collect();
         crashes.sort_unstable();
-        for (at, turns) in crashes {
+        for (at, turns, power_is_cut) in crashes {
             world.run_and_crash(&records[from..at], turns);
+            if power_is_cut {
+                // The store forgets what it was not told to keep; log and checkpoints are on disk.
+                world.store.cut_power();
+            }
             from = at;
         }
         world.run_and_crash(&records[from..], 3);

@@ -72,8 +72,8 @@ impl Shell<'_> {
             _ if !route.device.is_empty() => (Topic::Raw, route.lane, route.device),
             _ => (Topic::Raw, route.lane, route.device_in_payload.as_deref().unwrap_or(publish.topic)),
         };
-        self.side.brings_history = lane == Lane::Backfill;
-        if lane == Lane::Live {
+        self.side.brings_history = lane == Lane::Backfill || (self.side.brings_history && route.is_behind);
+        if !self.side.brings_history {
             self.worker.turns.live_came(self.worker.tick());
         }
         let index = partition_of(tenant, key, log.partitions(topic));
