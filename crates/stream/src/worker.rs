@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::answers::Unanswered;
 use crate::bite::Bite;
 use crate::checkpoint::Checkpoints;
+use crate::clean::{self, Owed};
 use crate::counts::Shared;
 use crate::engine::{Engine, Turn};
 use crate::stretch::Purpose;
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     /// Positions the log may know, not yet told.
     untold: HashMap<PartitionId, u64>,
     next_checkpoint: CheckpointTurn,
+    /// What a turn before the start had written to the clean topic and not committed.
+    owed: Owed,
     end: End,
 }
 
@@ -108,6 +111,10 @@ impl Worker {
         )?);
         let live = open_reader(&parts, &purpose, Lane::Live, &shared)?;
         let backfill = open_reader(&parts, &purpose, Lane::Backfill, &shared)?;
+        let owed = match engine.writes_clean() {
+            true => Owed::of(&*parts.log)?,
+            false => Owed::default(),
+        };
         let now = Instant::now();
         let (live_bite, backfill_bite) = match purpose {
             Purpose::Live => (Bite::LIVE, Bite::BACKFILL),
@@ -130,6 +137,7 @@ impl Worker {
             ticked: now,
             told: now,
             untold: HashMap::new(),
+            owed,
             end: End::Stopped,
         })
     }
@@ -185,7 +193,10 @@ impl Worker {
     /// What is there, live before backfill, unless live data has had all turns for a while.
     async fn next(&mut self) -> Next {
         let mut stop = self.stop.clone();
-        let history_waits = !self.purpose.writes_to_log() && !self.is_over(Lane::Live);
+        let first = self.first_lane();
+        let history_waits =
+            first == Some(Lane::Live) || !self.purpose.writes_to_log() && !self.is_over(Lane::Live);
+        let live_waits = first == Some(Lane::Backfill);
         let (live, backfill) = (&mut self.live, &mut self.backfill);
         // A replay stands in history, and must not come before the live message that it mends.
         if history_waits {
@@ -203,10 +214,20 @@ impl Worker {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
-            read = live.next(self.live_bite.bytes()) => Next::Read(Lane::Live, read),
+            read = live.next(self.live_bite.bytes()), if !live_waits => Next::Read(Lane::Live, read),
             read = backfill.next(self.backfill_bite.bytes()), if !history_waits => Next::Read(Lane::Backfill, read),
             () = sleep(self.parts.settings.tick_every) => Next::Quiet,
         }
+    }
+
+    /// The lane that goes on where a turn was broken off, until it has done so again.
+    fn first_lane(&mut self) -> Option<Lane> {
+        let engine = self.engine.as_ref()?;
+        let first = self.owed.lane(|index, lane| Some(engine.partitions.get(&index)?.next[lane as usize]));
+        if first.is_none() {
+            self.owed = Owed::default();
+        }
+        first
     }
 
     async fn chunk(&mut self, lane: Lane, chunk: Chunk) -> Flow {
@@ -341,9 +362,12 @@ impl Worker {
         if self.purpose.writes_to_log() {
             let mut side = dead_letters(&*self.parts.log, lane, batch);
             late::records(&*self.parts.log, batch, &mut side);
-            if !side.is_empty() {
-                self.parts.log.append(side).await.map_err(Failure::Log)?;
+            let mut rest = clean::records(&*self.parts.log, &turn.clean, &batch.readings, &mut side);
+            while !side.is_empty() {
+                self.parts.log.append(std::mem::take(&mut side)).await.map_err(Failure::Log)?;
+                rest = clean::records(&*self.parts.log, rest, &batch.readings, &mut side);
             }
+            self.learn(turn).await;
         }
         let (store, job) = (Arc::clone(&self.parts.store), Arc::clone(batch));
         let began = Instant::now();
@@ -364,6 +388,17 @@ impl Worker {
             self.tell_log().await;
         }
         Ok(())
+    }
+
+    /// Has the registry keep what messages said of their devices. Readings do not wait for it: what is not kept is said
+    /// again with the device's next message.
+    async fn learn(&mut self, turn: &Turn) {
+        let Some(facts) = self.parts.facts.clone().filter(|_| !turn.news.is_empty()) else { return };
+        let news = turn.news.clone();
+        let job = tokio::task::spawn_blocking(move || facts.learn(&news));
+        if let Some(Err(error)) = outcome_of(job).await {
+            tracing::error!(%error, devices = turn.news.len(), "what messages said of their devices is not kept");
+        }
     }
 
     /// The store judges by its own key whether a reading was there: it must see it as the pipeline did.
