@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use record::{Facts, Known, Learned, TenantId};
 
-/// Devices of a generation. Two of them are kept, at about 200 bytes for a device: some 25 MB at most where devices have
-/// few facts. Of a larger fleet those that speak least are read from disk when they do.
-const GENERATION: usize = 64 << 10;
+/// Devices of a generation: more than a tenant has by default, for a fleet that speaks in turn finds only what fits
+/// into one. Two of them are kept, at about 200 bytes for a device: some 50 MB at most where devices have few facts. Of a
+/// larger fleet those that speak least are read from disk when they do.
+const GENERATION: usize = 128 << 10;
 
 type Generation = HashMap<TenantId, HashMap<Box<str>, Arc<Known>>>;
 
