@@ -53,6 +53,7 @@ fn run(messages: u64, devices: usize) {
             reader: Arc::new(Nowhere),
             templates: Arc::new(Templates::shipped()),
             settings: Arc::new(Settings::default()),
+            facts: None,
             checkpoints: None,
             clock: Arc::new(|| Timestamp::from_nanos(BEGIN_NANOS)),
         };

@@ -17,8 +17,10 @@ use wire::template::Templates;
 use crate::answers::{Answer, Held, Noting, Source, Unanswered};
 use crate::budget::{Budget, Cardinality, Counted};
 use crate::checkpoint::Checkpoint;
+use crate::enrich::{Clean, Enricher};
+use crate::facts::{FactNews, Facts};
 use crate::note::{Note, Step};
-use crate::output::{Output, Tally};
+use crate::output::{Finished, Output, Tally};
 use crate::pipeline::{Pipeline, Work};
 use crate::settings::Settings;
 use crate::{revise, source_of};
@@ -50,6 +52,8 @@ pub(crate) struct Engine {
     settings: Arc<Settings>,
     templates: Arc<Templates>,
     store: Arc<dyn SeriesReader>,
+    /// Absent in a trial, which tells nobody of its readings.
+    facts: Option<Arc<dyn Facts>>,
     scratch: Scratch,
     stop: Arc<AtomicBool>,
     pub(crate) partitions: BTreeMap<u16, Partition>,
@@ -63,6 +67,10 @@ pub(crate) struct Turn {
     pub(crate) batch: Arc<WriteBatch>,
     pub(crate) tally: Tally,
     pub(crate) records: u64,
+    /// What goes to `Topic::Clean`: rows of `batch`.
+    pub(crate) clean: Vec<Clean>,
+    /// What messages said of their devices.
+    pub(crate) news: Vec<FactNews>,
 }
 
 impl Engine {
@@ -70,15 +78,17 @@ impl Engine {
         settings: Arc<Settings>,
         templates: Arc<Templates>,
         store: Arc<dyn SeriesReader>,
+        facts: Option<Arc<dyn Facts>>,
         stop: Arc<AtomicBool>,
         partitions: BTreeMap<u16, Partition>,
     ) -> Self {
-        Self { settings, templates, store, scratch: Scratch::new(), stop, partitions, revised: u16::MAX }
+        let scratch = Scratch::new();
+        Self { settings, templates, store, facts, scratch, stop, partitions, revised: u16::MAX }
     }
 
     /// Takes a chunk of one lane through the pipelines.
     pub(crate) fn records(&mut self, lane: Lane, chunk: &Chunk, now: Timestamp) -> Result<Turn, Unanswered> {
-        let mut output = Output::default();
+        let mut output = Output::enriched(self.enricher());
         let mut touched: BTreeMap<u16, (u64, u64, Vec<Answer>)> = BTreeMap::new();
         let mut source = StoreSource { store: &*self.store, budget: &self.settings.budget, stop: &self.stop };
         for run in &chunk.runs {
@@ -209,11 +219,16 @@ impl Engine {
         }
     }
 
+    fn enricher(&self) -> Option<Enricher> {
+        let facts = Arc::clone(self.facts.as_ref()?);
+        Some(Enricher::new(facts, Arc::clone(&self.stop), self.settings.clean))
+    }
+
     fn finish(&mut self, output: Output, records: u64) -> Result<Turn, Unanswered> {
-        let (mut batch, revisions, tally) = output.finish();
+        let Finished { mut batch, revisions, tally, clean, news } = output.finish();
         let mut source = StoreSource { store: &*self.store, budget: &self.settings.budget, stop: &self.stop };
         source.insist(|store| revise::rows(store, &revisions, &mut batch))?;
-        Ok(Turn { batch: Arc::new(batch), tally, records })
+        Ok(Turn { batch: Arc::new(batch), tally, records, clean, news })
     }
 
     /// The state of a partition, to be made durable.
@@ -230,6 +245,11 @@ impl Engine {
         let before = partition.checkpointed.replace((note, next))?;
         partition.forgettable = before.0;
         Some(before.1)
+    }
+
+    /// Whether turns have clean records.
+    pub(crate) fn writes_clean(&self) -> bool {
+        self.facts.is_some() && self.settings.clean
     }
 
     pub(crate) fn settings(&self) -> &Settings {

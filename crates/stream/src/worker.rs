@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use crate::answers::Unanswered;
 use crate::bite::{Bite, Bites};
 use crate::checkpoint::Checkpoints;
+use crate::clean::{self, Owed};
 use crate::counts::Shared;
 use crate::engine::{Engine, Turn};
 use crate::stretch::Purpose;
@@ -58,6 +59,9 @@ pub(crate) struct Worker {
     next_checkpoint: CheckpointTurn,
     /// A checkpoint on its way to the disk.
     saving: Option<Saving>,
+    /// What a turn before the start had written to the clean topic and not committed.
+    owed: Owed,
+    writes_clean: bool,
     end: End,
 }
 
@@ -117,6 +121,11 @@ impl Worker {
         )?);
         let live = open_reader(&parts, &purpose, Lane::Live, &shared)?;
         let backfill = Bites::of(open_reader(&parts, &purpose, Lane::Backfill, &shared)?);
+        let writes_clean = engine.writes_clean();
+        let owed = match writes_clean {
+            true => Owed::of(&*parts.log)?,
+            false => Owed::default(),
+        };
         let now = Instant::now();
         let (live_bite, backfill_bite) = match purpose {
             Purpose::Live => (Bite::LIVE, Bite::BACKFILL),
@@ -141,6 +150,8 @@ impl Worker {
             told: now,
             untold: HashMap::new(),
             saving: None,
+            owed,
+            writes_clean,
             end: End::Stopped,
         })
     }
@@ -199,7 +210,10 @@ impl Worker {
     /// lane and windows that they touched, in turn.
     async fn next(&mut self) -> Next {
         let mut stop = self.stop.clone();
-        let history_waits = !self.purpose.writes_to_log() && !self.is_over(Lane::Live);
+        let first = self.first_lane();
+        let live_waits = first == Some(Lane::Backfill);
+        let history_waits =
+            first == Some(Lane::Live) || !self.purpose.writes_to_log() && !self.is_over(Lane::Live);
         // A replay stands in history, and must not come before the live message that it mends.
         if history_waits {
             self.live_turns = 0;
@@ -218,7 +232,12 @@ impl Worker {
                 () = sleep(self.parts.settings.tick_every) => Next::Quiet,
             }
         };
-        let live = async { Next::Read(Lane::Live, live.next(live_bytes).await) };
+        let live = async {
+            match live_waits {
+                true => std::future::pending().await,
+                false => Next::Read(Lane::Live, live.next(live_bytes).await),
+            }
+        };
         let history_first = self.live_turns >= LIVE_TURNS_IN_A_ROW;
         if history_first {
             self.live_turns = 0;
@@ -230,6 +249,16 @@ impl Worker {
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
             next = both => next,
         }
+    }
+
+    /// The lane that goes on where a turn was broken off, until it has done so again.
+    fn first_lane(&mut self) -> Option<Lane> {
+        let engine = self.engine.as_ref()?;
+        let first = self.owed.lane(|index, lane| Some(engine.partitions.get(&index)?.next[lane as usize]));
+        if first.is_none() {
+            self.owed = Owed::default();
+        }
+        first
     }
 
     async fn chunk(&mut self, lane: Lane, chunk: Chunk) -> Flow {
@@ -380,9 +409,12 @@ impl Worker {
         if self.purpose.writes_to_log() {
             let mut side = dead_letters(&*self.parts.log, lane, batch);
             late::records(&*self.parts.log, batch, &mut side);
-            if !side.is_empty() {
-                self.parts.log.append(side).await.map_err(Failure::Log)?;
+            let mut rest = clean::records(&*self.parts.log, &turn.clean, &batch.readings, &mut side);
+            while !side.is_empty() {
+                self.parts.log.append(std::mem::take(&mut side)).await.map_err(Failure::Log)?;
+                rest = clean::records(&*self.parts.log, rest, &batch.readings, &mut side);
             }
+            self.learn(turn).await;
         }
         let (store, job) = (Arc::clone(&self.parts.store), Arc::clone(batch));
         let began = Instant::now();
@@ -390,6 +422,10 @@ impl Worker {
         let written = written.ok_or(Failure::Log(log::Error::Closed))?.map_err(Failure::Store)?;
         self.check(turn, written);
         self.shared.wrote(turn, written, began.elapsed());
+        if self.writes_clean {
+            // What a power cut leaves in the clean topic and not in the store is at most one turn: see `Owed`.
+            self.flush().await;
+        }
         let stands = batch.spans.iter().map(|span| {
             let index = span.source.partition;
             (PartitionId { topic: Topic::Raw, lane: span.source.lane, index }, span.to)
@@ -403,6 +439,17 @@ impl Worker {
             self.tell_log().await;
         }
         Ok(())
+    }
+
+    /// Has the registry keep what messages said of their devices. Readings do not wait for it: what is not kept is said
+    /// again with the device's next message.
+    async fn learn(&mut self, turn: &Turn) {
+        let Some(facts) = self.parts.facts.clone().filter(|_| !turn.news.is_empty()) else { return };
+        let news = turn.news.clone();
+        let job = tokio::task::spawn_blocking(move || facts.learn(&news));
+        if let Some(Err(error)) = outcome_of(job).await {
+            tracing::error!(%error, devices = turn.news.len(), "what messages said of their devices is not kept");
+        }
     }
 
     /// The store judges by its own key whether a reading was there: it must see it as the pipeline did.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use record::{DeviceId, Encoding, Kind, Lane, Timestamp};
 use registry::{Acl, Identity};
+use wire::mqtt::FIRMWARE;
 use wire::mqtt::session::Inbound;
 use wire::payload::{self, Scratch};
 use wire::template::{Match, Templates};
@@ -15,8 +16,6 @@ use crate::schemas::{Offered, Schemas};
 const CAUGHT_UP: Duration = Duration::from_secs(30);
 /// The user property that names the lane of a telemetry message.
 const LANE_PROPERTY: &str = "penstock-lane";
-/// The user property that names the device's firmware, which may pick the schema.
-const FIRMWARE_PROPERTY: &str = "penstock-firmware";
 
 /// The rules that decide.
 #[derive(Clone, Debug)]
@@ -97,7 +96,7 @@ impl Rules {
             tenant: identity.tenant.as_str(),
             topic: publish.topic,
             device_type: found.facts().find(|(name, _)| *name == "device_type").map(|(_, value)| value),
-            firmware: user_property(publish, FIRMWARE_PROPERTY),
+            firmware: user_property(publish, FIRMWARE),
             encoding,
             payload: publish.payload,
         };
@@ -177,7 +176,7 @@ fn asked_lane(publish: &Inbound<'_>) -> Option<Lane> {
     }
 }
 
-fn user_property<'a>(publish: &Inbound<'a>, wanted: &str) -> Option<&'a str> {
+pub(super) fn user_property<'a>(publish: &Inbound<'a>, wanted: &str) -> Option<&'a str> {
     if publish.properties.is_empty() {
         return None;
     }

@@ -129,7 +129,11 @@ impl Pipeline {
         let (rows, letters) = decode::readings(&telemetry, &mut bench.readings, scratch);
         let lane = if telemetry.replay_of.is_some() { Lane::Backfill } else { place.source.lane };
         let mut message = Message::new(place, lane, &telemetry, rows, letters, scratch, tried_again.as_ref());
-        let outcome = self.readings(&mut message, &mut bench, answers, output);
+        let mut outcome = self.readings(&mut message, &mut bench, answers, output);
+        if let (Ok(()), Some(enricher)) = (&outcome, &mut output.enricher) {
+            let kept = message.kept(&telemetry, bench.readings.len());
+            outcome = enricher.message(&kept, &bench.readings, &mut bench.devices);
+        }
         output.put_bench(&telemetry.tenant, bench);
         outcome?;
         let completeness = if message.has_kept_any() { Completeness::Part } else { Completeness::Whole };

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use log::{PartitionId, Topic};
 use record::{Envelope, Kind, Lane, Origin, Protocol, Qos, Timestamp, partition_of};
 use wire::mqtt::session::{Inbound, OwnedWill, Sink as _, Verdict};
-use wire::mqtt::{Carrier, Properties, PropertiesBuf, ReasonCode, Version};
+use wire::mqtt::{Carrier, FIRMWARE, Properties, PropertiesBuf, Property, ReasonCode, Version};
 
 use super::Shell;
 use crate::dispatch::{Command, Message};
 use crate::mqtt::commit::Awaited;
 use crate::mqtt::mixed::Mixed;
-use crate::mqtt::route::Route;
+use crate::mqtt::route::{Route, user_property};
 
 /// QoS 0 messages on their way to the dispatcher; beyond, they are shed and counted.
 const DIRECT_BYTES: usize = 16 << 20;
@@ -111,11 +111,16 @@ impl Shell<'_> {
                 Some(plain) => (plain.encoding, &*plain.payload),
                 None => (envelope.encoding, envelope.payload),
             };
+            // Nobody is subscribed to parts; what the message says of its device goes with each.
+            let mut of_device = PropertiesBuf::new();
+            if let Some(firmware) = user_property(publish, FIRMWARE) {
+                of_device.push(Property::UserProperty(FIRMWARE, firmware));
+            }
             let part = Envelope {
                 kind: Kind::Part,
                 retain: false,
                 origin: None,
-                properties: &[],
+                properties: of_device.as_properties().as_bytes(),
                 encoding,
                 payload,
                 ..envelope
