@@ -35,6 +35,10 @@ pub(crate) async fn run(
     let params =
         params.into_iter().enumerate().map(|(n, value)| cell(n, value)).collect::<Result<Vec<_>, _>>()?;
     let dataset = dataset.map(|name| datasets::sql_over(&shared, &name)).transpose()?;
+    if matches!(format, Format::Arrow) {
+        let stream = shared.ask(move |q| q.sql_arrow(dataset.as_deref(), &tenant, &query, &params)).await?;
+        return Ok(([(CONTENT_TYPE, ARROW)], stream).into_response());
+    }
     let table = shared
         .ask(move |q| match dataset {
             None => q.sql(&tenant, &query, &params),
@@ -42,16 +46,20 @@ pub(crate) async fn run(
         })
         .await?;
     Ok(match format {
-        Format::Json => Json(table).into_response(),
         Format::Csv => {
             ([(CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], table.to_csv()).into_response()
         }
+        Format::Json | Format::Arrow => Json(table).into_response(),
     })
 }
+
+/// A stream of Arrow's IPC.
+const ARROW: &str = "application/vnd.apache.arrow.stream";
 
 enum Format {
     Json,
     Csv,
+    Arrow,
 }
 
 impl Format {
@@ -62,10 +70,11 @@ impl Format {
             match range {
                 "application/json" | "*/*" | "application/*" => return Ok(Self::Json),
                 "text/csv" | "text/*" => return Ok(Self::Csv),
+                ARROW => return Ok(Self::Arrow),
                 _ => {}
             }
         }
-        let detail = format!("no answer as {accept:?}: application/json and text/csv are possible");
+        let detail = format!("no answer as {accept:?}: application/json, text/csv and {ARROW} are possible");
         Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
     }
 }

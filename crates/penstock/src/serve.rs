@@ -73,6 +73,7 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
         mqtt = shown(addresses.mqtt),
         mqtt_tls = shown(addresses.mqtt_tls),
         websocket = shown(addresses.websocket),
+        pgwire = shown(addresses.pgwire),
         data = %data_dir.display(),
         "ready"
     );

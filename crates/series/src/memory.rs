@@ -1,6 +1,7 @@
 //! The store without a disk: for tests of what stands above it. Gone with the process.
 
 mod audit;
+mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -23,7 +24,7 @@ type DeviceKey = (TenantId, DeviceId);
 /// Which reading of a series: the claimed time and the sequence number.
 type RowKey = (Timestamp, u64);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     devices: BTreeMap<DeviceKey, (Device, BTreeMap<MetricName, Series>)>,
     windows: BTreeMap<WindowKey, WindowRow>,
@@ -37,7 +38,7 @@ struct State {
     positions: BTreeMap<Source, (u64, u64)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Series {
     cells: BTreeMap<RowKey, Cell>,
     /// Event time, sequence number, claimed time.

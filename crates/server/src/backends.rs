@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
-use query::{Limits, Query, SqliteSql};
+use query::{Engine, Limits, Query};
 
 use crate::config::Role;
 use crate::{Config, StartError};
@@ -16,6 +16,8 @@ pub(crate) struct Backends {
     pub(crate) metadata: Arc<dyn Metadata>,
     /// Only where something writes or asks.
     pub(crate) store: Option<Arc<series::Sqlite>>,
+    /// SQL over the store, where there is one; over data sets too.
+    pub(crate) engine: Option<Engine>,
 }
 
 impl Backends {
@@ -28,13 +30,14 @@ impl Backends {
             true => Some(Arc::new(series::Sqlite::open(&place("series.db"))?)),
             false => None,
         };
-        Ok(Self { log, metadata, store })
+        let engine = store.clone().map(|store| Engine::new(store)).transpose()?;
+        Ok(Self { log, metadata, store, engine })
     }
 
     /// What answers, on a node that does.
     pub(crate) fn query(&self, config: &Config) -> Option<Query> {
         let store = self.store.clone().filter(|_| config.has(Role::Query))?;
-        let sql = Arc::new(SqliteSql::new(store.path()));
+        let sql = Arc::new(self.engine.clone()?);
         Some(Query::new(store, sql, Limits::default()))
     }
 }

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use log::{Lane, Log, MemoryLog, Partitions, Topic};
 use penstock_api::{Allowance, Exporter, Health, Metric, NoAccess, Parts, router};
-use query::{Limits, Query, SqliteSql};
+use query::{Engine, Limits, Query};
 use record::{
     DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, Reading, TenantId, Timestamp, Value, When,
 };
@@ -39,7 +39,7 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(&dir.path().join("series.db")).unwrap());
         let log = Arc::new(MemoryLog::new(Partitions::uniform(PARTITIONS).unwrap()));
-        let sql = Arc::new(SqliteSql::new(store.path()));
+        let sql = Arc::new(Engine::new(store.clone()).unwrap());
         let mut exporter = Exporter::default();
         let books = store.clone();
         exporter.add(move |page| {
@@ -60,7 +60,7 @@ impl Rig {
             }),
             health: Health::default(),
             schemas: None,
-            datasets: Some(Arc::new(datasets::Held(store.path().to_owned()))),
+            datasets: Some(Arc::new(datasets::Held(store.clone()))),
             exporter: Arc::new(exporter),
             access: Arc::new(tenant_of),
         });

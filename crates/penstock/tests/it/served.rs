@@ -116,6 +116,7 @@ pub(crate) fn serve(dir: &Path) -> Command {
         .args(["serve", "--data"])
         .arg(dir.join("data"))
         .env("PENSTOCK__HTTP__LISTEN", "127.0.0.1:0")
+        .env("PENSTOCK__PGWIRE__LISTEN", "127.0.0.1:0")
         .env("PENSTOCK__GATEWAY__MQTT__LISTEN", "127.0.0.1:0")
         .env("PENSTOCK__GATEWAY__WEBSOCKET__LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())

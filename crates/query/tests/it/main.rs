@@ -9,7 +9,7 @@ mod tables;
 
 use std::sync::Arc;
 
-use penstock_query::{Limits, Query, SqliteSql};
+use penstock_query::{Engine, Limits, Query};
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
 use series::{SeriesWriter, Source, Span, Sqlite, WriteBatch};
 
@@ -22,7 +22,7 @@ struct Rig {
 fn rig(limits: Limits) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Sqlite::open(&dir.path().join("series.db")).unwrap());
-    let sql = Arc::new(SqliteSql::new(store.path()));
+    let sql = Arc::new(Engine::new(store.clone()).unwrap());
     Rig { _dir: dir, query: Query::new(store.clone(), sql, limits), store }
 }
 

@@ -8,6 +8,7 @@ mod books;
 mod names;
 mod points;
 mod read;
+mod scan;
 mod schema;
 mod write;
 
@@ -32,6 +33,7 @@ pub struct Sqlite {
     path: PathBuf,
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Connection>>,
+    scanners: scan::Idle,
 }
 
 impl Sqlite {
@@ -45,7 +47,12 @@ impl Sqlite {
         schema::prepare(&mut connection, path)?;
         sync_directory_of(path)?;
         let writer = Mutex::new(Writer::new(connection, path.to_owned()));
-        Ok(Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()) })
+        Ok(Self {
+            path: path.to_owned(),
+            writer,
+            readers: Mutex::new(Vec::new()),
+            scanners: scan::Idle::default(),
+        })
     }
 
     /// The file.

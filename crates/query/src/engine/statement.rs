@@ -1,0 +1,130 @@
+//! What may be asked: one statement at a time that only reads.
+
+use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr, Statement as Ast};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use crate::{Error, Result};
+
+/// Longest statement, bytes: far beyond what people and programs write, and soon parsed.
+const STATEMENT_BYTES: usize = 1 << 20;
+
+/// Deepest nesting of expressions and queries.
+const DEPTH: usize = 60;
+
+const REFUSED: &str = "only SELECT, EXPLAIN, SHOW and DESCRIBE are answered: the tables are written by devices alone";
+
+/// A statement that only reads.
+#[derive(Clone, Debug)]
+pub struct Statement(pub(super) Parsed);
+
+impl Statement {
+    /// Reads a text that holds one statement. `?` is the next parameter, as is `$1`, `$2`, …; one text has one kind.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] when it holds none or several, or one that does more than read.
+    pub fn one(sql: &str) -> Result<Self> {
+        if sql.len() > STATEMENT_BYTES {
+            return Err(Error::Statement(format!("the statement is longer than {STATEMENT_BYTES} bytes")));
+        }
+        let wrong = |error: &dyn std::fmt::Display| Error::Statement(error.to_string());
+        let dialect = PostgreSqlDialect {};
+        let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| wrong(&error))?;
+        let mut parser = DFParserBuilder::new(numbered(tokens)?)
+            .with_dialect(&dialect)
+            .with_recursion_limit(DEPTH)
+            .build()
+            .map_err(|error| super::explain::plain(&error))?;
+        let mut statements = parser.parse_statements().map_err(|error| super::explain::plain(&error))?;
+        match (statements.pop_front(), statements.is_empty()) {
+            (Some(statement), true) => Self::checked(statement),
+            (None, _) => Err(Error::Statement("the statement asks for nothing: write a SELECT".into())),
+            (Some(_), false) => Err(Error::Statement("one statement at a time is answered".into())),
+        }
+    }
+
+    /// Takes a statement that somebody else has parsed.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] when it does more than read.
+    pub fn parsed(ast: Ast) -> Result<Self> {
+        Self::checked(Parsed::Statement(Box::new(ast)))
+    }
+
+    fn checked(mut statement: Parsed) -> Result<Self> {
+        if !reads(&statement) {
+            return Err(Error::Statement(REFUSED.into()));
+        }
+        if let Parsed::Statement(ast) = &mut statement
+            && let Ast::Query(query) = &mut **ast
+            && let SetExpr::Select(select) = &mut *query.body
+        {
+            tell_apart(&mut select.projection);
+        }
+        Ok(Self(statement))
+    }
+}
+
+/// Whether a statement is of a kind that reads. What hides within one is found once it is planned.
+fn reads(statement: &Parsed) -> bool {
+    match statement {
+        Parsed::Statement(ast) => ast_reads(ast),
+        Parsed::Explain(explain) => reads(&explain.statement),
+        Parsed::CreateExternalTable(_) | Parsed::CopyTo(_) | Parsed::Reset(_) => false,
+    }
+}
+
+fn ast_reads(ast: &Ast) -> bool {
+    match ast {
+        Ast::Query(_)
+        | Ast::ExplainTable { .. }
+        | Ast::ShowTables { .. }
+        | Ast::ShowColumns { .. }
+        | Ast::ShowVariable { .. }
+        | Ast::ShowFunctions { .. } => true,
+        Ast::Explain { statement, .. } => ast_reads(statement),
+        _ => false,
+    }
+}
+
+/// Columns of one name get a number behind it: DataFusion takes each name once.
+fn tell_apart(columns: &mut [SelectItem]) {
+    let mut names: Vec<String> = Vec::new();
+    for column in columns {
+        let (name, quote) = match &*column {
+            SelectItem::ExprWithAlias { alias, .. } => (alias.value.clone(), alias.quote_style),
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => (name.value.clone(), name.quote_style),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(_)) => continue,
+            SelectItem::UnnamedExpr(expr) => (expr.to_string(), Some('"')),
+            _ => continue,
+        };
+        let name = if quote.is_some() { name } else { name.to_lowercase() };
+        if !names.contains(&name) {
+            names.push(name);
+            continue;
+        }
+        let free = (2..).map(|n| format!("{name}_{n}")).find(|name| !names.contains(name)).unwrap_or_default();
+        let alias = Ident::with_quote('"', free.replace('"', ""));
+        names.push(free);
+        let (SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) = &*column else { continue };
+        *column = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+    }
+}
+
+/// `?` becomes `$1`, `$2`, … in their order.
+fn numbered(mut tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+    let named = tokens.iter().any(|token| matches!(&token.token, Token::Placeholder(name) if name != "?"));
+    let mut count = 0;
+    for token in &mut tokens {
+        let asks = matches!(&token.token, Token::Question) || matches!(&token.token, Token::Placeholder(name) if name == "?");
+        if asks {
+            if named {
+                return Err(Error::Statement("? and $1 do not go together in one statement".into()));
+            }
+            count += 1;
+            token.token = Token::Placeholder(format!("${count}"));
+        }
+    }
+    Ok(tokens)
+}

@@ -1,0 +1,21 @@
+//! Functions of time series beside DataFusion's own.
+
+mod calendar;
+mod first_last;
+mod time_bucket;
+
+use std::sync::Arc;
+
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+/// A session's state with the functions.
+pub(crate) fn register(state: SessionState) -> SessionState {
+    let mut builder = SessionStateBuilder::new_from_existing(state);
+    let scalar = builder.scalar_functions().get_or_insert_default();
+    scalar.push(Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())));
+    let aggregate = builder.aggregate_functions().get_or_insert_default();
+    aggregate.push(Arc::new(AggregateUDF::from(first_last::Pick::first())));
+    aggregate.push(Arc::new(AggregateUDF::from(first_last::Pick::last())));
+    builder.build()
+}
