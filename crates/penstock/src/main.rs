@@ -7,6 +7,7 @@ mod client;
 mod device;
 mod dlq;
 mod doctor;
+mod fatal;
 mod host;
 mod inspect;
 mod ledger;

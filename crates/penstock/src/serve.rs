@@ -31,6 +31,7 @@ impl Serve {
                 return Ok(Answer::WrongUse);
             }
         };
+        crate::fatal::make_panics_fatal();
         fleet::process::raise_open_files_limit();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

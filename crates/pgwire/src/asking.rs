@@ -48,6 +48,10 @@ impl House {
         Ok(Self { engine, catalog, limits, access, words: Words::new(), running: AtomicUsize::new(0) })
     }
 
+    pub(crate) fn threads(&self) -> &tokio::runtime::Handle {
+        self.engine.threads()
+    }
+
     /// Whether no statement is being answered.
     pub(crate) fn is_idle(&self) -> bool {
         self.running.load(Ordering::Acquire) == 0

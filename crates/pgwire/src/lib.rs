@@ -133,10 +133,12 @@ async fn accept(socket: TcpListener, house: Arc<asking::House>, mut stop: watch:
             continue;
         };
         let connection = asking::Connection::new(Arc::clone(&house), Arc::clone(&manager), Arc::clone(&keys));
-        connections.spawn(async move {
+        // On the engine's threads: a client's bytes are a stranger's.
+        let serving = async move {
             serve(stream, connection).await;
             drop(place);
-        });
+        };
+        connections.spawn_on(serving, house.threads());
     }
     drop(socket);
     // Clients keep connections open for hours; nothing of theirs is half done between two statements.

@@ -15,7 +15,7 @@ mod time;
 pub use cardinality::{Counted, Makeup};
 pub use dead::DeadId;
 pub use downsample::{MAX_POINTS, Points, Resolution};
-pub use engine::{Answer, CATALOG, Described, Engine, SCHEMA, Statement};
+pub use engine::{Answer, CATALOG, Described, Engine, SCHEMA, Statement, THREADS};
 pub use ledger::{By, Check, Ledger, Line, Verdict};
 pub use table::{Cell, Table};
 pub use time::{parse_rfc3339, rfc3339};

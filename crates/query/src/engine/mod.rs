@@ -28,6 +28,7 @@ pub use answer::Answer;
 pub use session::{CATALOG, SCHEMA};
 pub use statement::Statement;
 use session::Question;
+pub use workers::THREADS;
 use workers::Workers;
 
 /// The engine over a store.
@@ -116,17 +117,27 @@ impl Engine {
         self.workers.run(tenant, limits, self.question(tenant, limits).describe(statement)).await
     }
 
-    fn ask_blocking(
+    /// The engine's threads, for those who handle what strangers write: what goes wrong there ends nothing else.
+    #[must_use]
+    pub fn threads(&self) -> &tokio::runtime::Handle {
+        self.workers.handle()
+    }
+
+    /// All of it, reading the statement included, is done on the engine's threads.
+    fn ask_blocking<T: Send + 'static>(
         &self,
         tenant: &TenantId,
         statement: &str,
         params: &[Cell],
         limits: Limits,
-    ) -> Result<Answer> {
-        let statement = Statement::one(statement)?;
+        shape: impl FnOnce(&Answer) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let statement = statement.to_owned();
         let params = params.iter().map(Cell::to_scalar).collect();
         let question = self.question(tenant, limits);
-        self.workers.run_blocking(tenant, limits, question.answer(statement, params))
+        self.workers.run_blocking(tenant, limits, async move {
+            shape(&question.answer(Statement::one(&statement)?, params).await?)
+        })
     }
 
     fn question(&self, tenant: &TenantId, limits: Limits) -> Question {
@@ -142,11 +153,11 @@ impl Engine {
 
 impl Sql for Engine {
     fn run(&self, tenant: &TenantId, statement: &str, params: &[Cell], limits: Limits) -> Result<Table> {
-        self.ask_blocking(tenant, statement, params, limits)?.to_table(limits)
+        self.ask_blocking(tenant, statement, params, limits, move |answer| answer.to_table(limits))
     }
 
     fn arrow(&self, tenant: &TenantId, statement: &str, params: &[Cell], limits: Limits) -> Result<Vec<u8>> {
-        self.ask_blocking(tenant, statement, params, limits)?.to_arrow()
+        self.ask_blocking(tenant, statement, params, limits, Answer::to_arrow)
     }
 }
 

@@ -16,13 +16,18 @@ pub(super) fn narrows(filter: &Expr, shape: &Shape) -> bool {
 /// Makes a scan keep a condition; `false`, and the scan as it was, when it cannot.
 pub(super) fn narrow(scan: &mut Scan, filter: &Expr, shape: &Shape) -> bool {
     match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op != Operator::Or => match (&**left, &**right) {
             (Expr::Column(column), Expr::Literal(value, _)) => compare(scan, shape, &column.name, *op, value),
             (Expr::Literal(value, _), Expr::Column(column)) => match op.swap() {
                 Some(op) => compare(scan, shape, &column.name, op, value),
                 None => false,
             },
             _ => false,
+        },
+        // Of a short list DataFusion makes a chain of comparisons.
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => match one_of(filter) {
+            Some((column, names)) => among(scan, shape, column, names),
+            None => false,
         },
         Expr::InList(InList { expr, list, negated: false }) => {
             let Expr::Column(column) = &**expr else { return false };
@@ -36,6 +41,23 @@ pub(super) fn narrow(scan: &mut Scan, filter: &Expr, shape: &Shape) -> bool {
             }
         }
         _ => false,
+    }
+}
+
+/// `column = 'a' OR column = 'b' …`.
+fn one_of(filter: &Expr) -> Option<(&str, BTreeSet<String>)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
+    match (op, &**left, &**right) {
+        (Operator::Or, left, right) => {
+            let ((column, mut names), (other, more)) = (one_of(left)?, one_of(right)?);
+            names.extend(more);
+            (column == other).then_some((column, names))
+        }
+        (Operator::Eq, Expr::Column(column), Expr::Literal(value, _))
+        | (Operator::Eq, Expr::Literal(value, _), Expr::Column(column)) => {
+            Some((&column.name, [text(value)?].into()))
+        }
+        _ => None,
     }
 }
 

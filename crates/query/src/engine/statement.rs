@@ -38,7 +38,7 @@ impl Statement {
             .map_err(|error| super::explain::plain(&error))?;
         let mut statements = parser.parse_statements().map_err(|error| super::explain::plain(&error))?;
         match (statements.pop_front(), statements.is_empty()) {
-            (Some(statement), true) => Self::checked(statement),
+            (Some(statement), true) => Self::checked(statement, Expr::to_string),
             (None, _) => Err(Error::Statement("the statement asks for nothing: write a SELECT".into())),
             (Some(_), false) => Err(Error::Statement("one statement at a time is answered".into())),
         }
@@ -49,10 +49,10 @@ impl Statement {
     /// # Errors
     /// [`Error::Statement`] when it does more than read.
     pub fn parsed(ast: Ast) -> Result<Self> {
-        Self::checked(Parsed::Statement(Box::new(ast)))
+        Self::checked(Parsed::Statement(Box::new(ast)), short)
     }
 
-    fn checked(mut statement: Parsed) -> Result<Self> {
+    fn checked(mut statement: Parsed, name: fn(&Expr) -> String) -> Result<Self> {
         if !reads(&statement) {
             return Err(Error::Statement(REFUSED.into()));
         }
@@ -60,7 +60,7 @@ impl Statement {
             && let Ast::Query(query) = &mut **ast
             && let SetExpr::Select(select) = &mut *query.body
         {
-            tell_apart(&mut select.projection);
+            name_columns(&mut select.projection, name);
         }
         Ok(Self(statement))
     }
@@ -88,24 +88,44 @@ fn ast_reads(ast: &Ast) -> bool {
     }
 }
 
-/// Columns of one name get a number behind it: DataFusion takes each name once.
-fn tell_apart(columns: &mut [SelectItem]) {
+/// The name PostgreSQL gives a column that the statement gives none.
+fn short(expr: &Expr) -> String {
+    match expr {
+        Expr::Function(call) => call.name.0.last().map(ToString::to_string).unwrap_or_default().to_lowercase(),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => match &**expr {
+            Expr::Identifier(name) => name.value.clone(),
+            other => short(other),
+        },
+        Expr::Case { .. } => "case".into(),
+        _ => "?column?".into(),
+    }
+}
+
+/// Columns that have no name get one, and those of one name a number behind it: DataFusion takes each name once.
+fn name_columns(columns: &mut [SelectItem], name_of: fn(&Expr) -> String) {
     let mut names: Vec<String> = Vec::new();
     for column in columns {
         let (name, quote) = match &*column {
             SelectItem::ExprWithAlias { alias, .. } => (alias.value.clone(), alias.quote_style),
             SelectItem::UnnamedExpr(Expr::Identifier(name)) => (name.value.clone(), name.quote_style),
             SelectItem::UnnamedExpr(Expr::CompoundIdentifier(_)) => continue,
-            SelectItem::UnnamedExpr(expr) => (expr.to_string(), Some('"')),
+            SelectItem::UnnamedExpr(expr) => (name_of(expr), Some('"')),
             _ => continue,
         };
         let name = if quote.is_some() { name } else { name.to_lowercase() };
-        if !names.contains(&name) {
+        let numbered = (2..).map(|n| format!("{name}_{n}"));
+        let Some(free) = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name)) else {
+            continue;
+        };
+        let has_it = matches!(
+            &*column,
+            SelectItem::ExprWithAlias { .. } | SelectItem::UnnamedExpr(Expr::Identifier(_))
+        );
+        if free == name && has_it {
             names.push(name);
             continue;
         }
-        let free = (2..).map(|n| format!("{name}_{n}")).find(|name| !names.contains(name)).unwrap_or_default();
-        let alias = Ident::with_quote('"', free.replace('"', ""));
+        let alias = Ident::with_quote('"', free.replace('"', "'"));
         names.push(free);
         let (SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) = &*column else { continue };
         *column = SelectItem::ExprWithAlias { expr: expr.clone(), alias };

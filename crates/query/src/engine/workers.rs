@@ -16,7 +16,7 @@ const STACK_BYTES: usize = 8 << 20;
 const NICENESS: i32 = 10;
 
 /// The name of the threads. The binary goes by it: a panic on one of them ends a question, not the process.
-pub(crate) const THREADS: &str = "penstock-query";
+pub const THREADS: &str = "penstock-query";
 
 pub(super) struct Workers {
     /// `None` only while it is dropped.
@@ -75,6 +75,10 @@ impl Workers {
                 Err(why.err().unwrap_or_else(|| broken("the question was cut off")))
             }
         }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     fn spawn<T: Send + 'static>(
