@@ -15,9 +15,6 @@ use query::{Described, Statement};
 use crate::asking::{Asker, Connection};
 use crate::settings::Setting;
 
-/// Longest text of statements, bytes.
-const TEXT_BYTES: usize = 1 << 20;
-
 /// Reads what clients write, which is at times more than SQL.
 pub(crate) struct Words(PostgresCompatibilityParser);
 
@@ -27,10 +24,7 @@ impl Words {
     }
 
     pub(crate) fn read(&self, text: &str) -> PgWireResult<Vec<ast::Statement>> {
-        if text.len() > TEXT_BYTES {
-            let words = format!("the statement is longer than {TEXT_BYTES} bytes");
-            return Err(refused("54000", words));
-        }
+        Statement::check_text(text).map_err(error)?;
         self.0.parse(text).map_err(|error| refused("42601", error.to_string()))
     }
 }

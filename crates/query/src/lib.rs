@@ -3,6 +3,7 @@
 //! The store answers point queries itself ([`series::SeriesReader`]); SQL goes through [`Engine`], over the store's tables
 //! ([`series::SeriesScan`]), whichever store it is.
 
+mod buckets;
 mod cardinality;
 mod dead;
 mod downsample;
@@ -12,6 +13,7 @@ mod ledger;
 mod table;
 mod time;
 
+pub use buckets::{Aggregate, Every};
 pub use cardinality::{Counted, Makeup};
 pub use dead::DeadId;
 pub use downsample::{MAX_POINTS, Points, Resolution};
@@ -169,6 +171,22 @@ impl Query {
         max_points: usize,
     ) -> Result<Points> {
         downsample::points(&*self.series, (tenant, device, metric), range, max_points)
+    }
+
+    /// One number for each bucket of time that holds points of a series, at most `max_points`. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`], [`Error::Store`].
+    pub fn buckets(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        range: Range<Timestamp>,
+        (every, aggregate): (&Every, Aggregate),
+        max_points: usize,
+    ) -> Result<Vec<series::Point>> {
+        buckets::buckets(&*self.series, (tenant, device, metric), range, every, aggregate, max_points)
     }
 
     /// The latest reading of each metric of a device. Blocks.

@@ -7,6 +7,9 @@ use crate::{Error, Limits};
 /// An error of a question that runs within limits.
 pub(super) fn explain(error: &DataFusionError, limits: Limits) -> Error {
     match error.find_root() {
+        DataFusionError::ResourcesExhausted(words) if words.contains("would make") => {
+            Error::TooMuch(format!("the statement needs too much memory: {words}"))
+        }
         DataFusionError::ResourcesExhausted(_) => {
             let most = limits.memory;
             Error::TooMuch(format!(

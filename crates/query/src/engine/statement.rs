@@ -3,6 +3,7 @@
 use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::{Error, Result};
@@ -12,6 +13,10 @@ const STATEMENT_BYTES: usize = 1 << 20;
 
 /// Deepest nesting of expressions and queries.
 const DEPTH: usize = 60;
+
+/// Most operators and keywords. `1 + 1 + 1 …` nests as deep as it is long, and what walks over a statement once it is read
+/// does so by recursion.
+const LINKS: usize = 1_000;
 
 const REFUSED: &str = "only SELECT, EXPLAIN, SHOW and DESCRIBE are answered: the tables are written by devices alone";
 
@@ -25,12 +30,8 @@ impl Statement {
     /// # Errors
     /// [`Error::Statement`] when it holds none or several, or one that does more than read.
     pub fn one(sql: &str) -> Result<Self> {
-        if sql.len() > STATEMENT_BYTES {
-            return Err(Error::Statement(format!("the statement is longer than {STATEMENT_BYTES} bytes")));
-        }
-        let wrong = |error: &dyn std::fmt::Display| Error::Statement(error.to_string());
         let dialect = PostgreSqlDialect {};
-        let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| wrong(&error))?;
+        let tokens = bounded(sql)?;
         let mut parser = DFParserBuilder::new(numbered(tokens)?)
             .with_dialect(&dialect)
             .with_recursion_limit(DEPTH)
@@ -44,7 +45,15 @@ impl Statement {
         }
     }
 
-    /// Takes a statement that somebody else has parsed.
+    /// Whether a text is short and flat enough to be read.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] says what there is too much of.
+    pub fn check_text(sql: &str) -> Result<()> {
+        bounded(sql).map(|_| ())
+    }
+
+    /// Takes a statement that somebody else has parsed, from a text that [`Statement::check_text`] has let through.
     ///
     /// # Errors
     /// [`Error::Statement`] when it does more than read.
@@ -64,6 +73,26 @@ impl Statement {
         }
         Ok(Self(statement))
     }
+}
+
+/// The words of a text, if it is not too long to be looked at.
+fn bounded(sql: &str) -> Result<Vec<TokenWithSpan>> {
+    if sql.len() > STATEMENT_BYTES {
+        return Err(Error::Statement(format!("the statement is longer than {STATEMENT_BYTES} bytes")));
+    }
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location();
+    let tokens = tokens.map_err(|error| Error::Statement(error.to_string()))?;
+    let links = tokens.iter().filter(|token| match &token.token {
+        Token::Whitespace(_) | Token::Comma | Token::Number(..) | Token::SingleQuotedString(_) => false,
+        Token::LParen | Token::RParen | Token::Period | Token::SemiColon => false,
+        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        _ => true,
+    });
+    if links.count() > LINKS {
+        let words = format!("the statement has more than {LINKS} operators and keywords: ask with less, or with IN (…)");
+        return Err(Error::Statement(words));
+    }
+    Ok(tokens)
 }
 
 /// Whether a statement is of a kind that reads. What hides within one is found once it is planned.

@@ -9,8 +9,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::{broken, gate::Gate};
 use crate::{Error, Limits, Result};
 
-/// Stack of a thread, bytes. Plans are trees, and walked as such; beyond it DataFusion takes more from the heap.
-const STACK_BYTES: usize = 8 << 20;
+/// Stack of a thread, bytes. Statements and plans are trees, and walked as such. What is not used takes no memory.
+const STACK_BYTES: usize = 32 << 20;
 
 /// How much the threads stand back behind the others, as `nice` counts.
 const NICENESS: i32 = 10;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Datelike, MappedLocalTime, Months, NaiveDate, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
+use datafusion::arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::exec_err;
 use datafusion::error::Result;
@@ -35,7 +36,7 @@ impl Width {
 
 /// Where buckets begin.
 #[derive(Clone, Debug)]
-pub(super) struct Cut {
+pub(crate) struct Cut {
     width: Width,
     zone: Option<Tz>,
     /// By the clocks of UTC, or an instant once a zone is given.
@@ -46,6 +47,17 @@ pub(super) struct Cut {
 impl Cut {
     pub(super) fn new(width: Width) -> Self {
         Self { width, zone: None, origin: None, offset: 0 }
+    }
+
+    /// Buckets of a width in words, by the clocks of a zone.
+    pub(crate) fn parse(width: &str, zone: Option<&str>) -> std::result::Result<Self, String> {
+        let interval = parse_interval_month_day_nano(width)
+            .map_err(|_| format!("{width:?} is no width of a bucket: write it like 5m or 1 hour"))?;
+        let mut cut = Self::new(Width::of(interval).map_err(|error| error.strip_backtrace())?);
+        if let Some(name) = zone {
+            cut.zone(name.parse().map_err(|_| format!("{name:?} is no time zone: write it like Europe/Berlin"))?);
+        }
+        Ok(cut)
     }
 
     pub(super) fn zone(&mut self, zone: Tz) {
@@ -66,7 +78,7 @@ impl Cut {
     }
 
     /// The start of the bucket a time lies in, nanoseconds since the epoch; `None` where it cannot be told.
-    pub(super) fn start(&self, nanos: i64) -> Option<i64> {
+    pub(crate) fn start(&self, nanos: i64) -> Option<i64> {
         let Some(zone) = self.zone else { return self.floor(i128::from(nanos)) };
         let offset = offset_at(zone, nanos)?;
         let local = self.floor(i128::from(nanos) + offset)?;
@@ -76,7 +88,7 @@ impl Cut {
     }
 
     /// The start of the bucket behind the one that begins here.
-    pub(super) fn next(&self, start: i64) -> Option<i64> {
+    pub(crate) fn next(&self, start: i64) -> Option<i64> {
         let zone_offset = |nanos| self.zone.map_or(Some(0), |zone| offset_at(zone, nanos));
         let local = i128::from(start) + zone_offset(start)?;
         let next = match self.width {

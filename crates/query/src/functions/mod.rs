@@ -1,8 +1,11 @@
 //! Functions of time series beside DataFusion's own.
 
+mod bounded;
 mod calendar;
 mod first_last;
 mod time_bucket;
+
+pub(crate) use calendar::Cut;
 
 use std::sync::Arc;
 
@@ -13,6 +16,12 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 pub(crate) fn register(state: SessionState) -> SessionState {
     let mut builder = SessionStateBuilder::new_from_existing(state);
     let scalar = builder.scalar_functions().get_or_insert_default();
+    scalar.retain(|function| !bounded::LEFT_OUT.contains(&function.name()));
+    for function in scalar.iter_mut() {
+        if bounded::BY_NUMBER.contains(&function.name()) || bounded::BY_TEXT.contains(&function.name()) {
+            *function = Arc::new(ScalarUDF::from(bounded::Bounded(ScalarUDF::clone(function))));
+        }
+    }
     scalar.push(Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())));
     let aggregate = builder.aggregate_functions().get_or_insert_default();
     aggregate.push(Arc::new(AggregateUDF::from(first_last::Pick::first())));

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
 mod account;
+mod functions;
+mod fuzz;
 mod points;
 mod sql;
 mod tables;
