@@ -138,6 +138,8 @@ data_dir = "{self.work.resolve()}/data"
 roles = ["gateway"]
 [gateway.mqtt]
 listen = "127.0.0.1:{self.port}"
+[pgwire]
+listen = ""
 [gateway.websocket]
 listen = ""
 {tls}[http]

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs beside Rust: real MQTT clients and tools. Quick when everything is there.
 #
-#   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs
-#   in a folder of the user's cache: paho-mqtt and confluent-kafka (PyPI) in a venv, mqtt.js (npm)
+#   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs,
+#     postgresql-client
+#   in a folder of the user's cache: paho-mqtt, confluent-kafka and psycopg (PyPI) in a venv, mqtt.js (npm)
 #
 # Prints the folder; tests find it as $PENSTOCK_TEST_DEPS.
 set -euo pipefail
@@ -10,8 +11,9 @@ set -euo pipefail
 paho=2.1.0
 mqttjs=5.14.1
 confluent=2.15.0
+psycopg=3.3.9
 deps=${PENSTOCK_TEST_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/test-deps}
-stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent"
+stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg"
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
@@ -24,6 +26,7 @@ need python3 python3
 need node nodejs
 need npm npm
 need mkfs.ext4 e2fsprogs
+need psql postgresql-client
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -46,7 +49,7 @@ if [ ! -e "$stamp" ]; then
     python3 -m venv "$deps/venv" >&2
     # The client of schema registries, with its serializers; librdkafka comes inside.
     "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" \
-        "confluent-kafka[avro,json,protobuf,schemaregistry]==$confluent" >&2
+        "confluent-kafka[avro,json,protobuf,schemaregistry]==$confluent" "psycopg[binary]==$psycopg" >&2
     npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" >&2
     touch "$stamp"
 fi

@@ -95,7 +95,7 @@ impl Place {
 
     fn config(&self) -> String {
         format!(
-            "data_dir = {:?}\nroles = {}\n[gateway.mqtt]\nlisten = \"{}\"\n[gateway.websocket]\nlisten = \"\"\n\
+            "data_dir = {:?}\nroles = {}\n[gateway.mqtt]\nlisten = \"{}\"\n[gateway.websocket]\nlisten = \"\"\n[pgwire]\nlisten = \"\"\n\
              [http]\nlisten = \"{}\"\n{}",
             self.data, self.roles, self.mqtt, self.http, self.more
         )

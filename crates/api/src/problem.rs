@@ -99,6 +99,7 @@ impl From<query::Error> for Problem {
         let status = match &error {
             query::Error::Statement(_) => StatusCode::BAD_REQUEST,
             query::Error::TooMuch(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            query::Error::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             query::Error::Store(_) | query::Error::Engine { .. } => {
                 tracing::error!(%error, "a question could not be answered");
                 // The details name files of this machine: they are for the operator's log.

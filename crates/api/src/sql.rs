@@ -6,7 +6,7 @@ use axum::extract::{Query as Parameters, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use query::{Cell, MAX_POINTS, Resolution, parse_rfc3339};
+use query::{Aggregate, Cell, Every, MAX_POINTS, Resolution, parse_rfc3339};
 use record::{DeviceId, MetricName, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,6 +35,10 @@ pub(crate) async fn run(
     let params =
         params.into_iter().enumerate().map(|(n, value)| cell(n, value)).collect::<Result<Vec<_>, _>>()?;
     let dataset = dataset.map(|name| datasets::sql_over(&shared, &name)).transpose()?;
+    if matches!(format, Format::Arrow) {
+        let stream = shared.ask(move |q| q.sql_arrow(dataset.as_deref(), &tenant, &query, &params)).await?;
+        return Ok(([(CONTENT_TYPE, ARROW)], stream).into_response());
+    }
     let table = shared
         .ask(move |q| match dataset {
             None => q.sql(&tenant, &query, &params),
@@ -42,16 +46,20 @@ pub(crate) async fn run(
         })
         .await?;
     Ok(match format {
-        Format::Json => Json(table).into_response(),
         Format::Csv => {
             ([(CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], table.to_csv()).into_response()
         }
+        Format::Json | Format::Arrow => Json(table).into_response(),
     })
 }
+
+/// A stream of Arrow's IPC.
+const ARROW: &str = "application/vnd.apache.arrow.stream";
 
 enum Format {
     Json,
     Csv,
+    Arrow,
 }
 
 impl Format {
@@ -62,10 +70,11 @@ impl Format {
             match range {
                 "application/json" | "*/*" | "application/*" => return Ok(Self::Json),
                 "text/csv" | "text/*" => return Ok(Self::Csv),
+                ARROW => return Ok(Self::Arrow),
                 _ => {}
             }
         }
-        let detail = format!("no answer as {accept:?}: application/json and text/csv are possible");
+        let detail = format!("no answer as {accept:?}: application/json, text/csv and {ARROW} are possible");
         Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
     }
 }
@@ -100,6 +109,12 @@ pub(crate) struct Range {
     start: Option<String>,
     end: Option<String>,
     max_points: Option<usize>,
+    /// The width of buckets.
+    every: Option<String>,
+    /// What is made of a bucket's points.
+    agg: Option<String>,
+    /// By the clocks of which place buckets are cut.
+    tz: Option<String>,
 }
 
 pub(crate) async fn points(
@@ -117,13 +132,27 @@ pub(crate) async fn points(
         return Err(Problem::bad_request("start lies after end"));
     }
     let max_points = range.max_points.unwrap_or(MAX_POINTS);
-    let found = shared.ask(move |q| q.points(&tenant, &device, &metric, start..end, max_points)).await?;
-    let points: Vec<_> =
-        found.points.iter().map(|point| json!([point.time.millis(), value::json(&point.value)])).collect();
-    let resolution = match found.resolution {
-        Resolution::Raw => "raw".to_owned(),
-        Resolution::Extremes { bucket_nanos } => format!("extremes/{}ms", bucket_nanos.div_ceil(1_000_000)),
+    let (points, resolution) = match buckets(&range)? {
+        Some((every, aggregate)) => {
+            let asked = move |q: &query::Query| {
+                q.buckets(&tenant, &device, &metric, start..end, (&every, aggregate), max_points)
+            };
+            let name = (range.agg.as_deref().unwrap_or("avg"), range.every.as_deref().unwrap_or_default());
+            (shared.ask(asked).await?, format!("{}/{}", name.0, name.1))
+        }
+        None => {
+            let found = shared.ask(move |q| q.points(&tenant, &device, &metric, start..end, max_points)).await?;
+            let resolution = match found.resolution {
+                Resolution::Raw => "raw".to_owned(),
+                Resolution::Extremes { bucket_nanos } => {
+                    format!("extremes/{}ms", bucket_nanos.div_ceil(1_000_000))
+                }
+            };
+            (found.points, resolution)
+        }
     };
+    let points: Vec<_> =
+        points.iter().map(|point| json!([point.time.millis(), value::json(&point.value)])).collect();
     Ok(Json(json!({
         "device_id": range.device_id,
         "metric": range.metric,
@@ -132,6 +161,22 @@ pub(crate) async fn points(
         "tiers": ["hot"],
     }))
     .into_response())
+}
+
+/// The buckets that are asked for, if any are.
+fn buckets(range: &Range) -> Result<Option<(Every, Aggregate)>, Problem> {
+    let Some(width) = &range.every else {
+        return match range.agg.is_some() || range.tz.is_some() {
+            true => Err(Problem::bad_request("agg and tz say how buckets are made: name their width with every")),
+            false => Ok(None),
+        };
+    };
+    let every = Every::parse(width, range.tz.as_deref()).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let name = range.agg.as_deref().unwrap_or("avg");
+    let aggregate = Aggregate::parse(name).ok_or_else(|| {
+        Problem::bad_request(format!("agg: {name:?} is none of avg, min, max, sum, count, first, last"))
+    })?;
+    Ok(Some((every, aggregate)))
 }
 
 /// RFC 3339, or a number since the epoch whose unit shows from its size.

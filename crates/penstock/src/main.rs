@@ -8,6 +8,7 @@ mod device;
 mod dlq;
 mod doctor;
 mod facts;
+mod fatal;
 mod host;
 mod inspect;
 mod ledger;

@@ -31,6 +31,7 @@ impl Serve {
                 return Ok(Answer::WrongUse);
             }
         };
+        crate::fatal::make_panics_fatal();
         fleet::process::raise_open_files_limit();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -73,6 +74,7 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
         mqtt = shown(addresses.mqtt),
         mqtt_tls = shown(addresses.mqtt_tls),
         websocket = shown(addresses.websocket),
+        pgwire = shown(addresses.pgwire),
         data = %data_dir.display(),
         "ready"
     );

@@ -70,7 +70,7 @@ pub(crate) fn find(
 ) -> Result<Vec<DeadId>> {
     let condition = wrapped(condition);
     let statement = format!(
-        "SELECT id FROM dlq {condition} GROUP BY lane, partition, \"offset\"
+        "SELECT id FROM dlq {condition} GROUP BY id, lane, partition, \"offset\"
          ORDER BY lane DESC, partition, \"offset\" LIMIT {limit}"
     );
     let table = sql.run(tenant, &statement, &[], limits)?;

@@ -1,21 +1,25 @@
 //! Answers from the store: SQL for people, point queries for charts.
 //!
-//! The store answers point queries itself ([`series::SeriesReader`]); SQL goes through the seam [`Sql`], so that
-//! another engine can take the place of the one over SQLite without anyone above noticing.
+//! The store answers point queries itself ([`series::SeriesReader`]); SQL goes through [`Engine`], over the store's tables
+//! ([`series::SeriesScan`]), whichever store it is.
 
+mod buckets;
 mod cardinality;
 mod dead;
 mod downsample;
+mod engine;
+mod facts;
+mod functions;
 mod ledger;
-mod sqlite;
 mod table;
 mod time;
 
+pub use buckets::{Aggregate, Every};
 pub use cardinality::{Counted, Makeup};
 pub use dead::DeadId;
 pub use downsample::{MAX_POINTS, Points, Resolution};
+pub use engine::{Answer, CATALOG, Described, Engine, SCHEMA, Statement, THREADS};
 pub use ledger::{By, Check, Ledger, Line, Verdict};
-pub use sqlite::SqliteSql;
 pub use table::{Cell, Table};
 pub use time::{parse_rfc3339, rfc3339};
 
@@ -35,6 +39,9 @@ pub enum Error {
     /// The answer would be larger, or take longer, than one question may: ask for less.
     #[error("{0}")]
     TooMuch(String),
+    /// Too many questions at a time: ask again.
+    #[error("{0}")]
+    Busy(String),
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] series::Error),
@@ -60,11 +67,22 @@ pub struct Limits {
     pub bytes: usize,
     /// Longest time on the processor.
     pub time: Duration,
+    /// Most memory while it is being answered, bytes: for sorting, grouping and joining.
+    pub memory: usize,
+    /// How long it may wait for its turn.
+    pub wait: Duration,
+}
+
+impl Limits {
+    /// How long whoever asks may have to wait.
+    pub(crate) fn at_most(&self) -> Duration {
+        self.time + self.wait + Duration::from_millis(500)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rows: 100_000, bytes: 64 << 20, time: Duration::from_secs(30) }
+        Self { rows: 100_000, bytes: 64 << 20, time: Duration::from_secs(30), memory: 256 << 20, wait: Duration::from_secs(10) }
     }
 }
 
@@ -78,8 +96,14 @@ pub trait Sql: Send + Sync + 'static {
     /// Answers one statement; `params` fill its `?` in order.
     ///
     /// # Errors
-    /// [`Error::Statement`], [`Error::TooMuch`], [`Error::Engine`].
+    /// [`Error::Statement`], [`Error::TooMuch`], [`Error::Busy`], [`Error::Store`], [`Error::Engine`].
     fn run(&self, tenant: &TenantId, statement: &str, params: &[Cell], limits: Limits) -> Result<Table>;
+
+    /// As [`Sql::run`], as a stream of Arrow's IPC.
+    ///
+    /// # Errors
+    /// As [`Sql::run`].
+    fn arrow(&self, tenant: &TenantId, statement: &str, params: &[Cell], limits: Limits) -> Result<Vec<u8>>;
 }
 
 /// Everything that can be asked.
@@ -104,6 +128,20 @@ impl Query {
     /// As [`Sql::run`].
     pub fn sql(&self, tenant: &TenantId, statement: &str, params: &[Cell]) -> Result<Table> {
         self.sql.run(tenant, statement, params, self.limits)
+    }
+
+    /// As [`Query::sql`], as a stream of Arrow's IPC, over the store or another. Blocks.
+    ///
+    /// # Errors
+    /// As [`Sql::run`].
+    pub fn sql_arrow(
+        &self,
+        store: Option<&dyn Sql>,
+        tenant: &TenantId,
+        statement: &str,
+        params: &[Cell],
+    ) -> Result<Vec<u8>> {
+        store.unwrap_or(&*self.sql).arrow(tenant, statement, params, self.limits)
     }
 
     /// As [`Query::sql`], over another store. Blocks.
@@ -134,6 +172,22 @@ impl Query {
         max_points: usize,
     ) -> Result<Points> {
         downsample::points(&*self.series, (tenant, device, metric), range, max_points)
+    }
+
+    /// One number for each bucket of time that holds points of a series, at most `max_points`. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`], [`Error::Store`].
+    pub fn buckets(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        range: Range<Timestamp>,
+        (every, aggregate): (&Every, Aggregate),
+        max_points: usize,
+    ) -> Result<Vec<series::Point>> {
+        buckets::buckets(&*self.series, (tenant, device, metric), range, every, aggregate, max_points)
     }
 
     /// The latest reading of each metric of a device. Blocks.

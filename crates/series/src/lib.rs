@@ -14,6 +14,7 @@
 mod audit;
 mod memory;
 mod model;
+pub mod scan;
 mod sqlite;
 
 pub use audit::{Audit, Covered, Figures, LateReading, SeriesAudit, Superseded, TenantAudit};
@@ -23,6 +24,7 @@ pub use model::{
     Key, LateRow, Note, Point, Position, STAGES, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch,
     Written,
 };
+pub use scan::{Scan, SeriesScan, Snapshot};
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 
 use std::ops::Range;

@@ -1,6 +1,7 @@
 //! The store without a disk: for tests of what stands above it. Gone with the process.
 
 mod audit;
+mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

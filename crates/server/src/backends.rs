@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
-use query::{Limits, Query, SqliteSql};
+use query::{Engine, Limits, Query};
 use registry::Devices;
 
 use crate::config::Role;
@@ -19,6 +19,8 @@ pub(crate) struct Backends {
     pub(crate) devices: Arc<Devices>,
     /// Only where something writes or asks.
     pub(crate) store: Option<Arc<series::Sqlite>>,
+    /// SQL over the store, where there is one; over data sets too.
+    pub(crate) engine: Option<Engine>,
 }
 
 impl Backends {
@@ -32,13 +34,15 @@ impl Backends {
             true => Some(Arc::new(series::Sqlite::open(&place("series.db"))?)),
             false => None,
         };
-        Ok(Self { log, metadata, devices, store })
+        let engine = store.clone().map(|store| Engine::new(store)).transpose()?;
+        let engine = engine.map(|engine| engine.with_facts(Arc::clone(&devices)));
+        Ok(Self { log, metadata, devices, store, engine })
     }
 
     /// What answers, on a node that does.
     pub(crate) fn query(&self, config: &Config) -> Option<Query> {
         let store = self.store.clone().filter(|_| config.has(Role::Query))?;
-        let sql = Arc::new(SqliteSql::new(store.path()).with_facts(&metadata_file(config)));
+        let sql = Arc::new(self.engine.clone()?);
         Some(Query::new(store, sql, Limits::default()))
     }
 }

@@ -56,6 +56,8 @@ pub struct Raw {
     pub gateway: gateway::config::Raw,
     /// `[http]`.
     pub http: RawHttp,
+    /// `[pgwire]`.
+    pub pgwire: RawPgwire,
     /// `[auth]`.
     pub auth: AuthConfig,
     /// `[log]`.
@@ -96,6 +98,14 @@ impl Role {
 #[serde(deny_unknown_fields, default)]
 pub struct RawHttp {
     /// Where to listen.
+    pub listen: String,
+}
+
+/// `[pgwire]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPgwire {
+    /// Where to listen; empty: nowhere.
     pub listen: String,
 }
 
@@ -177,6 +187,7 @@ impl Default for Raw {
             roles: Role::ALL.to_vec(),
             gateway: gateway::config::Raw::default(),
             http: RawHttp::default(),
+            pgwire: RawPgwire::default(),
             auth: AuthConfig::default(),
             log: RawLog::default(),
             stream: stream::config::Config::default(),
@@ -193,6 +204,12 @@ impl Default for RawHttp {
     }
 }
 
+impl Default for RawPgwire {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:5433".into() }
+    }
+}
+
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -204,6 +221,8 @@ pub struct Config {
     pub gateway: gateway::Config,
     /// Where HTTP listens.
     pub http: SocketAddr,
+    /// Where the PostgreSQL wire listens, if it does.
+    pub pgwire: Option<SocketAddr>,
     /// Who may come in.
     pub auth: AuthPolicy,
     /// Which topics are telemetry, and what they say.
@@ -255,6 +274,7 @@ impl Raw {
             ("data_dir", toml::Value::try_from(&raw.data_dir)),
             ("roles", toml::Value::try_from(&raw.roles)),
             ("http", toml::Value::try_from(&raw.http)),
+            ("pgwire", toml::Value::try_from(&raw.pgwire)),
             ("auth", toml::Value::try_from(&raw.auth)),
             ("log", toml::Value::try_from(&raw.log)),
             ("stream", toml::Value::try_from(&raw.stream)),
@@ -296,6 +316,14 @@ impl Raw {
                 self.http.listen
             ))
         })?;
+        let pgwire = match self.pgwire.listen.as_str() {
+            "" => None,
+            listen => Some(listen.parse().map_err(|_| {
+                wrong(format!(
+                    "pgwire.listen: {listen:?} is not an address and port such as \"127.0.0.1:5433\", or \"\" for none"
+                ))
+            })?),
+        };
         let gateway = gateway::Config::try_from(self.gateway).map_err(|error| wrong(error.to_string()))?;
         let templates = gateway.templates.clone();
         let auth = self.auth.validate().map_err(|error| wrong(error.to_string()))?;
@@ -309,6 +337,7 @@ impl Raw {
             roles: self.roles.into_iter().collect(),
             gateway,
             http,
+            pgwire,
             auth,
             templates,
             retention: Retention { max_age, max_bytes: self.log.max_bytes },

@@ -80,6 +80,9 @@ pub enum StartError {
     /// Keys of token issuers.
     #[error(transparent)]
     Keys(#[from] registry::KeyError),
+    /// SQL.
+    #[error(transparent)]
+    Query(#[from] query::Error),
     /// Topic patterns of the rules.
     #[error(transparent)]
     Patterns(#[from] registry::PatternError),
@@ -99,6 +102,8 @@ pub struct Addresses {
     pub mqtt_tls: Option<SocketAddr>,
     /// MQTT over WebSocket.
     pub websocket: Option<SocketAddr>,
+    /// The PostgreSQL wire.
+    pub pgwire: Option<SocketAddr>,
 }
 
 /// A node at work.
@@ -107,6 +112,7 @@ pub struct Running {
     health: Health,
     authenticator: Arc<Authenticator>,
     http: Serving,
+    pgwire: Option<pgwire::Serving>,
     gateway: Option<gateway::Running>,
     stream: Option<stream::Running>,
     datasets: Option<Datasets>,
@@ -138,10 +144,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     // Bound before anything runs, so that a taken port leaves nothing behind to stop.
     let listener = Listener::open(config.http).await?;
+    let pgwire = open_pgwire(&config).await?;
 
-    let store = backends.store.clone().filter(|_| config.has(Role::Stream));
+    let store = backends.store.clone().zip(backends.engine.clone()).filter(|_| config.has(Role::Stream));
     let (stream, datasets) = match store {
-        Some(store) => {
+        Some((store, engine)) => {
             let running = stream::start(stream::Parts {
                 log: backends.log.clone(),
                 reader: store.clone(),
@@ -154,7 +161,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             })
             .await?;
             figures::stream(&mut exporter, running.monitor().clone());
-            let datasets = match open_datasets(&config, &backends, running.monitor().clone()).await {
+            let datasets = match open_datasets(&config, &backends, engine, running.monitor().clone()).await {
                 Ok(datasets) => datasets,
                 Err(error) => {
                     running.shutdown().await;
@@ -216,7 +223,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         health: health.clone(),
         exporter: Arc::new(exporter),
         schemas: config.has(Role::Control).then_some(in_force),
-        access: access(Arc::clone(&authenticator), acl),
+        access: access(Arc::clone(&authenticator), Arc::clone(&acl)),
         datasets: datasets.clone().map(|datasets| Arc::new(datasets) as Arc<dyn api::Datasets>),
         devices: Arc::clone(&backends.devices),
         registers: config.has(Role::Control),
@@ -224,12 +231,26 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(ingest) = ingest {
         router = router.merge(gateway::http::routes(ingest));
     }
+    let pgwire_at = pgwire.as_ref().map(pgwire::Listener::address);
+    let pgwire = match (pgwire, backends.engine.clone()) {
+        (Some(listener), Some(engine)) => Some(listener.serve(pgwire::Parts {
+            engine,
+            limits: query::Limits::default(),
+            access: asking(Arc::clone(&authenticator), Arc::clone(&acl)),
+        })?),
+        _ => None,
+    };
     let at = gateway.as_ref().map(gateway::Running::local_addrs).unwrap_or_default();
-    let addresses =
-        Addresses { http: listener.address, mqtt: at.mqtt, mqtt_tls: at.mqtt_tls, websocket: at.websocket };
+    let addresses = Addresses {
+        http: listener.address,
+        mqtt: at.mqtt,
+        mqtt_tls: at.mqtt_tls,
+        websocket: at.websocket,
+        pgwire: pgwire_at,
+    };
     let http = listener.serve(router);
     health.set(Readiness::Ready);
-    Ok(Running { addresses, health, authenticator, http, gateway, stream, datasets, backends, _lock: lock })
+    Ok(Running { addresses, health, authenticator, http, pgwire, gateway, stream, datasets, backends, _lock: lock })
 }
 
 impl Running {
@@ -258,6 +279,9 @@ impl Running {
     pub async fn shutdown(self) {
         self.health.set(Readiness::Draining);
         self.http.shutdown().await;
+        if let Some(pgwire) = self.pgwire {
+            pgwire.shutdown().await;
+        }
         if let Some(gateway) = self.gateway
             && let Err(error) = gateway.shutdown().await
         {
@@ -278,13 +302,25 @@ impl Running {
     }
 }
 
-async fn open_datasets(config: &Config, backends: &Backends, live: Monitor) -> Result<Datasets, StartError> {
+/// The listener of the PostgreSQL wire, on a node that answers.
+async fn open_pgwire(config: &Config) -> Result<Option<pgwire::Listener>, StartError> {
+    let Some(address) = config.pgwire.filter(|_| config.has(Role::Query)) else { return Ok(None) };
+    let failed = |source| StartError::Listen { what: "pgwire", address, source: Arc::new(source) };
+    pgwire::Listener::open(address).await.map(Some).map_err(failed)
+}
+
+async fn open_datasets(
+    config: &Config,
+    backends: &Backends,
+    engine: query::Engine,
+    live: Monitor,
+) -> Result<Datasets, StartError> {
     let directory = config.data_dir.join("datasets");
     let parts = datasets::Parts {
         directory: directory.clone(),
-        metadata: backends::metadata_file(config),
         log: backends.log.clone(),
         templates: Arc::new(config.templates.clone()),
+        engine,
         live,
     };
     let unusable = |source| StartError::DataDir { directory, source: Arc::new(source) };
@@ -330,6 +366,27 @@ fn access(authenticator: Arc<Authenticator>, acl: Arc<Acl>) -> Access {
             RefusalKind::Missing | RefusalKind::Credentials | RefusalKind::ClientId => NoAccess::Credentials,
         })?;
         acl.may_subscribe(&identity, "#").map_err(|_| NoAccess::Forbidden)?;
+        Ok(identity.tenant)
+    })
+}
+
+/// Who may ask over the PostgreSQL wire: the same credentials as over HTTP, the token as the password.
+fn asking(authenticator: Arc<Authenticator>, acl: Arc<Acl>) -> pgwire::Access {
+    Arc::new(move |shown| {
+        let presented = match shown {
+            Some((user, secret)) => registry::Presented {
+                username: Some(user),
+                secret: Some(secret.as_bytes()),
+                ..registry::Presented::nothing()
+            },
+            None => registry::Presented::nothing(),
+        };
+        let identity = authenticator.authenticate(&presented, Timestamp::now());
+        let identity = identity.map_err(|refusal| match refusal.kind {
+            RefusalKind::Unavailable => pgwire::Denied::Unavailable,
+            RefusalKind::Missing | RefusalKind::Credentials | RefusalKind::ClientId => pgwire::Denied::Credentials,
+        })?;
+        acl.may_subscribe(&identity, "#").map_err(|_| pgwire::Denied::Forbidden)?;
         Ok(identity.tenant)
     })
 }

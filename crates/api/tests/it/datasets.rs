@@ -1,18 +1,17 @@
 //! Data sets: who may do what with them, and what is asked.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use penstock_api::{Dataset, DatasetError, DatasetState, Datasets, Order};
-use query::{Sql, SqliteSql};
+use query::{Engine, Sql};
 use serde_json::json;
 use series::Amounts;
 
 use crate::{Rig, at, readings};
 
 /// One data set, `tried`, over this store.
-pub(crate) struct Held(pub(crate) PathBuf);
+pub(crate) struct Held(pub(crate) Arc<series::Sqlite>);
 
 fn dataset(name: &str) -> Dataset {
     Dataset {
@@ -45,7 +44,7 @@ impl Datasets for Held {
     }
 
     fn sql(&self, name: &str) -> Option<Arc<dyn Sql>> {
-        (name == "tried").then(|| Arc::new(SqliteSql::new(&self.0)) as Arc<dyn Sql>)
+        (name == "tried").then(|| Arc::new(Engine::new(self.0.clone()).unwrap()) as Arc<dyn Sql>)
     }
 }
 

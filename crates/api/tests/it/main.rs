@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use log::{Lane, Log, MemoryLog, Partitions, Topic};
 use penstock_api::{Allowance, Exporter, Health, Metric, NoAccess, Parts, router};
-use query::{Limits, Query, SqliteSql};
+use query::{Engine, Limits, Query};
 use record::{
     DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, Reading, TenantId, Timestamp, Value, When,
 };
@@ -41,9 +41,9 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(&dir.path().join("series.db")).unwrap());
         let log = Arc::new(MemoryLog::new(Partitions::uniform(PARTITIONS).unwrap()));
-        let sql = Arc::new(SqliteSql::new(store.path()).with_facts(&dir.path().join("metadata.db")));
-        let metadata_db = dir.path().join("metadata.db");
-        let metadata = Arc::new(metadata::Sqlite::open(&metadata_db).unwrap());
+        let metadata = Arc::new(metadata::Sqlite::open(&dir.path().join("metadata.db")).unwrap());
+        let devices = Arc::new(Devices::new(metadata, Some(dir.path())));
+        let sql = Arc::new(Engine::new(store.clone()).unwrap().with_facts(Arc::clone(&devices)));
         let mut exporter = Exporter::default();
         let books = store.clone();
         exporter.add(move |page| {
@@ -64,10 +64,10 @@ impl Rig {
             }),
             health: Health::default(),
             schemas: None,
-            datasets: Some(Arc::new(datasets::Held(store.path().to_owned()))),
+            datasets: Some(Arc::new(datasets::Held(store.clone()))),
             exporter: Arc::new(exporter),
             access: Arc::new(tenant_of),
-            devices: Arc::new(Devices::new(metadata, Some(dir.path()))),
+            devices,
             registers: true,
         });
         Self { _dir: dir, store, log, router }

@@ -18,6 +18,7 @@ pub(crate) struct Served {
     pub(crate) http: String,
     pub(crate) mqtt_port: String,
     pub(crate) websocket_port: String,
+    pub(crate) pgwire_port: String,
     pub(crate) dir: PathBuf,
 }
 
@@ -40,8 +41,8 @@ impl Served {
             .spawn()
             .unwrap();
         let none = String::new;
-        let (http, mqtt_port, websocket_port) = (none(), none(), none());
-        let mut served = Self { child, http, mqtt_port, websocket_port, dir: dir.to_owned() };
+        let (http, mqtt_port, websocket_port, pgwire_port) = (none(), none(), none(), none());
+        let mut served = Self { child, http, mqtt_port, websocket_port, pgwire_port, dir: dir.to_owned() };
         let addresses = until("the server is ready", || {
             if let Some(ended) = served.child.try_wait().unwrap() {
                 panic!("the server ended with {ended}:\n{}", served.log());
@@ -54,6 +55,7 @@ impl Served {
             |name: &str| addresses[name].as_str().unwrap_or_default().rsplit(':').next().unwrap().to_owned();
         served.mqtt_port = port("mqtt");
         served.websocket_port = port("websocket");
+        served.pgwire_port = port("pgwire");
         served
     }
 
@@ -116,6 +118,7 @@ pub(crate) fn serve(dir: &Path) -> Command {
         .args(["serve", "--data"])
         .arg(dir.join("data"))
         .env("PENSTOCK__HTTP__LISTEN", "127.0.0.1:0")
+        .env("PENSTOCK__PGWIRE__LISTEN", "127.0.0.1:0")
         .env("PENSTOCK__GATEWAY__MQTT__LISTEN", "127.0.0.1:0")
         .env("PENSTOCK__GATEWAY__WEBSOCKET__LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())

@@ -4,19 +4,21 @@
 
 mod account;
 mod devices;
+mod functions;
+mod fuzz;
 mod points;
 mod sql;
 mod tables;
 
 use std::sync::Arc;
 
-use penstock_query::{Limits, Query, SqliteSql};
+use penstock_query::{Engine, Limits, Query};
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
 use series::{SeriesWriter, Source, Span, Sqlite, WriteBatch};
 
 struct Rig {
     _dir: tempfile::TempDir,
-    metadata: metadata::Sqlite,
+    metadata: Arc<metadata::Sqlite>,
     store: Arc<Sqlite>,
     query: Query,
 }
@@ -24,8 +26,9 @@ struct Rig {
 fn rig(limits: Limits) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Sqlite::open(&dir.path().join("series.db")).unwrap());
-    let metadata = metadata::Sqlite::open(&dir.path().join("metadata.db")).unwrap();
-    let sql = Arc::new(SqliteSql::new(store.path()).with_facts(&dir.path().join("metadata.db")));
+    let metadata = Arc::new(metadata::Sqlite::open(&dir.path().join("metadata.db")).unwrap());
+    let devices = Arc::new(registry::Devices::new(metadata.clone(), None));
+    let sql = Arc::new(Engine::new(store.clone()).unwrap().with_facts(devices));
     Rig { _dir: dir, metadata, query: Query::new(store.clone(), sql, limits), store }
 }
 

@@ -109,7 +109,6 @@ fn nothing_but_the_tenants_own_tables_can_be_read() {
         "SELECT id FROM (SELECT * FROM facts.devices) AS devices",
         "SELECT id FROM devices UNION SELECT id FROM facts.credentials",
         "SELECT count(*) FROM sqlite_schema",
-        "SELECT count(*) FROM temp.sqlite_temp_schema",
         "SELECT count(*) FROM pragma_table_list",
         "SELECT * FROM sqlite_master",
         "SELECT * FROM temp.sqlite_master",
@@ -118,15 +117,37 @@ fn nothing_but_the_tenants_own_tables_can_be_read() {
         "SELECT load_extension('x')",
         "PRAGMA database_list",
         "ATTACH 'x.db' AS x",
-        "EXPLAIN SELECT * FROM telemetry",
-        "EXPLAIN QUERY PLAN SELECT * FROM telemetry",
         "CREATE TEMP TABLE x (a)",
+        "CREATE TABLE x AS SELECT 1",
+        "CREATE VIEW x AS SELECT * FROM telemetry",
+        "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
+        "CREATE FUNCTION f() RETURNS INT RETURN 1",
+        "EXPLAIN CREATE TABLE x AS SELECT 1",
+        "EXPLAIN ANALYZE INSERT INTO telemetry SELECT * FROM telemetry",
+        "COPY telemetry TO '/tmp/x.csv'",
+        "COPY (SELECT 1) TO '/tmp/x.csv'",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM \"/etc/passwd\"",
+        "SELECT * FROM \"file:///etc/passwd\"",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT 1 INTO x",
+        "SET datafusion.execution.batch_size = 1",
+        "RESET datafusion.execution.batch_size",
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "UPDATE telemetry SET value = 1",
+        "TRUNCATE telemetry",
+        "WITH x AS (INSERT INTO telemetry VALUES (1) RETURNING 1) SELECT * FROM x",
+        "SELECT * FROM other.public.telemetry",
+        "SELECT * FROM penstock.other.telemetry",
+        "SELECT ?, $1",
+        "SELECT $2",
         "DROP VIEW telemetry",
         "INSERT INTO device VALUES (9, 'default', 'x', 0, 0)",
         "DELETE FROM telemetry",
         "SELECT 1; SELECT 2",
         "BEGIN",
-        "VACUUM INTO 'x.db'",
+        "VACUUM",
         "SELEC 1",
         "SELECT ?",
         "",
@@ -140,13 +161,12 @@ fn nothing_but_the_tenants_own_tables_can_be_read() {
 
 #[test]
 fn an_answer_beyond_the_limits_is_refused_and_not_cut() {
-    let rig = rig(Limits { rows: 3, bytes: 10_000, time: Duration::from_millis(50) });
+    let rig = rig(Limits { rows: 3, bytes: 10_000, time: Duration::from_millis(700), ..Limits::default() });
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
     for (statement, words) in [
         (format!("{endless} SELECT i FROM n"), "more than 3 rows"),
-        (format!("{endless} SELECT count(*) FROM n"), "longer than 0.05 s"),
-        ("SELECT hex(zeroblob(10000))".into(), "larger than 10000 bytes"),
-        ("SELECT zeroblob(1000000000)".into(), "too"),
+        (format!("{endless} SELECT count(*) FROM n"), "longer than 0.7 s"),
+        ("SELECT repeat('x', 10001)".into(), "larger than 10000 bytes"),
     ] {
         let refused = rig.query.sql(&TenantId::default_tenant(), &statement, &[]);
         assert!(

@@ -126,17 +126,17 @@ fn every_table_shows_its_columns_and_only_the_tenants_rows() {
     for (table, expected) in [
         (
             "telemetry ORDER BY time",
-            "time,arrived_at,device_id,metric,value,text,lat,lng,kind,clock,device_time,seq\r\n\
-             1970-01-01T00:00:01Z,1970-01-01T00:00:05Z,d1,t,2.0,,,,float,device,1970-01-01T00:00:01Z,\r\n\
-             1970-01-01T00:00:02Z,1970-01-01T00:00:05Z,d1,t,,x,,,text,suspect,1970-01-01T00:00:02Z,18446744073709551614\r\n\
-             1970-01-01T00:00:03Z,1970-01-01T00:00:05Z,d1,t,3,,,,integer,corrected,1970-01-01T01:00:00Z,6\r\n\
-             1970-01-01T00:00:04Z,1970-01-01T00:00:04Z,d1,t,,,1.0,2.0,location,server,,\r\n",
+            "time,arrived_at,device_id,metric,value,text,lat,lng,kind,clock,device_time,seq,integer\r\n\
+             1970-01-01T00:00:01Z,1970-01-01T00:00:05Z,d1,t,2.0,,,,float,device,1970-01-01T00:00:01Z,,\r\n\
+             1970-01-01T00:00:02Z,1970-01-01T00:00:05Z,d1,t,,x,,,text,suspect,1970-01-01T00:00:02Z,18446744073709551614,\r\n\
+             1970-01-01T00:00:03Z,1970-01-01T00:00:05Z,d1,t,3,,,,integer,corrected,1970-01-01T01:00:00Z,6,3\r\n\
+             1970-01-01T00:00:04Z,1970-01-01T00:00:04Z,d1,t,,,1.0,2.0,location,server,,,\r\n",
         ),
         (
             "devices",
             "id,created_at,last_seen,metrics,clock_skew_ms,clock_suspect,type,site,lat,lng,place,firmware,tags,\
              registered_at\r\n\
-             d1,1970-01-01T00:00:05Z,1970-01-01T00:00:05Z,1,-1.5,1,,,,,,,,\r\n",
+             d1,1970-01-01T00:00:05Z,1970-01-01T00:00:05Z,1,-1.5,true,,,,,,,,\r\n",
         ),
         (
             "dlq",
@@ -147,18 +147,18 @@ fn every_table_shows_its_columns_and_only_the_tenants_rows() {
         (
             "aggregations",
             "device_id,metric,window_start,window_end,window,count,sum,avg,min,max,stddev,p95,first,last,revised\r\n\
-             d1,t,1970-01-01T00:00:00Z,1970-01-01T00:01:00Z,1m,2,5.0,2.5,2.0,3.0,0.5,3.0,2.0,3.0,1\r\n",
+             d1,t,1970-01-01T00:00:00Z,1970-01-01T00:01:00Z,1m,2,5.0,2.5,2.0,3.0,0.5,3.0,2.0,3.0,true\r\n",
         ),
         (
             "late",
-            "time,arrived_at,device_id,metric,value,text,lat,lng,kind,clock,device_time,seq,watermark,deliveries\r\n\
-             1970-01-01T00:00:04Z,1970-01-01T00:00:04Z,d1,t,,,1.0,2.0,location,server,,,1970-01-01T00:00:50Z,1\r\n",
+            "time,arrived_at,device_id,metric,value,text,lat,lng,kind,clock,device_time,seq,watermark,deliveries,integer\r\n\
+             1970-01-01T00:00:04Z,1970-01-01T00:00:04Z,d1,t,,,1.0,2.0,location,server,,,1970-01-01T00:00:50Z,1,\r\n",
         ),
         (
             "corrections",
-            "time,arrived_at,device_id,metric,old_value,old_text,old_lat,old_lng,old_kind,clock,device_time,seq,replaced_at\r\n\
+            "time,arrived_at,device_id,metric,old_value,old_text,old_lat,old_lng,old_kind,clock,device_time,seq,replaced_at,old_integer\r\n\
              1970-01-01T00:00:01Z,1970-01-01T00:00:05Z,d1,t,1.0,,,,float,device,1970-01-01T00:00:01Z,,\
-             1970-01-01T00:00:05Z\r\n",
+             1970-01-01T00:00:05Z,\r\n",
         ),
         (
             "ledger",

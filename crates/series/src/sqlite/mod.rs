@@ -9,6 +9,7 @@ mod durable;
 mod names;
 mod points;
 mod read;
+mod scan;
 mod schema;
 mod write;
 
@@ -36,6 +37,7 @@ pub struct Sqlite {
     writer: Arc<Mutex<Writer>>,
     durable: Durable,
     readers: Mutex<Vec<Connection>>,
+    scanners: scan::Idle,
 }
 
 impl Sqlite {
@@ -54,7 +56,8 @@ impl Sqlite {
             place: path.display().to_string(),
             reason: error.to_string(),
         })?;
-        Ok(Self { path: path.to_owned(), writer, durable, readers: Mutex::new(Vec::new()) })
+        let (readers, scanners) = (Mutex::new(Vec::new()), scan::Idle::default());
+        Ok(Self { path: path.to_owned(), writer, durable, readers, scanners })
     }
 
     /// The file.

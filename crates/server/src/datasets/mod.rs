@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use api::{Dataset, DatasetError, DatasetState, Order};
 use log::EmbeddedLog;
-use query::SqliteSql;
+use query::Engine;
 use record::Timestamp;
 use series::{Amounts, SeriesAudit as _};
 use stream::{Ended, Gauge, Monitor, Settings, Stopper, Stretch};
@@ -41,10 +41,10 @@ const STOP: Duration = Duration::from_secs(10);
 /// What data sets stand on.
 pub(crate) struct Parts {
     pub(crate) directory: PathBuf,
-    /// The metadata's file, for the facts of devices.
-    pub(crate) metadata: PathBuf,
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) templates: Arc<Templates>,
+    /// Answers SQL; here over each of them.
+    pub(crate) engine: Engine,
     /// The stream that goes first.
     pub(crate) live: Monitor,
 }
@@ -360,8 +360,8 @@ impl api::Datasets for Datasets {
 
     fn sql(&self, name: &str) -> Option<Arc<dyn query::Sql>> {
         let held = self.0.held();
-        let store = held.get(name).filter(|entry| !entry.is_leaving)?.store.as_ref()?;
-        Some(Arc::new(SqliteSql::new(store.path()).with_facts(&self.0.parts.metadata)))
+        let store = held.get(name).filter(|entry| !entry.is_leaving)?.store.clone()?;
+        Some(Arc::new(self.0.parts.engine.over(store)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The clients that devices and tools really use, against the real binary: MQTT with persistent sessions, reconnects and
-//! QoS 2; the schema registry of confluent-kafka.
+//! QoS 2; the schema registry of confluent-kafka; SQL by psql and psycopg.
+
+mod pgwire;
 
 use std::process::Command;
 

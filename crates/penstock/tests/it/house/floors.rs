@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 8] = [
     &["log", "series", "metadata"],
     &["registry", "schema"],
     &["stream", "alert", "rollout", "query"],
-    &["gateway", "api"],
+    &["gateway", "api", "pgwire"],
     &["server", "edge", "fleet", "device"],
     &["penstock", "rigs"],
 ];

@@ -14,6 +14,7 @@ fn the_demo_shows_this_machines_readings_and_ends_by_itself() {
         .env("DEMO_DATA", dir.path())
         .env("DEMO_SECONDS", "0")
         .env("PENSTOCK__HTTP__LISTEN", "127.0.0.1:0")
+        .env("PENSTOCK__PGWIRE__LISTEN", "127.0.0.1:0")
         .env("PENSTOCK__GATEWAY__MQTT__LISTEN", "127.0.0.1:0")
         .env("PENSTOCK__GATEWAY__WEBSOCKET__LISTEN", "127.0.0.1:0"));
     let said = text(&output.stdout);

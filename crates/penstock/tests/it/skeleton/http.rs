@@ -83,7 +83,7 @@ fn wrong_requests_are_told_what_is_wrong() {
             &["-d", r#"{"query":"DELETE FROM telemetry"}"#, "-H", "content-type: application/json"],
             "/v1/sql",
             "400",
-            "view",
+            "only SELECT",
         ),
         (
             &["-d", r#"{"query":"SELECT 1","x":1}"#, "-H", "content-type: application/json"],

@@ -62,7 +62,7 @@ fn a_configuration_is_tried_over_history_and_asked_by_sql() {
     let windows = "SELECT DISTINCT window FROM aggregations ORDER BY 1";
     let counts = "SELECT count FROM aggregations WHERE window = '10s' ORDER BY window_start";
     let ask = |served: &Served| {
-        assert_eq!(over(served, "ten-seconds", "SELECT count(*), max(value) FROM telemetry"), ["25,24"]);
+        assert_eq!(over(served, "ten-seconds", "SELECT count(*), max(value) FROM telemetry"), ["25,24.0"]);
         assert_eq!(over(served, "ten-seconds", "SELECT count(*) FROM dlq"), ["5"]);
         assert_eq!(over(served, "ten-seconds", windows), ["10s"]);
         assert_eq!(over(served, "ten-seconds", counts), ["10", "10", "5"]);

@@ -1,0 +1,77 @@
+"""psycopg over the PostgreSQL wire: parameters, types, errors, cancelling, and bytes that are no protocol."""
+
+import datetime
+import random
+import socket
+import sys
+
+import psycopg
+
+PORT = int(sys.argv[1])
+WHERE = f"host=127.0.0.1 port={PORT} user=me dbname=penstock connect_timeout=20"
+
+
+def check(found, expected):
+    assert found == expected, f"{found!r} is not {expected!r}"
+
+
+def questions(binary):
+    with psycopg.connect(WHERE, autocommit=True) as connection, connection.cursor(binary=binary) as cursor:
+        ask = lambda sql, *params, **options: cursor.execute(sql, params or None, **options).fetchall()
+        check(ask("SELECT device_id, value, integer FROM telemetry WHERE metric = %s", "t"), [("d1", 21.5, None)])
+        check(ask("SELECT integer FROM telemetry WHERE metric = 'n'"), [(9007199254740993,)])
+        noon = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.timezone.utc)
+        check(ask("SELECT time FROM telemetry WHERE time = %s", noon), [(noon,)])
+        later = noon.astimezone(datetime.timezone(datetime.timedelta(hours=5, minutes=30)))
+        check(ask("SELECT count(*) FROM telemetry WHERE time > %s AND value IS NOT NULL", later), [(1,)])
+        check(ask("SELECT value FROM telemetry WHERE value > %s AND metric = %s", 20, "t"), [(21.5,)])
+        check(ask("SELECT value FROM telemetry WHERE value < %s", 22.5), [(21.5,)])
+        check(ask("SELECT clock_suspect, metrics FROM devices ORDER BY id"), [(False, 2), (False, 1)])
+        for _ in range(8):  # beyond the fifth time psycopg keeps the statement prepared
+            check(ask("SELECT text FROM telemetry WHERE device_id = %s", "d2"), [("o'pen",)])
+        check(ask("SELECT text FROM telemetry WHERE device_id = %s", "x' OR 'a' = 'a"), [])
+        check(ask("SELECT * FROM telemetry WHERE device_id = %s", "nobody"), [])
+        check([column.name for column in cursor.description][:3], ["time", "arrived_at", "device_id"])
+
+
+def errors():
+    with psycopg.connect(WHERE, autocommit=True) as connection:
+        for sql in ["SELEC", "SELECT * FROM nothing", "DELETE FROM telemetry", "SELECT value + FROM telemetry"]:
+            try:
+                connection.execute(sql).fetchall()
+                raise AssertionError(f"{sql} is answered")
+            except psycopg.Error as error:
+                assert error.sqlstate, error
+        check(connection.execute("SELECT 1").fetchall(), [(1,)])
+    with psycopg.connect(WHERE) as connection:  # in a transaction
+        check(connection.execute("SELECT count(*) FROM telemetry").fetchone(), (3,))
+        connection.commit()
+
+
+def nonsense():
+    """Bytes that are no protocol: the server goes on."""
+    for seed in range(200):
+        noise = random.Random(seed)
+        with socket.create_connection(("127.0.0.1", PORT), timeout=20) as sock:
+            begin = b"user\0me\0database\0penstock\0\0"
+            hello = (len(begin) + 8).to_bytes(4, "big") + (196608).to_bytes(4, "big") + begin
+            packets = hello if seed % 2 else b""
+            for _ in range(noise.randrange(1, 6)):
+                body = noise.randbytes(noise.randrange(0, 60))
+                length = len(body) + 4 if noise.random() < 0.7 else noise.getrandbits(32)
+                packets += noise.choice(b"QPBDESCXdfHp\x00\xff").to_bytes(1, "big") + length.to_bytes(4, "big") + body
+            try:
+                sock.sendall(packets)
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
+            except OSError:
+                pass
+    with psycopg.connect(WHERE) as connection:
+        check(connection.execute("SELECT 1").fetchone(), (1,))
+
+
+questions(False)
+questions(True)
+errors()
+nonsense()

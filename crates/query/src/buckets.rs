@@ -1,0 +1,140 @@
+//! A series in buckets of time: one number for each.
+
+use std::ops::Range;
+
+use record::{DeviceId, MetricName, TenantId, Timestamp, Value};
+use series::{Point, SeriesReader};
+
+use crate::downsample::MAX_POINTS;
+use crate::functions::Cut;
+use crate::{Error, Result};
+
+/// What is made of the points of a bucket. Texts and places are left out; booleans are 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregate {
+    /// Their mean.
+    Avg,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// Their sum.
+    Sum,
+    /// How many.
+    Count,
+    /// The earliest.
+    First,
+    /// The latest.
+    Last,
+}
+
+impl Aggregate {
+    /// By its name in SQL.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "avg" | "mean" => Self::Avg,
+            "min" => Self::Min,
+            "max" => Self::Max,
+            "sum" => Self::Sum,
+            "count" => Self::Count,
+            "first" => Self::First,
+            "last" => Self::Last,
+            _ => return None,
+        })
+    }
+}
+
+/// How wide buckets are, and by the clocks of which place.
+#[derive(Clone, Debug)]
+pub struct Every(Cut);
+
+impl Every {
+    /// A width such as `5m`, `1 hour`, `1d` or `1 month`, and a time zone such as `Europe/Berlin`; without one, UTC.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] says which of them is none.
+    pub fn parse(width: &str, zone: Option<&str>) -> Result<Self> {
+        let digits = width.find(|c: char| !c.is_ascii_digit()).unwrap_or(width.len());
+        let word = match width.get(digits..).unwrap_or_default().trim() {
+            "ms" => "milliseconds",
+            "s" => "seconds",
+            "m" => "minutes",
+            "h" => "hours",
+            "d" => "days",
+            "w" => "weeks",
+            other => other,
+        };
+        let words = format!("{} {}", width.get(..digits).unwrap_or_default(), word);
+        Cut::parse(&words, zone).map(Self).map_err(Error::Statement)
+    }
+}
+
+/// One point for each bucket that holds any, at the bucket's start; at most `max_points`, else [`Error::TooMuch`].
+pub(crate) fn buckets(
+    store: &dyn SeriesReader,
+    (tenant, device, metric): (&TenantId, &DeviceId, &MetricName),
+    range: Range<Timestamp>,
+    Every(cut): &Every,
+    aggregate: Aggregate,
+    max_points: usize,
+) -> Result<Vec<Point>> {
+    let most = max_points.min(MAX_POINTS);
+    let mut done: Vec<Point> = Vec::new();
+    let mut open: Option<Bucket> = None;
+    let mut too_many = false;
+    store.points(tenant, device, metric, range, &mut |point| {
+        let Some(number) = point.value.as_ref().as_f64() else { return true };
+        let same = open.as_ref().is_some_and(|bucket| point.time.nanos() < bucket.end);
+        if !same {
+            done.extend(open.take().map(|bucket| bucket.point(aggregate)));
+            let Some(start) = cut.start(point.time.nanos()) else { return true };
+            too_many = done.len() == most;
+            let end = cut.next(start).unwrap_or(i64::MAX);
+            open = Some(Bucket { start, end, count: 0, sum: 0.0, min: number, max: number, first: number, last: number });
+        }
+        if let Some(bucket) = &mut open {
+            bucket.add(number);
+        }
+        !too_many
+    })?;
+    if too_many {
+        return Err(Error::TooMuch(format!("that is more than {most} points: ask for a shorter time, or wider buckets")));
+    }
+    done.extend(open.map(|bucket| bucket.point(aggregate)));
+    Ok(done)
+}
+
+struct Bucket {
+    start: i64,
+    end: i64,
+    count: i64,
+    sum: f64,
+    min: f64,
+    max: f64,
+    first: f64,
+    last: f64,
+}
+
+impl Bucket {
+    fn add(&mut self, number: f64) {
+        self.count += 1;
+        self.sum += number;
+        self.min = self.min.min(number);
+        self.max = self.max.max(number);
+        self.last = number;
+    }
+
+    fn point(self, aggregate: Aggregate) -> Point {
+        let value = match aggregate {
+            Aggregate::Avg => Value::Float(self.sum / self.count as f64),
+            Aggregate::Min => Value::Float(self.min),
+            Aggregate::Max => Value::Float(self.max),
+            Aggregate::Sum => Value::Float(self.sum),
+            Aggregate::Count => Value::Int(self.count),
+            Aggregate::First => Value::Float(self.first),
+            Aggregate::Last => Value::Float(self.last),
+        };
+        Point { time: Timestamp::from_nanos(self.start), value }
+    }
+}

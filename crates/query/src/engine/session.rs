@@ -1,0 +1,186 @@
+//! One statement's session: plan it, hold it to what it may do, run it.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider};
+use datafusion::catalog::CatalogProviderList;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::{SQLOptions, SessionConfig};
+use futures_util::StreamExt;
+use record::TenantId;
+use series::SeriesScan;
+
+use super::answer::{Answer, Collecting};
+use super::{Described, Statement, catalog, exact, explain};
+use crate::{Error, Limits, Result, functions};
+
+/// The catalog's name, as `information_schema` and clients of PostgreSQL show it.
+pub const CATALOG: &str = "penstock";
+
+/// The schema of the tenant's tables.
+pub const SCHEMA: &str = "public";
+
+/// Partitions of a plan's middle: a question may use two cores and leaves the others alone.
+const PARTITIONS: usize = 2;
+
+pub(super) struct Question {
+    pub(super) tenant: TenantId,
+    pub(super) store: Arc<dyn SeriesScan>,
+    pub(super) template: Arc<SessionState>,
+    pub(super) schemas: Vec<(String, Arc<dyn SchemaProvider>)>,
+    pub(super) limits: Limits,
+}
+
+/// What all sessions have in common.
+pub(super) fn template() -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(PARTITIONS)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    let options = config.options_mut();
+    options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    // Texts stay texts: clients of PostgreSQL know no views of them.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.time_zone = Some(series::scan::UTC.to_owned());
+    let state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        // Nothing reads or writes files.
+        .with_table_factories(Default::default())
+        .with_file_formats(Vec::new())
+        .build();
+    functions::register(state)
+}
+
+impl Question {
+    /// Runs a statement to its end, within the limits.
+    pub(super) async fn answer(self, statement: Statement, params: Vec<ScalarValue>) -> Result<Answer> {
+        let limits = self.limits;
+        let state = self.session()?;
+        let outcome = async {
+            let plan = plan(&state, statement).await?;
+            let plan = with_params(plan, params)?;
+            let exact = exact::carry(plan)?;
+            let physical = state.create_physical_plan(&exact.plan).await?;
+            let mut collecting = Collecting::new(exact, limits);
+            let mut batches = execute_stream(physical, state.task_ctx())?;
+            while let Some(batch) = batches.next().await {
+                collecting.push(batch?)?;
+            }
+            Ok::<_, Failure>(collecting.finish())
+        };
+        outcome.await.map_err(|failure| failure.explain(limits))
+    }
+
+    /// Plans a statement and says what would come of it.
+    pub(super) async fn describe(self, statement: Statement) -> Result<Described> {
+        let limits = self.limits;
+        let state = self.session()?;
+        let outcome = async {
+            let plan = plan(&state, statement).await?;
+            let params = params(&plan)?;
+            // The types of the columns are those after the parameters' types are settled.
+            let schema = Arc::clone(state.optimize(&plan).as_ref().unwrap_or(&plan).schema().inner());
+            Ok::<_, Failure>(Described { schema, params })
+        };
+        outcome.await.map_err(|failure| failure.explain(limits))
+    }
+
+    fn session(&self) -> Result<SessionState> {
+        let tenants = MemoryCatalogProvider::new();
+        let tables = catalog::Tables::new(Arc::clone(&self.store), self.tenant.clone());
+        let mut schemas: Vec<(&str, Arc<dyn SchemaProvider>)> = vec![(SCHEMA, Arc::new(tables))];
+        schemas.extend(self.schemas.iter().map(|(name, schema)| (name.as_str(), Arc::clone(schema))));
+        for (name, schema) in schemas {
+            tenants.register_schema(name, schema).map_err(super::broken)?;
+        }
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(tenants));
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(self.limits.memory)))
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(super::broken)?;
+        let state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.template))
+            .with_catalog_list(Arc::new(catalogs))
+            .with_runtime_env(environment)
+            .build();
+        Ok(state)
+    }
+}
+
+async fn plan(state: &SessionState, statement: Statement) -> Attempt<LogicalPlan> {
+    let plan = state.statement_to_plan(statement.0).await?;
+    // What a statement may do is asked of its plan, whatever its words are.
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+    Ok(plan)
+}
+
+/// The parameters' types in their order, `$1` first.
+fn params(plan: &LogicalPlan) -> Attempt<Vec<Option<DataType>>> {
+    let types = plan.get_parameter_types()?;
+    let places = types.into_iter().map(|(name, kind)| {
+        let place = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok()).filter(|n| *n > 0);
+        place.map(|place| (place - 1, kind)).ok_or_else(|| {
+            Error::Statement(format!("parameters are written ? or $1, $2, …, not {name}"))
+        })
+    });
+    let mut places = places.collect::<Result<Vec<_>>>()?;
+    places.sort_by_key(|(place, _)| *place);
+    let missing = places.iter().enumerate().find(|(n, (place, _))| n != place);
+    if let Some((n, _)) = missing {
+        return Err(Error::Statement(format!("there is no parameter ${}", n + 1)).into());
+    }
+    Ok(places.into_iter().map(|(_, kind)| kind).collect())
+}
+
+fn with_params(plan: LogicalPlan, given: Vec<ScalarValue>) -> Attempt<LogicalPlan> {
+    let wanted = params(&plan)?.len();
+    if wanted != given.len() {
+        let got = given.len();
+        return Err(Error::Statement(format!("the statement has {wanted} parameters, {got} were given")).into());
+    }
+    if given.is_empty() {
+        return Ok(plan);
+    }
+    Ok(plan.replace_params_with_values(&ParamValues::from(given))?)
+}
+
+/// What was tried within a session.
+pub(super) type Attempt<T> = std::result::Result<T, Failure>;
+
+/// Ours, or the engine's.
+pub(super) enum Failure {
+    Own(Error),
+    Engine(Box<DataFusionError>),
+}
+
+impl Failure {
+    fn explain(self, limits: Limits) -> Error {
+        match self {
+            Self::Own(error) => error,
+            Self::Engine(error) => explain::explain(&error, limits),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl From<DataFusionError> for Failure {
+    fn from(error: DataFusionError) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
