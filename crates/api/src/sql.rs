@@ -141,7 +141,8 @@ pub(crate) async fn points(
             (shared.ask(asked).await?, format!("{}/{}", name.0, name.1))
         }
         None => {
-            let found = shared.ask(move |q| q.points(&tenant, &device, &metric, start..end, max_points)).await?;
+            let found =
+                shared.ask(move |q| q.points(&tenant, &device, &metric, start..end, max_points)).await?;
             let resolution = match found.resolution {
                 Resolution::Raw => "raw".to_owned(),
                 Resolution::Extremes { bucket_nanos } => {
@@ -167,11 +168,14 @@ pub(crate) async fn points(
 fn buckets(range: &Range) -> Result<Option<(Every, Aggregate)>, Problem> {
     let Some(width) = &range.every else {
         return match range.agg.is_some() || range.tz.is_some() {
-            true => Err(Problem::bad_request("agg and tz say how buckets are made: name their width with every")),
+            true => {
+                Err(Problem::bad_request("agg and tz say how buckets are made: name their width with every"))
+            }
             false => Ok(None),
         };
     };
-    let every = Every::parse(width, range.tz.as_deref()).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let every =
+        Every::parse(width, range.tz.as_deref()).map_err(|error| Problem::bad_request(error.to_string()))?;
     let name = range.agg.as_deref().unwrap_or("avg");
     let aggregate = Aggregate::parse(name).ok_or_else(|| {
         Problem::bad_request(format!("agg: {name:?} is none of avg, min, max, sum, count, first, last"))

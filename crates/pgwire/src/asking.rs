@@ -159,7 +159,9 @@ fn settle(setting: &Setting, format: &Format, options: FormatOptions) -> PgWireR
         Setting::Begin => Response::TransactionStart(Tag::new("BEGIN")),
         Setting::End(tag) => Response::TransactionEnd(Tag::new(tag)),
         Setting::Done(tag) => Response::Execution(Tag::new(tag)),
-        Setting::Show(..) => return respond(&setting.schema(), setting.shown().into_iter().collect(), format, options),
+        Setting::Show(..) => {
+            return respond(&setting.schema(), setting.shown().into_iter().collect(), format, options);
+        }
         Setting::Unknown(name) => return Err(parsing::unknown_setting(name)),
     })
 }

@@ -140,7 +140,8 @@ impl ScalarUDFImpl for CurrentSetting {
             return exec_err!("the name of a setting is a constant");
         };
         let name = name.try_as_str().flatten().unwrap_or_default();
-        let missing_ok = matches!(call.args.get(1), Some(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true)))));
+        let missing_ok =
+            matches!(call.args.get(1), Some(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true)))));
         match find(name) {
             Some((_, value)) => Ok(ColumnarValue::Scalar(ScalarValue::Utf8(Some(value.to_owned())))),
             None if missing_ok => Ok(ColumnarValue::Scalar(ScalarValue::Utf8(None))),

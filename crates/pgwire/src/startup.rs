@@ -10,8 +10,8 @@ use pgwire_protocol::api::auth::{
     save_startup_parameters_to_metadata,
 };
 use pgwire_protocol::api::{
-    ClientInfo, ConnectionGuard, ConnectionHandle, METADATA_USER, PgWireConnectionState, PidSecretKeyGenerator,
-    RandomPidSecretKeyGenerator,
+    ClientInfo, ConnectionGuard, ConnectionHandle, METADATA_USER, PgWireConnectionState,
+    PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
 };
 use pgwire_protocol::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire_protocol::messages::startup::Authentication;
@@ -83,9 +83,10 @@ impl Connection {
 fn refusal(denied: Denied, user: &str) -> PgWireError {
     let (code, words) = match denied {
         Denied::Credentials => ("28P01", format!("password authentication failed for user {user:?}")),
-        Denied::Forbidden => {
-            ("42501", "this credential may not read everything of its tenant, and SQL shows everything".to_owned())
-        }
+        Denied::Forbidden => (
+            "42501",
+            "this credential may not read everything of its tenant, and SQL shows everything".to_owned(),
+        ),
         Denied::Unavailable => ("57P03", "credentials cannot be checked now; try again".to_owned()),
     };
     PgWireError::UserError(Box::new(ErrorInfo::new("FATAL".to_owned(), code.to_owned(), words)))

@@ -91,7 +91,16 @@ pub(crate) fn buckets(
             let Some(start) = cut.start(point.time.nanos()) else { return true };
             too_many = done.len() == most;
             let end = cut.next(start).unwrap_or(i64::MAX);
-            open = Some(Bucket { start, end, count: 0, sum: 0.0, min: number, max: number, first: number, last: number });
+            open = Some(Bucket {
+                start,
+                end,
+                count: 0,
+                sum: 0.0,
+                min: number,
+                max: number,
+                first: number,
+                last: number,
+            });
         }
         if let Some(bucket) = &mut open {
             bucket.add(number);
@@ -99,7 +108,9 @@ pub(crate) fn buckets(
         !too_many
     })?;
     if too_many {
-        return Err(Error::TooMuch(format!("that is more than {most} points: ask for a shorter time, or wider buckets")));
+        return Err(Error::TooMuch(format!(
+            "that is more than {most} points: ask for a shorter time, or wider buckets"
+        )));
     }
     done.extend(open.map(|bucket| bucket.point(aggregate)));
     Ok(done)

@@ -82,7 +82,13 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rows: 100_000, bytes: 64 << 20, time: Duration::from_secs(30), memory: 256 << 20, wait: Duration::from_secs(10) }
+        Self {
+            rows: 100_000,
+            bytes: 64 << 20,
+            time: Duration::from_secs(30),
+            memory: 256 << 20,
+            wait: Duration::from_secs(10),
+        }
     }
 }
 

@@ -250,7 +250,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let http = listener.serve(router);
     health.set(Readiness::Ready);
-    Ok(Running { addresses, health, authenticator, http, pgwire, gateway, stream, datasets, backends, _lock: lock })
+    Ok(Running {
+        addresses,
+        health,
+        authenticator,
+        http,
+        pgwire,
+        gateway,
+        stream,
+        datasets,
+        backends,
+        _lock: lock,
+    })
 }
 
 impl Running {
@@ -384,7 +395,9 @@ fn asking(authenticator: Arc<Authenticator>, acl: Arc<Acl>) -> pgwire::Access {
         let identity = authenticator.authenticate(&presented, Timestamp::now());
         let identity = identity.map_err(|refusal| match refusal.kind {
             RefusalKind::Unavailable => pgwire::Denied::Unavailable,
-            RefusalKind::Missing | RefusalKind::Credentials | RefusalKind::ClientId => pgwire::Denied::Credentials,
+            RefusalKind::Missing | RefusalKind::Credentials | RefusalKind::ClientId => {
+                pgwire::Denied::Credentials
+            }
         })?;
         acl.may_subscribe(&identity, "#").map_err(|_| pgwire::Denied::Forbidden)?;
         Ok(identity.tenant)

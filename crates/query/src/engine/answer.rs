@@ -12,8 +12,8 @@ use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use record::Timestamp;
 
-use super::exact::Exact;
 use super::broken;
+use super::exact::Exact;
 use super::session::Attempt;
 use crate::{Cell, Error, Limits, Result, Table, rfc3339};
 
@@ -113,7 +113,9 @@ impl Answer {
                 bytes += texts.sum::<usize>() + size_of_val(&*cells);
                 if bytes > limits.bytes {
                     let most = limits.bytes;
-                    return Err(Error::TooMuch(format!("the answer is larger than {most} bytes: ask for less")));
+                    return Err(Error::TooMuch(format!(
+                        "the answer is larger than {most} bytes: ask for less"
+                    )));
                 }
                 rows.push(cells);
             }

@@ -61,7 +61,8 @@ impl SchemaProvider for Tables {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let snapshot = Arc::clone(self.snapshot()?);
-        let table = self.shape(name)?.map(|shape| Arc::new(Table { snapshot, shape }) as Arc<dyn TableProvider>);
+        let table =
+            self.shape(name)?.map(|shape| Arc::new(Table { snapshot, shape }) as Arc<dyn TableProvider>);
         Ok(table)
     }
 

@@ -70,11 +70,7 @@ fn along(plan: &LogicalPlan, column: &Column, number: usize) -> Result<Option<(L
     }
 }
 
-fn through(
-    projection: &Projection,
-    column: &Column,
-    number: usize,
-) -> Result<Option<(LogicalPlan, Column)>> {
+fn through(projection: &Projection, column: &Column, number: usize) -> Result<Option<(LogicalPlan, Column)>> {
     let Some(at) = projection.schema.maybe_index_of_column(column) else { return Ok(None) };
     let Expr::Column(inner) = projection.expr[at].clone().unalias() else { return Ok(None) };
     let Some((input, whole)) = along(&projection.input, &inner, number)? else { return Ok(None) };

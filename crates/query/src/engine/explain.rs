@@ -36,7 +36,8 @@ pub(super) fn plain(error: &DataFusionError) -> Error {
         .iter()
         .find_map(|prefix| words.strip_prefix(prefix))
         .unwrap_or(words);
-    let words = words.strip_prefix("ParserError(\"").and_then(|words| words.strip_suffix("\")")).unwrap_or(words);
+    let words =
+        words.strip_prefix("ParserError(\"").and_then(|words| words.strip_suffix("\")")).unwrap_or(words);
     let words = words.split("This issue was likely caused by a bug").next().unwrap_or(words).trim_end();
     Error::Statement(words.to_owned())
 }

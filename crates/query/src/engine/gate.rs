@@ -37,12 +37,18 @@ pub(super) struct Place {
 
 impl Gate {
     /// A place, when one is free within [`Limits::wait`].
-    pub(super) fn enter(&self, tenant: &TenantId, limits: Limits) -> impl Future<Output = Result<Place>> + use<> {
+    pub(super) fn enter(
+        &self,
+        tenant: &TenantId,
+        limits: Limits,
+    ) -> impl Future<Output = Result<Place>> + use<> {
         let (all, tenants, tenant) = (Arc::clone(&self.all), Arc::clone(&self.tenants), tenant.clone());
         async move {
             let of_tenant = {
                 let mut known = tenants.lock();
-                Arc::clone(known.entry(tenant.clone()).or_insert_with(|| Arc::new(Semaphore::new(OF_A_TENANT))))
+                Arc::clone(
+                    known.entry(tenant.clone()).or_insert_with(|| Arc::new(Semaphore::new(OF_A_TENANT))),
+                )
             };
             let both = async {
                 let own = of_tenant.acquire_owned().await.expect("the semaphore is never closed");

@@ -13,6 +13,7 @@ mod scan;
 mod session;
 mod statement;
 mod workers;
+mod yielding;
 
 use std::sync::Arc;
 
@@ -27,9 +28,9 @@ use series::SeriesScan;
 use crate::facts::WithFacts;
 use crate::{Cell, Error, Limits, Result, Sql, Table};
 pub use answer::Answer;
+use session::Question;
 pub use session::{CATALOG, SCHEMA};
 pub use statement::Statement;
-use session::Question;
 pub use workers::THREADS;
 use workers::Workers;
 
@@ -128,14 +129,19 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Sql::run`].
-    pub async fn describe(&self, tenant: &TenantId, statement: Statement, limits: Limits) -> Result<Described> {
+    pub async fn describe(
+        &self,
+        tenant: &TenantId,
+        statement: Statement,
+        limits: Limits,
+    ) -> Result<Described> {
         self.workers.run(tenant, limits, self.question(tenant, limits).describe(statement)).await
     }
 
     /// The engine's threads, for those who handle what strangers write: what goes wrong there ends nothing else.
     #[must_use]
     pub fn threads(&self) -> &tokio::runtime::Handle {
-        self.workers.handle()
+        self.workers.front()
     }
 
     /// All of it, reading the statement included, is done on the engine's threads.

@@ -16,14 +16,18 @@ pub(super) fn narrows(filter: &Expr, shape: &Shape) -> bool {
 /// Makes a scan keep a condition; `false`, and the scan as it was, when it cannot.
 pub(super) fn narrow(scan: &mut Scan, filter: &Expr, shape: &Shape) -> bool {
     match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op != Operator::Or => match (&**left, &**right) {
-            (Expr::Column(column), Expr::Literal(value, _)) => compare(scan, shape, &column.name, *op, value),
-            (Expr::Literal(value, _), Expr::Column(column)) => match op.swap() {
-                Some(op) => compare(scan, shape, &column.name, op, value),
-                None => false,
-            },
-            _ => false,
-        },
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op != Operator::Or => {
+            match (&**left, &**right) {
+                (Expr::Column(column), Expr::Literal(value, _)) => {
+                    compare(scan, shape, &column.name, *op, value)
+                }
+                (Expr::Literal(value, _), Expr::Column(column)) => match op.swap() {
+                    Some(op) => compare(scan, shape, &column.name, op, value),
+                    None => false,
+                },
+                _ => false,
+            }
+        }
         // Of a short list DataFusion makes a chain of comparisons.
         Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => match one_of(filter) {
             Some((column, names)) => among(scan, shape, column, names),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider};
 use datafusion::catalog::CatalogProviderList;
+use datafusion::catalog::{
+    CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider,
+};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -56,6 +58,7 @@ pub(super) fn template() -> SessionState {
         // Nothing reads or writes files.
         .with_table_factories(Default::default())
         .with_file_formats(Vec::new())
+        .with_physical_optimizer_rule(Arc::new(super::yielding::Yielding))
         .build();
     functions::register(state)
 }
@@ -121,7 +124,11 @@ impl Question {
 async fn plan(state: &SessionState, statement: Statement) -> Attempt<LogicalPlan> {
     let plan = state.statement_to_plan(statement.0).await?;
     // What a statement may do is asked of its plan, whatever its words are.
-    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)?;
     Ok(plan)
 }
 
@@ -130,9 +137,9 @@ fn params(plan: &LogicalPlan) -> Attempt<Vec<Option<DataType>>> {
     let types = plan.get_parameter_types()?;
     let places = types.into_iter().map(|(name, kind)| {
         let place = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok()).filter(|n| *n > 0);
-        place.map(|place| (place - 1, kind)).ok_or_else(|| {
-            Error::Statement(format!("parameters are written ? or $1, $2, …, not {name}"))
-        })
+        place
+            .map(|place| (place - 1, kind))
+            .ok_or_else(|| Error::Statement(format!("parameters are written ? or $1, $2, …, not {name}")))
     });
     let mut places = places.collect::<Result<Vec<_>>>()?;
     places.sort_by_key(|(place, _)| *place);
@@ -147,7 +154,9 @@ fn with_params(plan: LogicalPlan, given: Vec<ScalarValue>) -> Attempt<LogicalPla
     let wanted = params(&plan)?.len();
     if wanted != given.len() {
         let got = given.len();
-        return Err(Error::Statement(format!("the statement has {wanted} parameters, {got} were given")).into());
+        return Err(
+            Error::Statement(format!("the statement has {wanted} parameters, {got} were given")).into()
+        );
     }
     if given.is_empty() {
         return Ok(plan);

@@ -18,7 +18,8 @@ const DEPTH: usize = 60;
 /// does so by recursion.
 const LINKS: usize = 1_000;
 
-const REFUSED: &str = "only SELECT, EXPLAIN, SHOW and DESCRIBE are answered: the tables are written by devices alone";
+const REFUSED: &str =
+    "only SELECT, EXPLAIN, SHOW and DESCRIBE are answered: the tables are written by devices alone";
 
 /// A statement that only reads.
 #[derive(Clone, Debug)]
@@ -89,7 +90,9 @@ fn bounded(sql: &str) -> Result<Vec<TokenWithSpan>> {
         _ => true,
     });
     if links.count() > LINKS {
-        let words = format!("the statement has more than {LINKS} operators and keywords: ask with less, or with IN (…)");
+        let words = format!(
+            "the statement has more than {LINKS} operators and keywords: ask with less, or with IN (…)"
+        );
         return Err(Error::Statement(words));
     }
     Ok(tokens)
@@ -120,7 +123,9 @@ fn ast_reads(ast: &Ast) -> bool {
 /// The name PostgreSQL gives a column that the statement gives none.
 fn short(expr: &Expr) -> String {
     match expr {
-        Expr::Function(call) => call.name.0.last().map(ToString::to_string).unwrap_or_default().to_lowercase(),
+        Expr::Function(call) => {
+            call.name.0.last().map(ToString::to_string).unwrap_or_default().to_lowercase()
+        }
         Expr::Cast { expr, .. } | Expr::Nested(expr) => match &**expr {
             Expr::Identifier(name) => name.value.clone(),
             other => short(other),
@@ -143,7 +148,8 @@ fn name_columns(columns: &mut [SelectItem], name_of: fn(&Expr) -> String) {
         };
         let name = if quote.is_some() { name } else { name.to_lowercase() };
         let numbered = (2..).map(|n| format!("{name}_{n}"));
-        let Some(free) = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name)) else {
+        let Some(free) = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name))
+        else {
             continue;
         };
         let has_it = matches!(
@@ -156,7 +162,9 @@ fn name_columns(columns: &mut [SelectItem], name_of: fn(&Expr) -> String) {
         }
         let alias = Ident::with_quote('"', free.replace('"', "'"));
         names.push(free);
-        let (SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) = &*column else { continue };
+        let (SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) = &*column else {
+            continue;
+        };
         *column = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
     }
 }
@@ -166,7 +174,8 @@ fn numbered(mut tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     let named = tokens.iter().any(|token| matches!(&token.token, Token::Placeholder(name) if name != "?"));
     let mut count = 0;
     for token in &mut tokens {
-        let asks = matches!(&token.token, Token::Question) || matches!(&token.token, Token::Placeholder(name) if name == "?");
+        let asks = matches!(&token.token, Token::Question)
+            || matches!(&token.token, Token::Placeholder(name) if name == "?");
         if asks {
             if named {
                 return Err(Error::Statement("? and $1 do not go together in one statement".into()));

@@ -12,6 +12,9 @@ use crate::{Error, Limits, Result};
 /// Stack of a thread, bytes. Statements and plans are trees, and walked as such. What is not used takes no memory.
 const STACK_BYTES: usize = 32 << 20;
 
+/// Threads for connections: they read, write and wait.
+const FRONT: usize = 1;
+
 /// How much the threads stand back behind the others, as `nice` counts.
 const NICENESS: i32 = 10;
 
@@ -22,21 +25,17 @@ pub(super) struct Workers {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     handle: Handle,
+    /// For those who wait and talk: they go on while every thread above is at work.
+    front: Option<Runtime>,
     gate: Gate,
 }
 
 impl Workers {
     pub(super) fn start() -> Result<Self> {
         let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name(THREADS)
-            .thread_stack_size(STACK_BYTES)
-            .on_thread_start(stand_back)
-            .enable_time()
-            .build()
-            .map_err(broken)?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime), gate: Gate::default() })
+        let runtime = runtime(threads)?;
+        let front = Some(self::runtime(FRONT)?);
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime), front, gate: Gate::default() })
     }
 
     /// Runs a question on the engine's threads, within its time, when it is its turn.
@@ -50,7 +49,9 @@ impl Workers {
         job: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let running = self.spawn(tenant, limits, job);
-        tokio::time::timeout(limits.at_most(), running.ended()).await.unwrap_or_else(|_| Err(too_long(limits)))
+        tokio::time::timeout(limits.at_most(), running.ended())
+            .await
+            .unwrap_or_else(|_| Err(too_long(limits)))
     }
 
     /// As [`Workers::run`], for those who may block.
@@ -77,8 +78,9 @@ impl Workers {
         }
     }
 
-    pub(super) fn handle(&self) -> &Handle {
-        &self.handle
+    /// Where connections are served.
+    pub(super) fn front(&self) -> &Handle {
+        self.front.as_ref().expect("it is there until it is dropped").handle()
     }
 
     fn spawn<T: Send + 'static>(
@@ -97,10 +99,21 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        for runtime in [self.runtime.take(), self.front.take()].into_iter().flatten() {
             runtime.shutdown_background();
         }
     }
+}
+
+fn runtime(threads: usize) -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(THREADS)
+        .thread_stack_size(STACK_BYTES)
+        .on_thread_start(stand_back)
+        .enable_all()
+        .build()
+        .map_err(broken)
 }
 
 /// A task that ends when nobody waits for it any more.
@@ -113,7 +126,9 @@ impl<T> Running<T> {
             Err(error) => {
                 // The panic itself was reported where it happened.
                 tracing::error!(%error, "the SQL engine failed on a statement");
-                Err(Error::Statement("the SQL engine cannot answer this statement; write it another way".into()))
+                Err(Error::Statement(
+                    "the SQL engine cannot answer this statement; write it another way".into(),
+                ))
             }
         }
     }

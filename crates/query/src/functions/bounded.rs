@@ -22,7 +22,14 @@ pub(super) const BY_TEXT: [&str; 2] = ["replace", "regexp_replace"];
 
 /// Functions that make lists as long as they are told, all at once. `generate_series` as a table is made bit by bit.
 pub(super) const LEFT_OUT: [&str; 8] = [
-    "array_repeat", "list_repeat", "array_resize", "list_resize", "range", "generate_series", "gen_series", "array_pad",
+    "array_repeat",
+    "list_repeat",
+    "array_resize",
+    "list_resize",
+    "range",
+    "generate_series",
+    "gen_series",
+    "array_pad",
 ];
 
 /// A function that looks before it leaps.

@@ -55,7 +55,9 @@ impl Cut {
             .map_err(|_| format!("{width:?} is no width of a bucket: write it like 5m or 1 hour"))?;
         let mut cut = Self::new(Width::of(interval).map_err(|error| error.strip_backtrace())?);
         if let Some(name) = zone {
-            cut.zone(name.parse().map_err(|_| format!("{name:?} is no time zone: write it like Europe/Berlin"))?);
+            cut.zone(
+                name.parse().map_err(|_| format!("{name:?} is no time zone: write it like Europe/Berlin"))?,
+            );
         }
         Ok(cut)
     }
@@ -118,7 +120,11 @@ impl Cut {
                 let time = date_time(local - shift)?;
                 let months = month(time) - month(origin);
                 let first = month(origin) + months.div_euclid(width) * width;
-                let first = NaiveDate::from_ymd_opt(first.div_euclid(12), first.rem_euclid(12).unsigned_abs() + 1, 1)?;
+                let first = NaiveDate::from_ymd_opt(
+                    first.div_euclid(12),
+                    first.rem_euclid(12).unsigned_abs() + 1,
+                    1,
+                )?;
                 let start = first.and_hms_opt(0, 0, 0)?.and_utc().timestamp_nanos_opt()?;
                 narrow(i128::from(start) + shift)
             }
@@ -212,7 +218,12 @@ mod tests {
 
     #[test]
     fn without_a_zone_buckets_are_even() {
-        check(&cut(0, 0, HOUR / 12, ""), "2026-11-20T12:07:31Z", "2026-11-20T12:05:00Z", "2026-11-20T12:10:00Z");
+        check(
+            &cut(0, 0, HOUR / 12, ""),
+            "2026-11-20T12:07:31Z",
+            "2026-11-20T12:05:00Z",
+            "2026-11-20T12:10:00Z",
+        );
         check(&cut(0, 7, 0, ""), "2026-11-20T12:00:00Z", "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z");
         check(&cut(0, 1, 0, ""), "1969-12-31T23:59:59Z", "1969-12-31T00:00:00Z", "1970-01-01T00:00:00Z");
         check(&cut(3, 0, 0, ""), "2026-11-20T12:00:00Z", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z");
@@ -225,9 +236,19 @@ mod tests {
         // 23 hours in March, 25 in October.
         check(&berlin, "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
         check(&berlin, "2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
-        check(&cut(1, 0, 0, "Europe/Berlin"), "2026-03-31T22:30:00Z", "2026-03-31T22:00:00Z", "2026-04-30T22:00:00Z");
+        check(
+            &cut(1, 0, 0, "Europe/Berlin"),
+            "2026-03-31T22:30:00Z",
+            "2026-03-31T22:00:00Z",
+            "2026-04-30T22:00:00Z",
+        );
         // Midnight that is not: the clocks go from 23:59:59 to 01:00.
-        check(&cut(0, 1, 0, "America/Sao_Paulo"), "2018-11-04T12:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z");
+        check(
+            &cut(0, 1, 0, "America/Sao_Paulo"),
+            "2018-11-04T12:00:00Z",
+            "2018-11-04T03:00:00Z",
+            "2018-11-05T02:00:00Z",
+        );
     }
 
     #[test]
@@ -236,14 +257,26 @@ mod tests {
         check(&berlin, "2026-10-25T00:30:00Z", "2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z");
         check(&berlin, "2026-10-25T01:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z");
         check(&berlin, "2026-03-29T00:59:59Z", "2026-03-29T00:00:00Z", "2026-03-29T01:00:00Z");
-        check(&cut(0, 0, 6 * HOUR, "Europe/Berlin"), "2026-10-25T04:30:00Z", "2026-10-24T22:00:00Z", "2026-10-25T05:00:00Z");
-        check(&cut(0, 0, HOUR, "Australia/Lord_Howe"), "2026-04-04T15:10:00Z", "2026-04-04T14:00:00Z", "2026-04-04T15:30:00Z");
+        check(
+            &cut(0, 0, 6 * HOUR, "Europe/Berlin"),
+            "2026-10-25T04:30:00Z",
+            "2026-10-24T22:00:00Z",
+            "2026-10-25T05:00:00Z",
+        );
+        check(
+            &cut(0, 0, HOUR, "Australia/Lord_Howe"),
+            "2026-04-04T15:10:00Z",
+            "2026-04-04T14:00:00Z",
+            "2026-04-04T15:30:00Z",
+        );
     }
 
     #[test]
     fn every_time_lies_in_its_bucket_and_buckets_follow_one_another() {
         let from = parse_rfc3339("2026-03-20T00:00:00Z").unwrap().nanos();
-        for zone in ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"] {
+        for zone in
+            ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"]
+        {
             for width in [HOUR / 4, HOUR, 2 * HOUR, 6 * HOUR, 24 * HOUR, 7 * 24 * HOUR] {
                 let cut = cut(0, 0, width, zone);
                 let mut bucket = cut.start(from).unwrap();

@@ -7,21 +7,22 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use datafusion::arrow::array::{ArrayRef, AsArray};
-use datafusion::arrow::compute::kernels::cast_utils::{parse_interval_month_day_nano, string_to_timestamp_nanos};
+use datafusion::arrow::compute::kernels::cast_utils::{
+    parse_interval_month_day_nano, string_to_timestamp_nanos,
+};
 use datafusion::arrow::datatypes::{
     DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampNanosecondType,
 };
 use datafusion::common::{ScalarValue, exec_datafusion_err, exec_err, plan_err};
 use datafusion::error::Result;
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::calendar::{Cut, Width};
 
 pub(super) const NAME: &str = "time_bucket";
 
-const USAGE: &str = "write time_bucket(width, time), with a time zone and an origin or offset behind it if need be";
+const USAGE: &str =
+    "write time_bucket(width, time), with a time zone and an origin or offset behind it if need be";
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct TimeBucket {
@@ -140,10 +141,9 @@ fn zone(value: &ScalarValue) -> Option<Tz> {
 pub(super) fn interval(value: &ScalarValue) -> Result<Option<IntervalMonthDayNano>> {
     match value {
         ScalarValue::IntervalMonthDayNano(interval) => Ok(*interval),
-        ScalarValue::Utf8(Some(text)) => Ok(Some(
-            parse_interval_month_day_nano(text)
-                .map_err(|_| exec_datafusion_err!("{text:?} is no width of a bucket: write it like '5 minutes'"))?,
-        )),
+        ScalarValue::Utf8(Some(text)) => Ok(Some(parse_interval_month_day_nano(text).map_err(|_| {
+            exec_datafusion_err!("{text:?} is no width of a bucket: write it like '5 minutes'")
+        })?)),
         _ => Ok(None),
     }
 }

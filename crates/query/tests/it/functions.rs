@@ -11,8 +11,10 @@ fn nanos(time: &str) -> i64 {
 
 fn filled() -> Rig {
     let rig = rig(Limits::default());
-    let times = ["2026-10-24T22:10:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T22:59:00Z"];
-    let readings = times.iter().zip(0..).map(|(time, n)| reading("default", "d1", "t", nanos(time), Value::Int(n)));
+    let times =
+        ["2026-10-24T22:10:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T22:59:00Z"];
+    let readings =
+        times.iter().zip(0..).map(|(time, n)| reading("default", "d1", "t", nanos(time), Value::Int(n)));
     rig.write(readings.collect());
     rig.write(vec![reading("default", "d2", "u", nanos("2026-10-25T12:00:00Z"), Value::Float(0.5))]);
     rig
@@ -58,7 +60,10 @@ fn buckets_first_and_last_are_right_across_the_change_of_clocks() {
         ("SELECT time_bucket('1 hour', value) FROM telemetry", "not Float64"),
     ] {
         let refused = rig.query.sql(&TenantId::default_tenant(), statement, &[]);
-        assert!(matches!(&refused, Err(Error::Statement(why)) if why.contains(words)), "{statement}: {refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::Statement(why)) if why.contains(words)),
+            "{statement}: {refused:?}"
+        );
     }
 }
 
@@ -86,7 +91,10 @@ fn gaps_are_filled_by_a_series_of_buckets() {
 fn a_scan_leaves_out_what_the_conditions_rule_out() {
     let rig = filled();
     for (condition, scan) in [
-        ("time >= '2026-10-25' AND time < '2026-10-26T02:00:00+02:00'", "from=2026-10-25T00:00:00Z, to=2026-10-25T23:59:59.999999999Z"),
+        (
+            "time >= '2026-10-25' AND time < '2026-10-26T02:00:00+02:00'",
+            "from=2026-10-25T00:00:00Z, to=2026-10-25T23:59:59.999999999Z",
+        ),
         ("device_id = 'd1' AND metric IN ('t', 'u', 'v', 'w', 'x')", "devices=1, metrics=5"),
         ("device_id IN ('d1', 'd2') AND 'd1' = device_id", "devices=1"),
         ("device_id = 'd1' OR metric = 't'", "table=telemetry\n"),
@@ -95,7 +103,8 @@ fn a_scan_leaves_out_what_the_conditions_rule_out() {
         let plan = csv(&rig, &format!("EXPLAIN SELECT * FROM telemetry WHERE {condition}"));
         assert!(plan.contains(scan), "{condition}: {plan}");
     }
-    let counted = csv(&rig, "SELECT count(*) AS n FROM telemetry WHERE device_id = 'd1' AND device_id = 'd2'");
+    let counted =
+        csv(&rig, "SELECT count(*) AS n FROM telemetry WHERE device_id = 'd1' AND device_id = 'd2'");
     assert_eq!(counted, "n\n0\n");
     let limited = csv(&rig, "EXPLAIN SELECT * FROM telemetry WHERE device_id = 'd1' LIMIT 2");
     assert!(limited.contains("limit=2"), "{limited}");

@@ -7,7 +7,20 @@ use crate::served::{Served, penstock, run, text};
 
 fn psql(served: &Served, user: &str, password: &str, sql: &str) -> Output {
     Command::new("psql")
-        .args(["-X", "-A", "-t", "-w", "-h", "127.0.0.1", "-p", &served.pgwire_port, "-U", user, "-d", "penstock"])
+        .args([
+            "-X",
+            "-A",
+            "-t",
+            "-w",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &served.pgwire_port,
+            "-U",
+            user,
+            "-d",
+            "penstock",
+        ])
         .args(["-c", sql])
         .env("PGPASSWORD", password)
         .env("PGCONNECT_TIMEOUT", "20")
@@ -32,18 +45,33 @@ fn psql_shows_tables_asks_and_is_told_what_cannot_be() {
     for (sql, expected) in [
         ("SELECT device_id, integer FROM telemetry WHERE metric = 'n'", "d1|9007199254740993"),
         ("SELECT time FROM telemetry WHERE metric = 'n'", "2026-11-20 12:07:00.123456+00"),
-        ("SELECT text, value, clock_suspect FROM telemetry JOIN devices ON id = device_id WHERE metric = 's'", "o'pen||f"),
+        (
+            "SELECT text, value, metrics > 1 FROM telemetry JOIN devices ON id = device_id WHERE metric = 's'",
+            "o'pen||f",
+        ),
         ("BEGIN; SELECT 1; COMMIT", "BEGIN\n1\nCOMMIT"),
         ("SHOW server_version", "16.6"),
         ("SELECT current_setting('server_version_num')::int / 10000", "16"),
-        ("SELECT time_bucket('10 minutes', time) AS t, count(*) FROM telemetry GROUP BY 1", "2026-11-20 12:00:00.000000+00|3"),
+        (
+            "SELECT time_bucket('10 minutes', time) AS t, count(*) FROM telemetry GROUP BY 1",
+            "2026-11-20 12:00:00.000000+00|3",
+        ),
     ] {
         let output = psql(&served, "anybody", "", sql);
         assert_eq!(text(&output.stdout).trim(), expected, "{sql}: {}", text(&output.stderr));
     }
-    for (command, words) in [("\\dt", "public|telemetry|table"), ("\\d aggregations", "window_start|timestamp with time zone"), ("\\d", "public|ledger|table")] {
+    for (command, words) in [
+        ("\\dt", "public|telemetry|table"),
+        ("\\d aggregations", "window_start|timestamp with time zone"),
+        ("\\d", "public|ledger|table"),
+    ] {
         let output = psql(&served, "anybody", "", command);
-        assert!(text(&output.stdout).contains(words), "{command}: {} {}", text(&output.stdout), text(&output.stderr));
+        assert!(
+            text(&output.stdout).contains(words),
+            "{command}: {} {}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
     }
     for (sql, words) in [
         ("DROP TABLE telemetry", "only SELECT"),
@@ -55,7 +83,11 @@ fn psql_shows_tables_asks_and_is_told_what_cannot_be() {
         ("SELEC 1", "ERROR"),
     ] {
         let output = psql(&served, "anybody", "", sql);
-        assert!(!output.status.success() && text(&output.stderr).contains(words), "{sql}: {}", text(&output.stderr));
+        assert!(
+            !output.status.success() && text(&output.stderr).contains(words),
+            "{sql}: {}",
+            text(&output.stderr)
+        );
     }
 }
 
@@ -66,7 +98,11 @@ fn psycopg_prepares_and_binds_every_type() {
     filled(&served);
     let python = format!("{}/venv/bin/python3", deps());
     run(Command::new(python).arg(script("with_psycopg.py")).arg(&served.pgwire_port));
-    assert_eq!(text(&psql(&served, "a", "", "SELECT 1").stdout).trim(), "1", "it is there after what was sent to it");
+    assert_eq!(
+        text(&psql(&served, "a", "", "SELECT 1").stdout).trim(),
+        "1",
+        "it is there after what was sent to it"
+    );
 }
 
 #[test]
@@ -87,7 +123,12 @@ fn who_has_no_credential_does_not_come_in_and_each_sees_its_tenant() {
         ("default/d1", device.as_str(), "may not read everything"),
     ] {
         let output = psql(&served, user, password, "SELECT 1");
-        assert!(text(&output.stderr).contains(words), "{user}: {} {}", text(&output.stdout), text(&output.stderr));
+        assert!(
+            text(&output.stderr).contains(words),
+            "{user}: {} {}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
     }
     let output = psql(&served, "default/dashboard", &service, "SELECT count(*) FROM telemetry");
     assert_eq!(text(&output.stdout).trim(), "0", "{}", text(&output.stderr));
