@@ -13,6 +13,7 @@
 mod audit;
 mod memory;
 mod model;
+pub mod parquet;
 mod sqlite;
 
 pub use audit::{Audit, Covered, Figures, LateReading, SeriesAudit, Superseded, TenantAudit};
@@ -58,6 +59,17 @@ pub enum Error {
         /// On which file or server.
         place: String,
         /// Its words.
+        reason: String,
+    },
+    /// A file of the store does not hold what was written to it: the disk lost or changed it, or somebody else did.
+    /// Nothing of it was used; the rest of the store goes on.
+    #[error("{place} is damaged at {at}: {reason}; restore the file from a backup")]
+    Damaged {
+        /// Which file.
+        place: String,
+        /// Where in it: bytes from its beginning, or a part of it.
+        at: String,
+        /// What is wrong there.
         reason: String,
     },
     /// A later version wrote the store.

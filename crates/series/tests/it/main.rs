@@ -5,4 +5,5 @@
 mod books;
 mod conformance;
 mod keys;
+mod parquet;
 mod upgrade;

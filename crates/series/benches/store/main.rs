@@ -1,0 +1,159 @@
+//! What a reading costs in the Parquet store: bytes on disk, all files counted, and time.
+//!
+//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --nab DIR]`. Without `--bench` (as a
+//! test) it runs small.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a benchmark: what it cannot do ends it
+
+mod fleet;
+mod nab;
+
+use std::time::{Duration, Instant};
+
+use penstock_series::parquet::merge::merge;
+use penstock_series::parquet::run::{Plan, Run, Writer};
+use penstock_series::parquet::{ColumnNo, Rows};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+struct Options {
+    devices: u32,
+    hours: i64,
+    nab: Option<PathBuf>,
+}
+
+fn main() {
+    let mut options = Options { devices: 20, hours: 2, nab: None };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().unwrap();
+        match argument.as_str() {
+            "--bench" if options.devices == 20 => (options.devices, options.hours) = (1000, 24),
+            "--devices" => options.devices = number().parse().unwrap(),
+            "--hours" => options.hours = number().parse().unwrap(),
+            "--nab" => options.nab = Some(number().into()),
+            _ => {}
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    if let Some(nab) = &options.nab {
+        nab::report(nab, dir.path());
+    }
+    fleet_report(&options, dir.path());
+}
+
+fn fleet_report(options: &Options, dir: &Path) {
+    let Options { devices, hours, .. } = *options;
+    println!("fleet: {devices} devices, {} metrics, 10 s, {hours} h", fleet::METRICS_PER_DEVICE);
+    let mut fleet = fleet::Fleet::new(devices, 7);
+    let mut fresh = Tally::default();
+    let mut runs = Vec::new();
+    for flush in 0..hours * 6 {
+        let rows = fleet.rows(flush * 60..(flush + 1) * 60);
+        let path = dir.join(format!("fresh-{flush}.parquet"));
+        fresh.write(&path, &rows, fleet::name);
+        runs.push(Arc::new(Run::open(&path).unwrap()));
+    }
+    fresh.report("flushed every 10 minutes");
+    for level in 1.. {
+        let mut merged = Tally::default();
+        let mut next = Vec::new();
+        for inputs in runs.chunks(8) {
+            merged.merge(inputs, dir, level, &mut next);
+        }
+        merged.report(&format!("merged, level {level}"));
+        runs = next;
+        if runs.len() <= 8 {
+            let (mut last, mut whole) = (Tally::default(), Vec::new());
+            last.merge(&runs, dir, level + 1, &mut whole);
+            last.report("compacted");
+            break;
+        }
+    }
+    let mut fleet = fleet::Fleet::new(devices, 7);
+    let day = fleet.rows(0..hours * 360);
+    let mut sorted = Tally::default();
+    sorted.write(&dir.join("whole.parquet"), &day, fleet::name);
+    sorted.report("sorted in memory, one file");
+    read_back(&dir.join("whole.parquet"), &day);
+}
+
+/// What writing some files came to.
+#[derive(Default)]
+pub(crate) struct Tally {
+    readings: u64,
+    size_bytes: u64,
+    took: Duration,
+}
+
+impl Tally {
+    pub(crate) fn write(&mut self, path: &Path, rows: &Rows, name: impl Fn(ColumnNo) -> String) {
+        let began = Instant::now();
+        let mut writer = Writer::create(path, Plan::of(rows, name)).unwrap();
+        writer.write(rows, 0..rows.len()).unwrap();
+        let written = writer.finish().unwrap();
+        self.took += began.elapsed();
+        self.readings += written.sidecar.readings;
+        self.size_bytes += written.size_bytes;
+    }
+
+    fn merge(&mut self, inputs: &[Arc<Run>], dir: &Path, level: u32, runs: &mut Vec<Arc<Run>>) {
+        let began = Instant::now();
+        let first = runs.len();
+        let mut made = first;
+        let outputs = merge(inputs, 256 << 20, || {
+            made += 1;
+            dir.join(format!("merged-{level}-{made}.parquet"))
+        });
+        for output in outputs.unwrap() {
+            self.readings += output.written.sidecar.readings;
+            self.size_bytes += output.written.size_bytes;
+            runs.push(Arc::new(Run::open(&output.path).unwrap()));
+        }
+        self.took += began.elapsed();
+    }
+
+    pub(crate) fn report(&self, what: &str) {
+        let per_reading = self.size_bytes as f64 / self.readings as f64;
+        let speed = self.readings as f64 / self.took.as_secs_f64() / 1e6;
+        println!("{what}: {} readings, {per_reading:.3} B/reading, {speed:.1} M readings/s", self.readings);
+    }
+}
+
+fn read_back(path: &Path, rows: &Rows) {
+    let began = Instant::now();
+    let run = Arc::new(Run::open(path).unwrap());
+    let opened = began.elapsed();
+    let mut scan = run.scan(0..run.sidecar().rows, None);
+    let (mut at, mut took) = (0, Duration::ZERO);
+    loop {
+        let began = Instant::now();
+        let mut piece = scan.rows();
+        let count = scan.read(8192, &mut piece).unwrap();
+        took += began.elapsed();
+        if count == 0 {
+            break;
+        }
+        for row in (0..count).step_by(101) {
+            assert_eq!(piece.when(row), rows.when(at + row));
+            for (a, b) in piece.columns().iter().zip(rows.columns()) {
+                assert_eq!(a.cells.get(row), b.cells.get(at + row));
+            }
+        }
+        at += count;
+    }
+    assert_eq!(at, rows.len());
+    let speed = run.sidecar().readings as f64 / took.as_secs_f64() / 1e6;
+    println!("opened in {opened:?}, read at {speed:.1} M readings/s");
+    let entity = run.sidecar().entities[run.sidecar().entities.len() / 2].entity;
+    let mut times: Vec<_> = (0..200)
+        .map(|n| {
+            let began = Instant::now();
+            let found = run.entity(entity, &(i64::MIN..=i64::MAX), &[ColumnNo(n % 10)]).unwrap().unwrap();
+            assert!(!found.is_empty());
+            began.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!("one metric of one device, whole file: median {:?}, p99 {:?}", times[100], times[197]);
+}
