@@ -23,6 +23,7 @@ pub use model::{
     Key, LateRow, Note, Point, Position, STAGES, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch,
     Written,
 };
+pub use parquet::store::Parquet;
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 
 use std::ops::Range;
@@ -90,9 +91,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The writing half. Calls block for a disk access; async callers use a blocking thread.
 ///
 /// # What every backend promises
-/// 1. **Atomic.** When `write` returns `Ok`, the batch's readings, its dead letters and its spans are durable,
-///    all of them. After an error, or a crash before it returned, none of them is there, or (a crash after
-///    the commit) all of them are; [`SeriesWriter::positions`] says which.
+/// 1. **Atomic.** When `write` returns `Ok`, all of the batch is there: its readings, its books, its dead letters, its
+///    spans, for every reader. After an error, none of it is. A crash takes back whole batches, the latest first, and
+///    never one before [`SeriesWriter::durable_positions`]: what those cover is durable as a whole. A backend without a
+///    buffer makes a batch durable before `write` returns. One with a buffer does so with its next flush, which it does
+///    by itself in time, and which [`SeriesWriter::flush`] asks for; it may also, after an error of the disk, go back to
+///    its durable positions while the process lives. In both cases the writer finds the positions further back than it
+///    left them, and reads on from there: the log is the only write-ahead log.
 /// 2. **Fenced.** Each span must begin exactly where the store stands for its partition; the first span of a
 ///    partition may begin anywhere. So a batch can be written at most once, by whoever and however often it
 ///    is tried, and an old batch can never undo a later correction.
@@ -101,7 +106,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///    correction: the later one wins, and the replaced value is kept aside, so that nothing is lost even where a
 ///    device's clock ran twice through the same hour. Within a batch, later means further back in the list. All
 ///    three cases are counted.
-/// 4. **Exact.** A value comes back with the type and the bits it was written with (any NaN as the quiet one).
+/// 4. **Exact.** A value comes back with the bits it was written with (any NaN as the quiet one), and with its type, but
+///    for one: an integer up to 2^53 may come back as the float of the same size, where other values of its metric are
+///    floats. So the same number is the same value (3), whether it came as an integer or as a float.
 pub trait SeriesWriter: Send + Sync + 'static {
     /// Stores a batch.
     ///
@@ -110,11 +117,30 @@ pub trait SeriesWriter: Send + Sync + 'static {
     /// [`Error::Database`] when the store could not write. In every case nothing was written.
     fn write(&self, batch: &WriteBatch) -> Result<Written>;
 
-    /// For every partition it has ever been given, the next offset the store wants.
+    /// For every partition it has ever been given, the next offset the store wants: where the next batch must begin.
     ///
     /// # Errors
     /// [`Error::Database`].
     fn positions(&self) -> Result<Vec<Position>>;
+
+    /// For every partition, the next offset that the store would want after a crash now: what is before it is durable,
+    /// and only that far may the log forget. Never beyond [`SeriesWriter::positions`]; the same, unless the store
+    /// buffers.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn durable_positions(&self) -> Result<Vec<Position>> {
+        self.positions()
+    }
+
+    /// Makes durable what was written. Where `write` does that already, there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Full`] and [`Error::Database`] when it could not; then nothing of it is durable, and all of it is still
+    /// there, unless the positions say otherwise.
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// The notes it was given and not told to forget, by partition and rising number.
     ///

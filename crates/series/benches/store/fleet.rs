@@ -103,7 +103,15 @@ impl Fleet {
             let mut random = Random(seed ^ (u64::from(no) << 32));
             let phase_ms = random.unit() * INTERVAL_MS as f64;
             let (drift, day_phase) = (1.0 + random.normal() * 2e-5, random.unit());
-            Device { random, phase_ms, drift, day_phase, wandered: [0.0; METRICS.len()], energy: 1e3, state: 0 }
+            Device {
+                random,
+                phase_ms,
+                drift,
+                day_phase,
+                wandered: [0.0; METRICS.len()],
+                energy: 1e3,
+                state: 0,
+            }
         });
         Self { devices: devices.collect() }
     }
@@ -124,7 +132,8 @@ impl Fleet {
 impl Device {
     fn measure(&mut self, interval: i64) -> (When, [ValueRef<'static>; METRICS_PER_DEVICE]) {
         let random = &mut self.random;
-        let at_ms = interval as f64 * INTERVAL_MS as f64 * self.drift + self.phase_ms + random.normal() * 30.0;
+        let at_ms =
+            interval as f64 * INTERVAL_MS as f64 * self.drift + self.phase_ms + random.normal() * 30.0;
         let time_ms = START_MS + at_ms as i64;
         let delay_ms = 20 + (-random.unit().max(1e-9).ln() * 30.0) as i64;
         let at = |ms| Timestamp::from_millis(ms).expect("the time is of this century");

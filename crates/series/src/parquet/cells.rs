@@ -93,8 +93,12 @@ impl Cells {
     pub(crate) fn extend_gathered(&mut self, other: &Self, rows: &[u32]) {
         if other.texts.is_empty() && other.places.is_empty() {
             let has = other.len();
-            self.kinds.extend(rows.iter().map(|&row| if (row as usize) < has { other.kinds[row as usize] } else { EMPTY }));
-            self.words.extend(rows.iter().map(|&row| if (row as usize) < has { other.words[row as usize] } else { 0 }));
+            self.kinds.extend(
+                rows.iter().map(|&row| if (row as usize) < has { other.kinds[row as usize] } else { EMPTY }),
+            );
+            self.words.extend(
+                rows.iter().map(|&row| if (row as usize) < has { other.words[row as usize] } else { 0 }),
+            );
         } else {
             rows.iter().for_each(|&row| self.push(other.get(row as usize)));
         }

@@ -124,7 +124,8 @@ impl Cursor {
     /// Reads on when there is no second key in the piece: rows of one key may stand in two pieces, so the last key of a
     /// piece is only used once the next piece is there.
     fn fill(&mut self) -> Result<()> {
-        let other_behind = self.at < self.rows.len() && self.rows.key(self.at) != self.rows.key(self.rows.len() - 1);
+        let other_behind =
+            self.at < self.rows.len() && self.rows.key(self.at) != self.rows.key(self.rows.len() - 1);
         if self.ended || other_behind {
             return Ok(());
         }

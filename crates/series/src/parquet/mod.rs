@@ -15,6 +15,7 @@ mod cells;
 pub mod merge;
 mod rows;
 pub mod run;
+pub mod store;
 
 pub use cells::Cells;
 pub use rows::{Column, ColumnNo, Entity, RowKey, Rows};

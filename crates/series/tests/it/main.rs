@@ -6,4 +6,5 @@ mod books;
 mod conformance;
 mod keys;
 mod parquet;
+mod stores;
 mod upgrade;

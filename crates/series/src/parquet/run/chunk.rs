@@ -5,9 +5,7 @@ use std::sync::Arc;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::column::page::PageWriter;
 use parquet::column::writer::{ColumnCloseResult, ColumnWriterImpl, get_typed_column_writer};
-use parquet::data_type::{
-    BoolType, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type,
-};
+use parquet::data_type::{BoolType, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::Result;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
@@ -78,10 +76,18 @@ pub(super) fn encode(leaf: &Leaf, column: &ColumnDescPtr, settings: &Settings) -
     // A required part of an optional place has the place's levels.
     let levels = (column.max_def_level() > 0).then_some(&leaf.levels[..]);
     match &leaf.values {
-        Values::Int32(values) => best::<Int32Type>(values, levels, column, settings, &[Delta, Plain, Dictionary]),
-        Values::Int64(values) => best::<Int64Type>(values, levels, column, settings, &[Delta, Plain, Dictionary]),
-        Values::Float32(values) => best::<FloatType>(values, levels, column, settings, &[Split, Plain, Dictionary]),
-        Values::Float64(values) => best::<DoubleType>(values, levels, column, settings, &[Split, Plain, Dictionary]),
+        Values::Int32(values) => {
+            best::<Int32Type>(values, levels, column, settings, &[Delta, Plain, Dictionary])
+        }
+        Values::Int64(values) => {
+            best::<Int64Type>(values, levels, column, settings, &[Delta, Plain, Dictionary])
+        }
+        Values::Float32(values) => {
+            best::<FloatType>(values, levels, column, settings, &[Split, Plain, Dictionary])
+        }
+        Values::Float64(values) => {
+            best::<DoubleType>(values, levels, column, settings, &[Split, Plain, Dictionary])
+        }
         Values::Bool(values) => one::<BoolType>(values, levels, column, settings.of(Plain)),
         Values::Bytes(values) => one::<ByteArrayType>(values, levels, column, settings.of(Dictionary)),
     }

@@ -33,17 +33,7 @@ impl Collector {
         let Some(value) = value else { return };
         let mut bytes = Vec::new();
         put(&mut bytes, u64::from(column.0));
-        bytes.push(value.kind() as u8);
-        match value {
-            ValueRef::Float(float) => bytes.extend_from_slice(&float.to_le_bytes()),
-            ValueRef::Int(int) => bytes.extend_from_slice(&int.to_le_bytes()),
-            ValueRef::Bool(bool) => bytes.push(u8::from(bool)),
-            ValueRef::Text(text) => put_text(&mut bytes, text),
-            ValueRef::Location { lat, lng } => {
-                bytes.extend_from_slice(&lat.to_le_bytes());
-                bytes.extend_from_slice(&lng.to_le_bytes());
-            }
-        }
+        write_value(&mut bytes, value);
         self.found.push((row as u32, bytes));
     }
 
@@ -65,25 +55,42 @@ impl Collector {
 }
 
 /// The exceptions of a row; `None` where the bytes make no sense.
-pub(super) fn read<'b>(
-    bytes: &'b [u8],
-    visit: &mut dyn FnMut(ColumnNo, ValueRef<'b>),
-) -> Option<()> {
+pub(super) fn read<'b>(bytes: &'b [u8], visit: &mut dyn FnMut(ColumnNo, ValueRef<'b>)) -> Option<()> {
     let mut from = Bytes(bytes);
     while !from.0.is_empty() {
         let column = ColumnNo(u32::try_from(from.get()?).ok()?);
-        let value = match from.byte()? {
-            0 => ValueRef::Float(f64::from_le_bytes(from.array()?)),
-            1 => ValueRef::Int(i64::from_le_bytes(from.array()?)),
-            2 => ValueRef::Bool(from.byte()? != 0),
-            3 => ValueRef::Text(from.text()?),
-            4 => {
-                let lat = f64::from_le_bytes(from.array()?);
-                ValueRef::Location { lat, lng: f64::from_le_bytes(from.array()?) }
-            }
-            _ => return None,
-        };
+        let value = read_value(&mut from)?;
         visit(column, value);
     }
     Some(())
+}
+
+/// A value on its own: its kind and its bytes.
+pub(crate) fn write_value(to: &mut Vec<u8>, value: ValueRef<'_>) {
+    to.push(value.kind() as u8);
+    match value {
+        ValueRef::Float(float) => to.extend_from_slice(&float.to_le_bytes()),
+        ValueRef::Int(int) => to.extend_from_slice(&int.to_le_bytes()),
+        ValueRef::Bool(bool) => to.push(u8::from(bool)),
+        ValueRef::Text(text) => put_text(to, text),
+        ValueRef::Location { lat, lng } => {
+            to.extend_from_slice(&lat.to_le_bytes());
+            to.extend_from_slice(&lng.to_le_bytes());
+        }
+    }
+}
+
+/// What [`write_value`] wrote; `None` where the bytes make no sense.
+pub(crate) fn read_value<'b>(from: &mut Bytes<'b>) -> Option<ValueRef<'b>> {
+    Some(match from.byte()? {
+        0 => ValueRef::Float(f64::from_le_bytes(from.array()?)),
+        1 => ValueRef::Int(i64::from_le_bytes(from.array()?)),
+        2 => ValueRef::Bool(from.byte()? != 0),
+        3 => ValueRef::Text(from.text()?),
+        4 => {
+            let lat = f64::from_le_bytes(from.array()?);
+            ValueRef::Location { lat, lng: f64::from_le_bytes(from.array()?) }
+        }
+        _ => return None,
+    })
 }

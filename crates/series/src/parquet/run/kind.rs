@@ -155,9 +155,8 @@ impl Number {
             (Decimal32(a) | Decimal64(a), Decimal32(b) | Decimal64(b)) => Decimal64(a.max(b)),
             (Int32 | Int64, Decimal32(a)) | (Decimal32(a), Int32 | Int64) => Decimal32(a),
             (Int32 | Int64, Decimal64(a)) | (Decimal64(a), Int32 | Int64) => Decimal64(a),
-            (Nearly(a), Nearly(b) | Decimal32(b) | Decimal64(b)) | (Decimal32(b) | Decimal64(b), Nearly(a)) => {
-                Nearly(a.max(b))
-            }
+            (Nearly(a), Nearly(b) | Decimal32(b) | Decimal64(b))
+            | (Decimal32(b) | Decimal64(b), Nearly(a)) => Nearly(a.max(b)),
             (Nearly(a), Int32 | Int64) | (Int32 | Int64, Nearly(a)) => Nearly(a),
             _ => Float64,
         }
@@ -216,7 +215,8 @@ fn of_floats(values: impl Iterator<Item = f64> + Clone) -> Number {
         return decimal;
     }
     let total = values.clone().count();
-    let narrow = values.clone().all(|value| value.is_nan() || f64::from(value as f32).to_bits() == value.to_bits());
+    let narrow =
+        values.clone().all(|value| value.is_nan() || f64::from(value as f32).to_bits() == value.to_bits());
     if narrow {
         return Number::Float32;
     }
@@ -241,7 +241,9 @@ fn as_decimal(values: impl Iterator<Item = f64> + Clone) -> Option<Number> {
     let mut sampled = 0;
     for value in sample {
         sampled += 1;
-        if let Some(decimals) = (0..=MOST_DECIMALS).find(|&d| scaled(value, POWERS[d as usize], 1e15).is_some()) {
+        if let Some(decimals) =
+            (0..=MOST_DECIMALS).find(|&d| scaled(value, POWERS[d as usize], 1e15).is_some())
+        {
             by_decimals[decimals as usize] += 1;
         }
     }
@@ -263,6 +265,7 @@ fn as_decimal(values: impl Iterator<Item = f64> + Clone) -> Option<Number> {
         if off <= tolerated(total) {
             return Some(Number::Decimal64(decimals).for_range(largest));
         }
-        decimals = by_decimals.iter().skip(decimals as usize + 1).position(|&count| count > 0)? as u8 + decimals + 1;
+        decimals =
+            by_decimals.iter().skip(decimals as usize + 1).position(|&count| count > 0)? as u8 + decimals + 1;
     }
 }

@@ -202,7 +202,9 @@ fn places(
     let from = rows.start;
     for row in rows.clone() {
         let place = match cells.get(row) {
-            Some(ValueRef::Location { lat, lng }) if fits(lat, kinds.0) && fits(lng, kinds.1) => Some((lat, lng)),
+            Some(ValueRef::Location { lat, lng }) if fits(lat, kinds.0) && fits(lng, kinds.1) => {
+                Some((lat, lng))
+            }
             Some(_) => {
                 exception(row - from);
                 None
@@ -212,7 +214,8 @@ fn places(
         lats.push(place.map(|place| ValueRef::Float(place.0)));
         lngs.push(place.map(|place| ValueRef::Float(place.1)));
     }
-    let part = |cells: &Cells, number| numbers(cells, 0..cells.len(), number, &mut Stats::default(), &mut |_| {});
+    let part =
+        |cells: &Cells, number| numbers(cells, 0..cells.len(), number, &mut Stats::default(), &mut |_| {});
     let both = vec![part(&lats, kinds.0), part(&lngs, kinds.1)];
     stats.count += both[0].levels.iter().filter(|&&level| level == 1).count() as u64;
     both
@@ -228,4 +231,3 @@ fn fits(value: f64, number: Number) -> bool {
         Number::Int32 | Number::Int64 | Number::Nearly(_) => false,
     }
 }
-

@@ -23,11 +23,12 @@ mod schema;
 mod sidecar;
 mod source;
 mod unpack;
-mod varint;
+pub(crate) mod varint;
 mod write;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use exceptions::{read_value, write_value};
 pub use kind::{Kind, Number};
 pub use plan::{Plan, Planned, Unit};
 pub use read::{Run, Scan};

@@ -170,7 +170,9 @@ impl Scan {
         let count = (group.end.min(self.rows.end) - self.rows.start).min(most as u64) as usize;
         let plan = &self.run.sidecar.plan;
         let outcome = unpack::keys(&mut group.hidden, count, plan, into).and_then(|exceptions| {
-            for (column, (at, readers)) in into.columns.iter_mut().zip(self.columns.iter().zip(&mut group.metrics)) {
+            for (column, (at, readers)) in
+                into.columns.iter_mut().zip(self.columns.iter().zip(&mut group.metrics))
+            {
                 unpack::metric(readers, count, plan.columns[*at].kind, &mut column.cells)?;
             }
             unpack::exceptions(&exceptions, into, count)
@@ -218,12 +220,7 @@ impl Scan {
     }
 }
 
-fn open_column(
-    run: &Run,
-    group: usize,
-    leaf: usize,
-    skip: usize,
-) -> parquet::errors::Result<ColumnReader> {
+fn open_column(run: &Run, group: usize, leaf: usize, skip: usize) -> parquet::errors::Result<ColumnReader> {
     let metadata = run.metadata.row_group(group);
     let chunk = metadata.column(leaf);
     let index = run.metadata.offset_index().and_then(|index| index.get(group)?.get(leaf));
@@ -260,7 +257,11 @@ fn check(metadata: &ParquetMetaData, sidecar: &Sidecar) -> std::result::Result<(
     let expected = SchemaDescriptor::new(root);
     let found = metadata.file_metadata().schema_descr();
     if found.num_columns() != expected.num_columns() {
-        return Err(format!("it has {} columns, {} are expected", found.num_columns(), expected.num_columns()));
+        return Err(format!(
+            "it has {} columns, {} are expected",
+            found.num_columns(),
+            expected.num_columns()
+        ));
     }
     for (found, expected) in found.columns().iter().zip(expected.columns()) {
         let facts = |column: &parquet::schema::types::ColumnDescriptor| -> (Physical, i16, i16, Vec<String>) {
@@ -271,7 +272,8 @@ fn check(metadata: &ParquetMetaData, sidecar: &Sidecar) -> std::result::Result<(
             return Err(format!("column {} is not what was written", expected.path()));
         }
     }
-    let rows = metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum::<u64>();
+    let rows =
+        metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum::<u64>();
     let whole = metadata.row_groups().iter().all(|group| group.num_rows() > 0);
     if rows != sidecar.rows || !whole {
         return Err(format!("it has {rows} rows, {} are expected", sidecar.rows));

@@ -356,7 +356,14 @@ fn read_entities(from: &mut Bytes<'_>, rows: u64, shifts: bool) -> Option<Vec<En
         if last < first || earliest_shift > 0 || latest_shift < 0 {
             return None;
         }
-        entities.push(EntityRows { entity: Entity(entity), first_row, first, last, earliest_shift, latest_shift });
+        entities.push(EntityRows {
+            entity: Entity(entity),
+            first_row,
+            first,
+            last,
+            earliest_shift,
+            latest_shift,
+        });
     }
     (count > 0 || rows == 0).then_some(entities)
 }

@@ -107,7 +107,8 @@ pub(super) fn keys(
             Hidden::Delay => {
                 let delays = int64s(reader, rows)?.1.into_iter();
                 let times = into.time[from..].iter().zip(delays);
-                into.arrived_at.extend(times.map(|(time, delay)| time.wrapping_add(delay.wrapping_mul(delay_unit))));
+                into.arrived_at
+                    .extend(times.map(|(time, delay)| time.wrapping_add(delay.wrapping_mul(delay_unit))));
             }
             Hidden::Origin => {
                 into.origin.extend(int32s(reader, rows)?.1.into_iter().map(|origin| origin as u8));
@@ -177,7 +178,9 @@ pub(super) fn metric(readers: &mut [ColumnReader], rows: usize, kind: Kind, into
             numbers(second, rows, lng, &mut lngs)?;
             for row in 0..rows {
                 into.push(match (lats.get(row), lngs.get(row)) {
-                    (Some(ValueRef::Float(lat)), Some(ValueRef::Float(lng))) => Some(ValueRef::Location { lat, lng }),
+                    (Some(ValueRef::Float(lat)), Some(ValueRef::Float(lng))) => {
+                        Some(ValueRef::Location { lat, lng })
+                    }
                     _ => None,
                 });
             }

@@ -146,7 +146,13 @@ impl Writer {
         let mut metrics = Vec::new();
         for (column, stats) in self.sidecar.plan.columns.iter().zip(&mut self.sidecar.stats) {
             let Some(cells) = rows.cells(column.no) else {
-                metrics.push(leaf::leaves(&empty(range.len()), 0..range.len(), column.kind, stats, &mut |_| {}));
+                metrics.push(leaf::leaves(
+                    &empty(range.len()),
+                    0..range.len(),
+                    column.kind,
+                    stats,
+                    &mut |_| {},
+                ));
                 continue;
             };
             let mut exception = |row: usize| strange.add(row, column.no, cells.get(range.start + row));
@@ -248,7 +254,8 @@ fn empty(rows: usize) -> crate::parquet::Cells {
 
 /// Takes down a chunk's pages, which go to `offset` in the file.
 fn note_pages(pages: &mut Vec<Block>, chunk: &Chunk, offset: u64) {
-    let index = chunk.close.offset_index.as_ref().expect("an offset index is written unless it is turned off");
+    let index =
+        chunk.close.offset_index.as_ref().expect("an offset index is written unless it is turned off");
     let mut start = 0;
     let mut note = |length: usize| {
         let bytes = &chunk.bytes[start..start + length];
@@ -269,7 +276,9 @@ fn note_pages(pages: &mut Vec<Block>, chunk: &Chunk, offset: u64) {
 fn key_leaf(column: Hidden, rows: &Rows, range: Range<usize>, plan: &Plan) -> Leaf {
     let unit = plan.time_unit.nanos();
     let values = match column {
-        Hidden::Group => Values::Int32(rows.entity[range].iter().map(|&entity| (entity >> 32) as i32).collect()),
+        Hidden::Group => {
+            Values::Int32(rows.entity[range].iter().map(|&entity| (entity >> 32) as i32).collect())
+        }
         Hidden::Device => Values::Int32(rows.entity[range].iter().map(|&entity| entity as i32).collect()),
         Hidden::Time => Values::Int64(rows.time[range].iter().map(|&time| time / unit).collect()),
         Hidden::Shift => return shift_leaf(rows, range, unit),

@@ -23,7 +23,10 @@ fn read(path: &Path) -> penstock_series::Result<Readings> {
 fn check(path: &Path, what: &str) {
     match read(path) {
         Err(Error::Damaged { place, at, reason }) => {
-            assert!(place.contains("run.") && !at.is_empty() && !reason.is_empty(), "{what}: {place} {at} {reason}");
+            assert!(
+                place.contains("run.") && !at.is_empty() && !reason.is_empty(),
+                "{what}: {place} {at} {reason}"
+            );
         }
         // A version that is not known yet.
         Err(Error::Newer { .. }) => {}

@@ -10,7 +10,8 @@ use super::rows::write;
 /// A Python that has DuckDB: `$PENSTOCK_TEST_PYTHON`, else the system's.
 fn python() -> Option<String> {
     let python = std::env::var("PENSTOCK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let has = Command::new(&python).args(["-c", "import duckdb"]).output().is_ok_and(|out| out.status.success());
+    let has =
+        Command::new(&python).args(["-c", "import duckdb"]).output().is_ok_and(|out| out.status.success());
     has.then_some(python)
 }
 
@@ -39,8 +40,12 @@ fn duckdb_reads_a_run_by_the_names_of_its_metrics() {
     write(&path, &rows);
     let sql = "SELECT count(*), sum(m10), sum(m11), count(m11), sum(m12::int), count(DISTINCT m13), max(m14.lat), \
                min(m14.lng), round(sum(m15), 3), sum(m16), min(_time) AT TIME ZONE 'UTC', min(_device) FROM '$'";
-    let program = "import duckdb, sys; print('|'.join(map(str, duckdb.connect().execute(sys.argv[1]).fetchall()[0])))";
-    let out = Command::new(python).args(["-c", program, &sql.replace('$', path.to_str().unwrap())]).output().unwrap();
+    let program =
+        "import duckdb, sys; print('|'.join(map(str, duckdb.connect().execute(sys.argv[1]).fetchall()[0])))";
+    let out = Command::new(python)
+        .args(["-c", program, &sql.replace('$', path.to_str().unwrap())])
+        .output()
+        .unwrap();
     let told = String::from_utf8_lossy(&out.stdout);
     let expected = "3000|44985.00|-2248500|1500|1000|2|2.999|7.5|109516.918|450450.0|2023-11-14 22:13:20|3";
     assert_eq!(told.trim(), expected, "{}", String::from_utf8_lossy(&out.stderr));

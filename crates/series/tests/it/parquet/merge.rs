@@ -39,7 +39,8 @@ fn the_newest_value_of_each_reading_stays() {
             shape.rows = random.below(2000) as usize;
             shape.strange_times = random.one_in(2);
             let changed = random.below(shape.metrics.len() as u64) as usize;
-            shape.metrics[changed] = (ColumnNo(random.below(40) as u32), Taste::any(&mut random), 1 + random.below(5));
+            shape.metrics[changed] =
+                (ColumnNo(random.below(40) as u32), Taste::any(&mut random), 1 + random.below(5));
             let input = rows(&shape, &mut random);
             expected.extend(readings(&input));
             inputs.push(input);

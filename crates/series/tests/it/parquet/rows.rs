@@ -171,7 +171,8 @@ pub(super) fn rows(shape: &Shape, random: &mut Random) -> Rows {
     for _ in 0..shape.rows {
         let group = if shape.strange_times { random.below(3) as u32 } else { 0 };
         let entity = Entity::new(group, random.below(shape.entities) as u32 * 7);
-        let time = 1_700_000_000_000_000_000 / shape.unit * shape.unit + random.below(100_000) as i64 * shape.unit;
+        let time =
+            1_700_000_000_000_000_000 / shape.unit * shape.unit + random.below(100_000) as i64 * shape.unit;
         let at = Timestamp::from_nanos;
         let mut when = When::by_device(at(time), at(time + random.below(500) as i64 * 1_000_000));
         if shape.strange_times && random.one_in(10) {
@@ -188,8 +189,10 @@ pub(super) fn rows(shape: &Shape, random: &mut Random) -> Rows {
     }
     let mut rows = Rows::new(metrics.iter().map(|metric| metric.0));
     for (key, when) in whens {
-        let values: Vec<_> =
-            metrics.iter().map(|(_, taste, sparse)| random.one_in(*sparse).then(|| taste.value(random))).collect();
+        let values: Vec<_> = metrics
+            .iter()
+            .map(|(_, taste, sparse)| random.one_in(*sparse).then(|| taste.value(random)))
+            .collect();
         rows.push(key.entity, when, values.iter().map(|value| value.as_ref().map(Value::as_ref)));
     }
     rows

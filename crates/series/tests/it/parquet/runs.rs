@@ -97,7 +97,11 @@ fn figures_stand_beside_the_file() {
     for at in 0..10_000 {
         let time = Timestamp::from_millis(1_000_000 + at).unwrap();
         let value = (at % 9 != 0).then_some(ValueRef::Float(at as f64 / 10.0));
-        rows.push(Entity::new(0, (at / 1000) as u32), When::by_device(time, time), [value, Some(ValueRef::Int(-at))]);
+        rows.push(
+            Entity::new(0, (at / 1000) as u32),
+            When::by_device(time, time),
+            [value, Some(ValueRef::Int(-at))],
+        );
     }
     let path = dir.path().join("run.parquet");
     let mut writer = Writer::create(&path, Plan::of(&rows, name)).unwrap();
