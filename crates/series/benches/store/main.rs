@@ -101,7 +101,8 @@ impl Tally {
         let began = Instant::now();
         let first = runs.len();
         let mut made = first;
-        let outputs = merge(inputs, 256 << 20, || {
+        let inputs: Vec<_> = inputs.iter().map(|run| vec![Arc::clone(run)]).collect();
+        let outputs = merge(&inputs, 256 << 20, || {
             made += 1;
             dir.join(format!("merged-{level}-{made}.parquet"))
         });

@@ -4,6 +4,7 @@
 //! gone. Rows of a key that happened or arrived at different times stay apart, each with the values it still has; those
 //! that agree become one.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,9 +16,6 @@ use crate::Result;
 /// ([`super::run::Writer`]).
 const AHEAD_BYTES: usize = 32 << 20;
 
-/// Most inputs of one merge: each has a file open and some pages in memory.
-pub const MOST_INPUTS: usize = 32;
-
 /// A file that a merge made.
 #[derive(Debug)]
 pub struct Output {
@@ -27,7 +25,7 @@ pub struct Output {
     pub written: Written,
 }
 
-/// Merges runs, the oldest generation first, into files of about `file_bytes`, named by `next_path`. A file ends
+/// Merges runs, the oldest generation first (runs of one generation have no key in common), into files of about `file_bytes`, named by `next_path`. A file ends
 /// between two entities, unless one of them alone is larger than two files.
 ///
 /// What was made before an error is left for the caller to remove.
@@ -35,17 +33,13 @@ pub struct Output {
 /// # Errors
 /// [`crate::Error::Damaged`] when an input is; [`crate::Error::Full`] and [`crate::Error::Database`] when the disk
 /// refuses.
-///
-/// # Panics
-/// With more than [`MOST_INPUTS`].
 pub fn merge(
-    inputs: &[Arc<Run>],
+    generations: &[Vec<Arc<Run>>],
     file_bytes: u64,
     mut next_path: impl FnMut() -> PathBuf,
 ) -> Result<Vec<Output>> {
-    assert!(inputs.len() <= MOST_INPUTS, "{} runs are too many for one merge", inputs.len());
-    let plan = plan_of(inputs);
-    let mut cursors = cursors(inputs, &plan)?;
+    let plan = plan_of(generations);
+    let mut cursors = cursors(generations, &plan)?;
     let mut out = Out::new(plan, file_bytes);
     while let Some((first, bound)) = next(&cursors) {
         match bound {
@@ -61,8 +55,8 @@ pub fn merge(
 }
 
 /// The plan for what the inputs hold: types as wide as they need to be, judged by the figures beside the files.
-fn plan_of(inputs: &[Arc<Run>]) -> Plan {
-    let sidecars = inputs.iter().map(|run| run.sidecar());
+fn plan_of(generations: &[Vec<Arc<Run>>]) -> Plan {
+    let sidecars = generations.iter().flatten().map(|run| run.sidecar());
     let mut columns: Vec<(Planned, u64, f64)> = Vec::new();
     for sidecar in sidecars.clone() {
         for (column, stats) in sidecar.plan.columns.iter().zip(&sidecar.stats) {
@@ -95,9 +89,11 @@ fn plan_of(inputs: &[Arc<Run>]) -> Plan {
     }
 }
 
-/// One input and the piece of it that was read.
+/// Inputs that follow one another, and the piece of them that was read.
 struct Cursor {
+    /// The one that is read, and those behind it. They have the same columns.
     scan: Scan,
+    behind: VecDeque<Arc<Run>>,
     rows: Rows,
     at: usize,
     piece_rows: usize,
@@ -106,18 +102,40 @@ struct Cursor {
     ended: bool,
 }
 
-fn cursors(inputs: &[Arc<Run>], plan: &Plan) -> Result<Vec<Cursor>> {
+fn cursors(generations: &[Vec<Arc<Run>>], plan: &Plan) -> Result<Vec<Cursor>> {
+    let chains: Vec<_> = generations.iter().flat_map(|runs| chains(runs)).collect();
     let row_bytes = 48 + 9 * plan.columns.len();
-    let piece_rows = (AHEAD_BYTES / inputs.len().max(1) / row_bytes).clamp(256, 8 << 10);
-    let open = |run: &Arc<Run>| {
+    let piece_rows = (AHEAD_BYTES / chains.len().max(1) / row_bytes).clamp(256, 8 << 10);
+    let open = |chain: VecDeque<Arc<Run>>| {
+        let mut behind = chain;
+        let run = behind.pop_front().expect("a chain begins with a run");
         let scan = run.scan(0..run.sidecar().rows, None);
         let has = &run.sidecar().plan;
         let columns = plan.columns.iter().map(|column| has.position(column.no)).collect();
-        let mut cursor = Cursor { rows: scan.rows(), scan, at: 0, piece_rows, columns, ended: false };
+        let mut cursor = Cursor { rows: scan.rows(), scan, behind, at: 0, piece_rows, columns, ended: false };
         cursor.fill()?;
         Ok(cursor)
     };
-    inputs.iter().map(open).collect()
+    chains.into_iter().map(open).collect()
+}
+
+/// Runs of a generation of which each begins behind the end of the one before are read one after the other: so what an
+/// earlier merge had to part, because it was so much, is one input however many parts it has.
+fn chains(runs: &[Arc<Run>]) -> Vec<VecDeque<Arc<Run>>> {
+    let mut chains: Vec<VecDeque<Arc<Run>>> = Vec::new();
+    for run in runs {
+        let follows = |before: &Arc<Run>| {
+            let (before, next) = (before.sidecar(), run.sidecar());
+            let ends = before.entities.last().map(|rows| (rows.entity, rows.last));
+            let begins = next.entities.first().map(|rows| (rows.entity, rows.first));
+            ends < begins && before.plan == next.plan
+        };
+        match chains.last_mut() {
+            Some(chain) if chain.back().is_some_and(follows) => chain.push_back(Arc::clone(run)),
+            _ => chains.push(VecDeque::from([Arc::clone(run)])),
+        }
+    }
+    chains
 }
 
 impl Cursor {
@@ -135,9 +153,15 @@ impl Cursor {
         self.rows = fresh;
         self.at = 0;
         while self.rows.is_empty() || self.rows.key(0) == self.rows.key(self.rows.len() - 1) {
-            if self.scan.read(self.piece_rows, &mut self.rows)? == 0 {
-                self.ended = true;
-                break;
+            if self.scan.read(self.piece_rows, &mut self.rows)? > 0 {
+                continue;
+            }
+            match self.behind.pop_front() {
+                Some(next) => self.scan = next.scan(0..next.sidecar().rows, None),
+                None => {
+                    self.ended = true;
+                    break;
+                }
             }
         }
         Ok(())
@@ -263,6 +287,8 @@ fn take_key(cursors: &mut [Cursor], out: &mut Out) {
 struct Out {
     plan: Plan,
     file_bytes: u64,
+    /// How many rows are written at once.
+    piece_rows: usize,
     rows: Rows,
     writer: Option<(PathBuf, Writer)>,
     /// The last entity that was passed on.
@@ -273,17 +299,20 @@ struct Out {
 impl Out {
     fn new(plan: Plan, file_bytes: u64) -> Self {
         let rows = Rows::new(plan.columns.iter().map(|column| column.no));
-        Self { plan, file_bytes, rows, writer: None, last: None, done: Vec::new() }
+        // A row group; less where files are to be so small that one would be too much.
+        let small = (file_bytes / super::run::row_bytes(&plan)).max(1024);
+        let piece_rows = super::run::group_rows(&plan).min(usize::try_from(small).unwrap_or(usize::MAX));
+        Self { plan, file_bytes, piece_rows, rows, writer: None, last: None, done: Vec::new() }
     }
 
     /// How many rows fit before they have to be passed on.
     fn room(&self) -> usize {
-        super::run::group_rows(&self.plan).saturating_sub(self.rows.len()).max(1)
+        self.piece_rows.saturating_sub(self.rows.len()).max(1)
     }
 
     /// Writes what there is, once it is a row group.
     fn pass_on(&mut self, next_path: &mut dyn FnMut() -> PathBuf) -> Result<()> {
-        if self.rows.len() < super::run::group_rows(&self.plan) { Ok(()) } else { self.write(next_path) }
+        if self.rows.len() < self.piece_rows { Ok(()) } else { self.write(next_path) }
     }
 
     fn write(&mut self, next_path: &mut dyn FnMut() -> PathBuf) -> Result<()> {

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use penstock_series::{
-    Error, Point, Position, SeriesReader, SeriesWriter, Source, Span, Sqlite, WriteBatch, Written,
-};
+use penstock_series::{Error, Point, Position, SeriesWriter, Source, Span, Sqlite, WriteBatch, Written};
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
 
 pub(crate) use crate::stores::{Store, on_all};

@@ -36,6 +36,12 @@ pub(crate) enum Then {
     Merge,
 }
 
+/// Merges what can be merged: at the end of time everything is quiet.
+pub(crate) fn merge_all(store: &Parquet) {
+    while store.maintain(i64::MAX - 100_000_000).unwrap() {}
+    while store.maintain(i64::MAX).unwrap() {}
+}
+
 /// A Parquet store that is pushed on after each write.
 #[derive(Debug)]
 pub(crate) struct Pushed {
@@ -64,7 +70,7 @@ impl Pushed {
             }
             Then::Merge => {
                 open.flush().unwrap();
-                while open.maintain(i64::MAX).unwrap() {}
+                merge_all(open);
             }
         }
     }

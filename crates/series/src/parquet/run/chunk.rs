@@ -77,10 +77,10 @@ pub(super) fn encode(leaf: &Leaf, column: &ColumnDescPtr, settings: &Settings) -
     let levels = (column.max_def_level() > 0).then_some(&leaf.levels[..]);
     match &leaf.values {
         Values::Int32(values) => {
-            best::<Int32Type>(values, levels, column, settings, &[Delta, Plain, Dictionary])
+            best::<Int32Type>(values, levels, column, settings, &[Delta, Split, Plain, Dictionary])
         }
         Values::Int64(values) => {
-            best::<Int64Type>(values, levels, column, settings, &[Delta, Plain, Dictionary])
+            best::<Int64Type>(values, levels, column, settings, &[Delta, Split, Plain, Dictionary])
         }
         Values::Float32(values) => {
             best::<FloatType>(values, levels, column, settings, &[Split, Plain, Dictionary])

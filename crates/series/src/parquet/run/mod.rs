@@ -33,6 +33,7 @@ pub use kind::{Kind, Number};
 pub use plan::{Plan, Planned, Unit};
 pub use read::{Run, Scan};
 pub use sidecar::{EntityRows, Sidecar, Stats, VERSION};
+pub(crate) use write::row_bytes;
 pub use write::{GROUP_ROWS, Writer, Written, group_rows};
 
 /// Where a run's sidecar is.

@@ -36,6 +36,11 @@ pub fn group_rows(plan: &Plan) -> usize {
     (GROUP_BYTES / (9 * plan.columns.len() + 41)).clamp(8 << 10, GROUP_ROWS)
 }
 
+/// About what a row takes in a file, bytes, before anything is known of its values.
+pub(crate) fn row_bytes(plan: &Plan) -> u64 {
+    plan.columns.len() as u64 + 8
+}
+
 /// What a file became.
 #[derive(Clone, Debug)]
 pub struct Written {
@@ -116,10 +121,10 @@ impl Writer {
         Ok(())
     }
 
-    /// The size of what was written so far; rows of a row group that is not full yet do not count.
+    /// About the size of what was written so far: a row group that is not full yet is estimated.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.file.bytes_written() as u64
+        self.file.bytes_written() as u64 + self.pending.len() as u64 * row_bytes(&self.sidecar.plan)
     }
 
     fn keep(&mut self, rows: &Rows, range: Range<usize>) {

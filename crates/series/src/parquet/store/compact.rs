@@ -1,14 +1,16 @@
 //! Many runs become few. Merging happens beside everything else; what it made takes the place of what it was made from in
 //! the open transaction, and is durable with the next flush.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::flush::facts;
 use super::manifest::{self, RunFacts};
+use super::period::Period;
 use super::{Parquet, RunEntry, Visible};
 use crate::Result;
-use crate::parquet::merge::{MOST_INPUTS, merge};
+use crate::parquet::merge::merge;
 use crate::sqlite::{fault, sync_directory_of};
 
 /// Most runs of a period that may hold one entity: what a question about a device's day opens at most, per period.
@@ -51,13 +53,18 @@ impl Parquet {
 
     /// Merges once, where it is most needed. Says whether it did.
     fn compact(&self, now_ms: i64) -> Result<bool> {
-        let _one = self.compacting.lock();
-        let Some(job) = self.visible.read().job(now_ms, self.options.quiet_after_ms) else {
-            return Ok(false);
-        };
+        let mut quiet = self.compacting.lock();
+        let job = self.visible.read().job(now_ms, self.options.quiet_after_ms, &mut quiet);
+        let Some(job) = job else { return Ok(false) };
         let inputs = job.iter().map(|entry| self.cache.open(entry)).collect::<Result<Vec<_>>>()?;
         let mut numbers = Vec::new();
-        let outputs = merge(&inputs, self.options.file_bytes, || {
+        let of_one = |a: &usize, b: &usize| job[*a].facts.generation == job[*b].facts.generation;
+        let order: Vec<usize> = (0..job.len()).collect();
+        let generations: Vec<Vec<_>> = order
+            .chunk_by(of_one)
+            .map(|runs| runs.iter().map(|&at| Arc::clone(&inputs[at])).collect())
+            .collect();
+        let outputs = merge(&generations, self.options.file_bytes, || {
             let no = self.next_run_no();
             numbers.push(no);
             manifest::run_path(&self.runs, no)
@@ -133,27 +140,53 @@ impl Parquet {
     }
 }
 
+/// Since when the periods that are over have had their newest run, so that late data is merged once it has come and not
+/// with every flush of it.
+#[derive(Debug, Default)]
+pub(super) struct Quiet(HashMap<(u32, Period), (u64, i64)>);
+
+impl Quiet {
+    fn is_over(&mut self, place: (u32, Period), newest: u64, now_ms: i64, after_ms: i64) -> bool {
+        let known = self.0.entry(place).or_insert((newest, now_ms));
+        if known.0 != newest {
+            *known = (newest, now_ms);
+        }
+        now_ms.saturating_sub(known.1) >= after_ms
+    }
+}
+
 impl Visible {
     /// What to merge: where too many runs hold an entity, or a period has become quiet.
-    fn job(&self, now_ms: i64, quiet_after_ms: i64) -> Option<Vec<Arc<RunEntry>>> {
+    fn job(&self, now_ms: i64, quiet_after_ms: i64, since: &mut Quiet) -> Option<Vec<Arc<RunEntry>>> {
         let mut places: Vec<_> = self.runs.iter().map(|run| (run.facts.table, run.facts.period)).collect();
         places.sort_unstable();
         places.dedup();
         let mut quiet = None;
+        since.0.retain(|place, _| places.binary_search(place).is_ok());
         for (table, period) in places {
             let here = |run: &&Arc<RunEntry>| (run.facts.table, run.facts.period) == (table, period);
             let runs: Vec<_> = self.runs.iter().filter(here).cloned().collect();
             let deepest = deepest(&runs);
-            if deepest.len() > MOST_OVERLAPPING {
+            if generations(&deepest) > MOST_OVERLAPPING {
                 return Some(closed(newest_of_a_size(deepest), &runs));
             }
-            let ended = period.end().saturating_add(quiet_after_ms.saturating_mul(1_000_000));
-            if deepest.len() > 1 && ended / 1_000_000 <= now_ms {
+            let ended = period.end() / 1_000_000 <= now_ms.saturating_sub(quiet_after_ms);
+            let newest = deepest.iter().map(|run| run.facts.generation).max().unwrap_or(0);
+            if generations(&deepest) > 1
+                && ended
+                && since.is_over((table, period), newest, now_ms, quiet_after_ms)
+            {
                 quiet.get_or_insert_with(|| closed(deepest, &runs));
             }
         }
         quiet
     }
+}
+
+/// How many versions of a reading there may be: runs of one generation are parts of one flush or one merge and have no
+/// key in common, also where the day of a device is so large that it had to be parted.
+fn generations(runs: &[Arc<RunEntry>]) -> usize {
+    runs.iter().map(|run| run.facts.generation).collect::<std::collections::BTreeSet<_>>().len()
 }
 
 /// The largest set of runs that may all hold one entity. Ranges begin where a run begins.
@@ -163,7 +196,7 @@ fn deepest(runs: &[Arc<RunEntry>]) -> Vec<Arc<RunEntry>> {
         let holds = |run: &&Arc<RunEntry>| (run.facts.entities.0..=run.facts.entities.1).contains(&entity);
         runs.iter().filter(holds).cloned().collect::<Vec<_>>()
     };
-    runs.iter().map(at).max_by_key(Vec::len).unwrap_or_default()
+    runs.iter().map(at).max_by_key(|runs| generations(runs)).unwrap_or_default()
 }
 
 /// The newest of these, and older ones as long as they are not much larger than those together.
@@ -181,7 +214,7 @@ fn newest_of_a_size(mut runs: Vec<Arc<RunEntry>>) -> Vec<Arc<RunEntry>> {
 }
 
 /// With every run that lies between the oldest and the newest of them and holds entities of theirs: were it left out, what
-/// is merged would be newer than it, or older, in parts. The oldest first, and no more than one merge takes.
+/// is merged would be newer than it, or older, in parts. The oldest first.
 fn closed(mut job: Vec<Arc<RunEntry>>, runs: &[Arc<RunEntry>]) -> Vec<Arc<RunEntry>> {
     loop {
         let oldest = job.iter().map(|run| run.facts.generation).min();
@@ -199,6 +232,5 @@ fn closed(mut job: Vec<Arc<RunEntry>>, runs: &[Arc<RunEntry>]) -> Vec<Arc<RunEnt
         }
     }
     job.sort_by_key(|run| (run.facts.generation, run.facts.no));
-    job.truncate(MOST_INPUTS);
     job
 }

@@ -93,7 +93,7 @@ pub struct Parquet {
     readers: Mutex<Vec<Connection>>,
     cache: Cache,
     /// One compaction at a time: it takes a core and the disk.
-    compacting: Mutex<()>,
+    compacting: Mutex<compact::Quiet>,
     last_run_no: AtomicU64,
     _lock: std::fs::File,
 }
@@ -168,7 +168,7 @@ impl Parquet {
             visible: RwLock::new(visible),
             readers: Mutex::new(Vec::new()),
             cache: Cache::new(options.cache_bytes),
-            compacting: Mutex::new(()),
+            compacting: Mutex::default(),
             last_run_no: AtomicU64::new(known.iter().map(|run| run.no).max().unwrap_or(0)),
             manifest,
             runs,

@@ -17,6 +17,7 @@ fn merged(dir: &std::path::Path, inputs: &[Rows], file_bytes: u64) -> Vec<Arc<Ru
     };
     let inputs: Vec<_> = inputs.iter().enumerate().map(open).collect();
     let mut made = 0;
+    let inputs: Vec<_> = inputs.into_iter().map(|run| vec![run]).collect();
     let outputs = merge(&inputs, file_bytes, || {
         made += 1;
         dir.join(format!("out-{made}.parquet"))

@@ -6,3 +6,4 @@ mod fixture;
 mod merge;
 mod rows;
 mod runs;
+mod store;
