@@ -9,6 +9,12 @@
 //!
 //! The store is no second log: it keeps, in the same commit as its data, which log offsets that data came
 //! from. After a crash the writer asks [`SeriesWriter::positions`] and reads on from there.
+//!
+//! ```text
+//!   log partition  ───────────●────────────────────●──▶ offsets
+//!                             │ durable            │ positions: the next batch begins here
+//!   a crash takes back        └───── buffered ─────┘ and the writer reads it again
+//! ```
 
 mod audit;
 mod memory;
@@ -123,8 +129,9 @@ pub trait SeriesWriter: Send + Sync + 'static {
     /// [`Error::Database`].
     fn positions(&self) -> Result<Vec<Position>>;
 
-    /// For every partition, the next offset that the store would want after a crash now: what is before it is durable,
-    /// and only that far may the log forget. Never beyond [`SeriesWriter::positions`]; the same, unless the store
+    /// For every partition, the next offset that the store would want after a crash now: what is before it is durable.
+    /// Only that far may the log forget, and whatever a writer keeps elsewhere for itself (a checkpoint of its state) must
+    /// not count on more: after a crash the store stands here, with the notes of up to here. Never beyond [`SeriesWriter::positions`]; the same, unless the store
     /// buffers.
     ///
     /// # Errors

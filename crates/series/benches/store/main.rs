@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a benchmark: what it cannot do ends it
 
+mod backend;
 mod fleet;
 mod nab;
 
@@ -39,6 +40,7 @@ fn main() {
     if let Some(nab) = &options.nab {
         nab::report(nab, dir.path());
     }
+    backend::report(options.devices, options.hours.min(3) * 60, &dir.path().join("store"));
     fleet_report(&options, dir.path());
 }
 

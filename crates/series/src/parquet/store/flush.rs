@@ -115,7 +115,7 @@ impl Parquet {
                 Some(bytes) => last::decode(&bytes).ok_or_else(|| self.bad_last_row(device))?,
                 None => LastRow::new(),
             };
-            self.renew(&mut row, device, &buffered)?;
+            self.renew(&mut row, &buffered)?;
             rows.push((device, last::encode(&row)));
         }
         Ok(rows)

@@ -1,6 +1,6 @@
 //! Which files there are, and what names stand for: SQLite tables beside those of the books, in the same commits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -170,6 +170,8 @@ pub(super) struct Metric {
 pub(super) struct Metrics {
     by_name: HashMap<String, HashMap<String, ColumnNo>>,
     by_no: HashMap<ColumnNo, Metric>,
+    /// By tenant, table and group: what a device may have rows of.
+    by_group: HashMap<String, BTreeMap<(u32, u32), Vec<ColumnNo>>>,
     /// How many metrics each table has, and whose it is.
     tables: Vec<(String, u32)>,
     groups: u32,
@@ -199,6 +201,8 @@ impl Metrics {
         self.tables[table].1 += 1;
         self.groups = self.groups.max(metric.group + 1);
         self.by_name.entry(metric.tenant.clone()).or_default().insert(metric.name.clone(), metric.no);
+        let groups = self.by_group.entry(metric.tenant.clone()).or_default();
+        groups.entry((metric.table, metric.group)).or_default().push(metric.no);
         self.by_no.insert(metric.no, metric);
     }
 
@@ -210,9 +214,10 @@ impl Metrics {
         self.by_no.get(&no)
     }
 
-    pub(super) fn of(&self, tenant: &str) -> impl Iterator<Item = &Metric> {
-        let numbers = self.by_name.get(tenant).into_iter().flat_map(HashMap::values);
-        numbers.map(|no| &self.by_no[no])
+    /// Table, group and metrics of each group of a tenant.
+    pub(super) fn groups(&self, tenant: &str) -> impl Iterator<Item = ((u32, u32), &[ColumnNo])> {
+        let groups = self.by_group.get(tenant).into_iter().flatten();
+        groups.map(|(&place, columns)| (place, columns.as_slice()))
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = (u32, &str)> {

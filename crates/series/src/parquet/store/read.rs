@@ -136,8 +136,8 @@ impl Parquet {
         let visible = self.visible.read();
         let mut tables: Vec<(u32, String, Vec<ColumnNo>)> = Vec::new();
         for (table, tenant) in visible.metrics.tables() {
-            let of = visible.metrics.of(tenant).filter(|metric| metric.table == table);
-            tables.push((table, tenant.to_owned(), of.map(|metric| metric.no).collect()));
+            let of = visible.metrics.groups(tenant).filter(|((of, _), _)| *of == table);
+            tables.push((table, tenant.to_owned(), of.flat_map(|(_, columns)| columns).copied().collect()));
         }
         drop(visible);
         let mut counts = BTreeMap::<String, u64>::new();
@@ -233,28 +233,23 @@ impl SeriesReader for Parquet {
     fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>> {
         let Some(no) = self.device_no(tenant.as_str(), device.as_str())? else { return Ok(Vec::new()) };
         // The buffer first: what leaves it meanwhile is then in the last rows.
-        let (mut names, buffered) = {
-            let visible = self.visible.read();
-            (
-                visible.metrics.of(tenant.as_str()).cloned().collect::<Vec<_>>(),
-                visible.buffered_of(tenant.as_str(), no),
-            )
-        };
+        let buffered = self.visible.read().buffered_of(tenant.as_str(), no);
         let stored = self
             .with_committed("reading the latest values", |connection| manifest::last_row(connection, no))?;
         let mut row = match stored {
             Some(bytes) => last::decode(&bytes).ok_or_else(|| self.bad_last_row(no))?,
             None => LastRow::new(),
         };
-        self.renew(&mut row, no, &buffered)?;
-        names.retain(|metric| row.contains_key(&metric.no));
-        names.sort_by(|a, b| a.name.cmp(&b.name));
-        let named = names.into_iter().map(|metric| {
-            let (when, value) = row.remove(&metric.no).expect("only these were kept");
-            let metric = MetricName::parse(&metric.name).map_err(|_| self.bad_last_row(no))?;
-            Ok(Reading { device: device.clone(), metric, when, value })
-        });
-        named.collect()
+        self.renew(&mut row, &buffered)?;
+        let mut readings = Vec::with_capacity(row.len());
+        let visible = self.visible.read();
+        for (column, (when, value)) in row {
+            let metric = visible.metrics.get(column).and_then(|known| MetricName::parse(&known.name).ok());
+            let metric = metric.ok_or_else(|| self.bad_last_row(no))?;
+            readings.push(Reading { device: device.clone(), metric, when, value });
+        }
+        readings.sort_by(|a, b| a.metric.cmp(&b.metric));
+        Ok(readings)
     }
 
     fn device(&self, tenant: &TenantId, device: &DeviceId) -> Result<Option<Device>> {
@@ -295,16 +290,13 @@ pub(super) type Buffered = BTreeMap<ColumnNo, (u32, Entity, Found)>;
 impl Visible {
     pub(super) fn buffered_of(&self, tenant: &str, device: u32) -> Buffered {
         let mut all = Buffered::new();
-        for metric in self.metrics.of(tenant) {
-            let Some(buffer) = self.buffers.get(&metric.table) else { continue };
-            let entity = Entity::new(metric.group, device);
-            let mut found = Found::new();
-            buffer.visit(entity, &ALL_TIME, &[metric.no], &mut |no, when, value| {
+        for ((table, group), columns) in self.metrics.groups(tenant) {
+            let Some(buffer) = self.buffers.get(&table) else { continue };
+            let entity = Entity::new(group, device);
+            buffer.visit(entity, &ALL_TIME, columns, &mut |no, when, value| {
+                let (.., found) = all.entry(no).or_insert_with(|| (table, entity, Found::new()));
                 found.insert((when.claimed.nanos(), when.seq, no), (when, value.to_value()));
             });
-            if !found.is_empty() {
-                all.insert(metric.no, (metric.table, entity, found));
-            }
         }
         all
     }
@@ -312,7 +304,7 @@ impl Visible {
 
 impl Parquet {
     /// Brings a last row up to date with what is buffered.
-    pub(super) fn renew(&self, row: &mut LastRow, _device: u32, buffered: &Buffered) -> Result<()> {
+    pub(super) fn renew(&self, row: &mut LastRow, buffered: &Buffered) -> Result<()> {
         for (&no, (table, entity, found)) in buffered {
             let newest = found.values().max_by_key(|(when, _)| last::order(when)).cloned();
             let Some(newest) = newest else { continue };

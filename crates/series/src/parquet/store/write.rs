@@ -55,6 +55,9 @@ struct Incoming<'b> {
     series: i64,
 }
 
+/// First and last claimed time and the metrics of keys that are looked for.
+type Wanted = (i64, i64, Vec<ColumnNo>);
+
 /// A value that another took the place of, as the books keep it.
 struct Old {
     series: i64,
@@ -83,8 +86,11 @@ impl SeriesWriter for Parquet {
         let outcome = self.take(&mut writer, batch);
         match outcome {
             Ok(written) => {
-                writer.connection.execute_batch("RELEASE batch").map_err(failed)?;
                 writer.dirty = true;
+                if let Err(error) = writer.connection.execute_batch("RELEASE batch") {
+                    self.take_back(&mut writer, true)?;
+                    return Err(failed(error));
+                }
                 Ok(written)
             }
             Err(refusal) => {
@@ -281,7 +287,7 @@ impl Parquet {
 
     /// The values that runs hold under the keys of these readings. Nearly always none: the sidecars say so.
     fn held_in_runs(&self, named: &[Incoming<'_>]) -> Result<BTreeMap<Entity, Found>> {
-        let mut wanted: BTreeMap<(u32, Entity, i64), (i64, i64, Vec<ColumnNo>)> = BTreeMap::new();
+        let mut wanted: BTreeMap<(u32, Entity, i64), Wanted> = BTreeMap::new();
         let runs = self.visible.read().runs.clone();
         let mut last: Option<(Entity, i64, bool)> = None;
         for reading in named {
