@@ -2,37 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{Parquet, SeriesReader, SeriesWriter, Source, Span, WriteBatch};
 use record::{DeviceId, Lane, MetricName, Readings, TenantId, Timestamp};
 
+use crate::Took;
 use crate::fleet::{self, Fleet};
 
 pub(crate) fn report(devices: u32, minutes: i64, dir: &Path) {
     println!("store: {devices} devices, {minutes} min, batches of 10 s");
     let store = Parquet::open(dir, Options { buffer_bytes: 512 << 20, ..Options::default() }).unwrap();
     let mut fleet = Fleet::new(devices, 7);
-    let (mut wrote, mut flushed, mut readings) = (Duration::ZERO, Duration::ZERO, 0);
+    let (mut wrote, mut flushed, mut readings) = (Took::default(), Took::default(), 0);
     for interval in 0..minutes * 6 {
         let batch = batch(&mut fleet, interval);
         readings += batch.readings.values().map(|readings| readings.len() as u64).sum::<u64>();
-        let began = Instant::now();
-        store.write(&batch).unwrap();
-        wrote += began.elapsed();
+        wrote.by(|| store.write(&batch)).unwrap();
         if interval % 60 == 59 {
-            let began = Instant::now();
-            store.flush().unwrap();
-            flushed += began.elapsed();
+            flushed.by(|| store.flush()).unwrap();
         }
     }
-    let speed = |took: Duration| readings as f64 / took.as_secs_f64() / 1e6;
+    println!("write: {}", wrote.speed(readings));
     println!(
-        "write {:.1} M readings/s, flush {:.1}, both {:.1}; {:.3} B/reading",
-        speed(wrote),
-        speed(flushed),
-        speed(wrote + flushed),
+        "flush: {}; {:.3} B/reading",
+        flushed.speed(readings),
         store.size_bytes() as f64 / readings as f64
     );
     // Half of the next flush is buffered while questions are asked.

@@ -80,46 +80,72 @@ fn fleet_report(options: &Options, dir: &Path) {
     read_back(&dir.join("whole.parquet"), &day);
 }
 
+/// Time of this thread on a core; and by the clock on the wall, which also waits for the disk and for whoever else is on
+/// the machine.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Took {
+    core: Duration,
+    wall: Duration,
+}
+
+impl Took {
+    pub(crate) fn by<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let core = || {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+        };
+        let (began, core_before) = (Instant::now(), core());
+        let outcome = work();
+        self.core += core() - core_before;
+        self.wall += began.elapsed();
+        outcome
+    }
+
+    pub(crate) fn speed(&self, readings: u64) -> String {
+        let million = |took: Duration| readings as f64 / took.as_secs_f64() / 1e6;
+        format!("{:.1} M readings/s and core ({:.1} by the clock)", million(self.core), million(self.wall))
+    }
+}
+
 /// What writing some files came to.
 #[derive(Default)]
 pub(crate) struct Tally {
     readings: u64,
     size_bytes: u64,
-    took: Duration,
+    took: Took,
 }
 
 impl Tally {
     pub(crate) fn write(&mut self, path: &Path, rows: &Rows, name: impl Fn(ColumnNo) -> String) {
-        let began = Instant::now();
-        let mut writer = Writer::create(path, Plan::of(rows, name)).unwrap();
-        writer.write(rows, 0..rows.len()).unwrap();
-        let written = writer.finish().unwrap();
-        self.took += began.elapsed();
+        let written = self.took.by(|| {
+            let mut writer = Writer::create(path, Plan::of(rows, name)).unwrap();
+            writer.write(rows, 0..rows.len()).unwrap();
+            writer.finish().unwrap()
+        });
         self.readings += written.sidecar.readings;
         self.size_bytes += written.size_bytes;
     }
 
     fn merge(&mut self, inputs: &[Arc<Run>], dir: &Path, level: u32, runs: &mut Vec<Arc<Run>>) {
-        let began = Instant::now();
-        let first = runs.len();
-        let mut made = first;
+        let mut made = runs.len();
         let inputs: Vec<_> = inputs.iter().map(|run| vec![Arc::clone(run)]).collect();
-        let outputs = merge(&inputs, 256 << 20, || {
-            made += 1;
-            dir.join(format!("merged-{level}-{made}.parquet"))
+        let outputs = self.took.by(|| {
+            merge(&inputs, 256 << 20, || {
+                made += 1;
+                dir.join(format!("merged-{level}-{made}.parquet"))
+            })
         });
         for output in outputs.unwrap() {
             self.readings += output.written.sidecar.readings;
             self.size_bytes += output.written.size_bytes;
             runs.push(Arc::new(Run::open(&output.path).unwrap()));
         }
-        self.took += began.elapsed();
     }
 
     pub(crate) fn report(&self, what: &str) {
         let per_reading = self.size_bytes as f64 / self.readings as f64;
-        let speed = self.readings as f64 / self.took.as_secs_f64() / 1e6;
-        println!("{what}: {} readings, {per_reading:.3} B/reading, {speed:.1} M readings/s", self.readings);
+        let speed = self.took.speed(self.readings);
+        println!("{what}: {} readings, {per_reading:.3} B/reading, {speed}", self.readings);
     }
 }
 
@@ -128,12 +154,10 @@ fn read_back(path: &Path, rows: &Rows) {
     let run = Arc::new(Run::open(path).unwrap());
     let opened = began.elapsed();
     let mut scan = run.scan(0..run.sidecar().rows, None);
-    let (mut at, mut took) = (0, Duration::ZERO);
+    let (mut at, mut took) = (0, Took::default());
     loop {
-        let began = Instant::now();
         let mut piece = scan.rows();
-        let count = scan.read(8192, &mut piece).unwrap();
-        took += began.elapsed();
+        let count = took.by(|| scan.read(8192, &mut piece)).unwrap();
         if count == 0 {
             break;
         }
@@ -146,8 +170,7 @@ fn read_back(path: &Path, rows: &Rows) {
         at += count;
     }
     assert_eq!(at, rows.len());
-    let speed = run.sidecar().readings as f64 / took.as_secs_f64() / 1e6;
-    println!("opened in {opened:?}, read at {speed:.1} M readings/s");
+    println!("opened in {opened:?}, read at {}", took.speed(run.sidecar().readings));
     let entity = run.sidecar().entities[run.sidecar().entities.len() / 2].entity;
     let mut times: Vec<_> = (0..200)
         .map(|n| {

@@ -16,7 +16,7 @@ use super::leaf::{Leaf, Values};
 /// Rows in a page: what a question about one device reads at least.
 pub(super) const PAGE_ROWS: usize = 8 << 10;
 /// How many values are encoded in each way to find the smallest. Enough to fill a zstd block of most encodings.
-const SAMPLE: usize = 4 << 10;
+const SAMPLE: usize = 2 << 10;
 /// With fewer values than this, the sample is not worth its time.
 const LEAST_TO_SAMPLE: usize = 256;
 

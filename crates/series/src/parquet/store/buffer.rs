@@ -20,6 +20,8 @@ pub(super) struct Buffer {
     shifts: (i64, i64),
     /// The last row that was put in: the next reading is nearly always of the same moment.
     last: Option<(Entity, When, u32)>,
+    /// Whether that row is the only one of its key.
+    last_alone: bool,
 }
 
 /// What a row and its index entry take beside the cells, bytes.
@@ -49,6 +51,13 @@ impl Buffer {
     /// Where the value of a reading's key stands.
     pub(super) fn find(&self, key: RowKey, column: ColumnNo) -> Option<Place> {
         let column = self.rows.columns.binary_search_by_key(&column, |column| column.no).ok()?;
+        if let Some((entity, when, row)) = self.last
+            && self.last_alone
+            && (entity, when.claimed.nanos(), when.seq) == (key.entity, key.claimed, key.seq)
+        {
+            let place = Place { row, column };
+            return self.value(place).is_some().then_some(place);
+        }
         self.rows_of(key).map(|row| Place { row, column }).find(|&place| self.value(place).is_some())
     }
 
@@ -98,6 +107,7 @@ impl Buffer {
             return row;
         }
         let key = RowKey { entity, claimed: when.claimed.nanos(), seq: when.seq };
+        let alone = self.rows_of(key).next().is_none();
         let known = self.rows_of(key).find(|&row| self.rows.when(row as usize) == when);
         let row = known.unwrap_or_else(|| {
             let row =
@@ -109,6 +119,7 @@ impl Buffer {
             row
         });
         self.last = Some((entity, when, row));
+        self.last_alone = alone;
         row
     }
 

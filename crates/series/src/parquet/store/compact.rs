@@ -97,7 +97,7 @@ impl Parquet {
         if let Some(first) = made.first() {
             sync_directory_of(&first.path)?;
         }
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer()?;
         let still_there = {
             let visible = self.visible.read();
             job.iter().all(|entry| visible.runs.iter().any(|run| Arc::ptr_eq(run, entry)))

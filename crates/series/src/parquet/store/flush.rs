@@ -17,7 +17,7 @@ use crate::sqlite::{fault, sync_directory_of};
 impl Parquet {
     /// Makes everything that was written durable. Writers wait meanwhile, readers of points do not.
     pub(super) fn flush_all(&self) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer()?;
         if !writer.dirty && writer.leaving.is_empty() && writer.uncommitted.is_empty() {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Parquet {
                 Some(bytes) => last::decode(&bytes).ok_or_else(|| self.bad_last_row(device))?,
                 None => LastRow::new(),
             };
-            self.renew(&mut row, &buffered)?;
+            self.renew(&mut row, buffered)?;
             rows.push((device, last::encode(&row)));
         }
         Ok(rows)

@@ -19,6 +19,7 @@ mod compact;
 mod flush;
 mod last;
 mod manifest;
+mod names;
 mod period;
 mod read;
 mod write;
@@ -83,6 +84,9 @@ impl Default for Options {
 }
 
 /// The store in a directory: `manifest.db` and `runs/`.
+///
+/// Somebody has to call [`Parquet::maintain`] every second or so, and [`crate::SeriesWriter::flush`] before the process ends;
+/// without the latter the next start reads the buffered part of the log again.
 #[derive(Debug)]
 pub struct Parquet {
     manifest: PathBuf,
@@ -225,7 +229,7 @@ impl Books for Parquet {
         operation: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let writer = self.writer.lock();
+        let writer = self.writer()?;
         read(&writer.connection).map_err(|error| fault(operation, &self.manifest, error))
     }
 

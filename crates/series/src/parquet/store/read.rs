@@ -1,11 +1,13 @@
 //! Questions: from the buffer and the runs together, the newest value of each key.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
 
+use super::buffer::row_key;
 use super::last::{self, LastRow};
 use super::{Parquet, RunEntry, Visible, manifest};
 use crate::parquet::{ColumnNo, Entity};
@@ -240,7 +242,7 @@ impl SeriesReader for Parquet {
             Some(bytes) => last::decode(&bytes).ok_or_else(|| self.bad_last_row(no))?,
             None => LastRow::new(),
         };
-        self.renew(&mut row, &buffered)?;
+        self.renew(&mut row, buffered)?;
         let mut readings = Vec::with_capacity(row.len());
         let visible = self.visible.read();
         for (column, (when, value)) in row {
@@ -284,8 +286,8 @@ impl SeriesReader for Parquet {
     }
 }
 
-/// A device's buffered values, by metric.
-pub(super) type Buffered = BTreeMap<ColumnNo, (u32, Entity, Found)>;
+/// The latest buffered reading of each metric of a device, and where the metric is.
+pub(super) type Buffered = BTreeMap<ColumnNo, (u32, Entity, When, Value)>;
 
 impl Visible {
     pub(super) fn buffered_of(&self, tenant: &str, device: u32) -> Buffered {
@@ -293,36 +295,37 @@ impl Visible {
         for ((table, group), columns) in self.metrics.groups(tenant) {
             let Some(buffer) = self.buffers.get(&table) else { continue };
             let entity = Entity::new(group, device);
-            buffer.visit(entity, &ALL_TIME, columns, &mut |no, when, value| {
-                let (.., found) = all.entry(no).or_insert_with(|| (table, entity, Found::new()));
-                found.insert((when.claimed.nanos(), when.seq, no), (when, value.to_value()));
+            buffer.visit(entity, &ALL_TIME, columns, &mut |no, when, value| match all.entry(no) {
+                Entry::Vacant(first) => drop(first.insert((table, entity, when, value.to_value()))),
+                Entry::Occupied(mut known) if last::order(&known.get().2) <= last::order(&when) => {
+                    known.insert((table, entity, when, value.to_value()));
+                }
+                Entry::Occupied(_) => {}
             });
         }
         all
+    }
+
+    fn is_buffered(&self, table: u32, entity: Entity, column: ColumnNo, when: &When) -> bool {
+        let key = row_key(entity, when.claimed, when.seq);
+        self.buffers.get(&table).is_some_and(|buffer| buffer.find(key, column).is_some())
     }
 }
 
 impl Parquet {
     /// Brings a last row up to date with what is buffered.
-    pub(super) fn renew(&self, row: &mut LastRow, buffered: &Buffered) -> Result<()> {
-        for (&no, (table, entity, found)) in buffered {
-            let newest = found.values().max_by_key(|(when, _)| last::order(when)).cloned();
-            let Some(newest) = newest else { continue };
-            let stays = match row.get(&no) {
-                None => false,
-                Some((when, _)) if last::order(when) > last::order(&newest.0) => {
-                    if found.contains_key(&(when.claimed.nanos(), when.seq, no)) {
-                        // The last reading was put right to an earlier time: another one may be the last now.
-                        if let Some(other) = self.search_last(*table, *entity, no)? {
-                            row.insert(no, other);
-                        }
+    pub(super) fn renew(&self, row: &mut LastRow, buffered: Buffered) -> Result<()> {
+        for (no, (table, entity, when, value)) in buffered {
+            let stored = row.get(&no).map(|(when, _)| *when);
+            match stored.filter(|stored| last::order(stored) > last::order(&when)) {
+                None => drop(row.insert(no, (when, value))),
+                Some(stored) if self.visible.read().is_buffered(table, entity, no, &stored) => {
+                    // The last reading was put right to an earlier time: another one may be the last now.
+                    if let Some(other) = self.search_last(table, entity, no)? {
+                        row.insert(no, other);
                     }
-                    true
                 }
-                Some(_) => false,
-            };
-            if !stays {
-                row.insert(no, newest);
+                Some(_) => {}
             }
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! A batch: into the books of the open transaction and into the buffer, or not at all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
-use record::{DeviceNo, MetricNo, ReadingRef, Readings, TenantId, Timestamp};
+use parking_lot::MutexGuard;
+use record::{ReadingRef, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::buffer::{row_key, same};
@@ -21,6 +22,8 @@ pub(super) struct Writer {
     /// With a transaction that is open from one flush to the next.
     pub(super) connection: Connection,
     pub(super) names: Names,
+    /// Device and column of series that are in the books.
+    pub(super) known_series: HashSet<u64>,
     /// Whether anything was written since the last flush.
     pub(super) dirty: bool,
     /// When the first of it was noticed, by the clock of [`Parquet::maintain`].
@@ -37,6 +40,7 @@ impl Writer {
         Ok(Self {
             connection,
             names: Names::default(),
+            known_series: HashSet::new(),
             dirty: false,
             dirty_since_ms: None,
             leaving: Vec::new(),
@@ -45,22 +49,35 @@ impl Writer {
     }
 }
 
+impl Parquet {
+    /// The writer, in the open transaction. Without one a savepoint would commit by itself, and the books would be durable
+    /// without their readings.
+    pub(super) fn writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        let writer = self.writer.lock();
+        if writer.connection.is_autocommit() {
+            let begun = writer.connection.execute_batch("BEGIN IMMEDIATE");
+            begun.map_err(|error| fault("beginning a transaction", &self.manifest, error))?;
+        }
+        Ok(writer)
+    }
+}
+
 /// A reading on its way into the buffer.
-struct Incoming<'b> {
-    reading: ReadingRef<'b>,
-    table: u32,
-    entity: Entity,
-    column: ColumnNo,
-    /// Its number in the books.
-    series: i64,
+pub(super) struct Incoming<'b> {
+    pub(super) reading: ReadingRef<'b>,
+    pub(super) device: u32,
+    pub(super) table: u32,
+    pub(super) entity: Entity,
+    pub(super) column: ColumnNo,
 }
 
 /// First and last claimed time and the metrics of keys that are looked for.
 type Wanted = (i64, i64, Vec<ColumnNo>);
 
 /// A value that another took the place of, as the books keep it.
-struct Old {
-    series: i64,
+struct Old<'b> {
+    device: u32,
+    metric: &'b str,
     when: record::When,
     value: record::Value,
     replaced_at: Timestamp,
@@ -72,7 +89,7 @@ impl SeriesWriter for Parquet {
             // The disk may be full: then no more is taken than the limit, and the batch waits in the log.
             self.flush()?;
         }
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer()?;
         for span in &batch.spans {
             match self.visible.read().positions.get(&span.source) {
                 Some(&held) if held != span.from => {
@@ -142,14 +159,16 @@ impl Parquet {
         for (tenant, named, _) in &incoming {
             for late in batch.late.get(*tenant).into_iter().flatten() {
                 let of = &named[late.row as usize];
-                write_late(connection, of.series, &of.reading, late.watermark)
+                let series = names.series(connection, i64::from(of.device), of.reading.metric);
+                series
+                    .and_then(|series| write_late(connection, series.no, &of.reading, late.watermark))
                     .map_err(|error| before(failed(error)))?;
             }
         }
         let mut old = Vec::new();
         {
             let mut visible = self.visible.write();
-            for (_, named, held) in &mut incoming {
+            for (_, named, held) in &incoming {
                 for reading in named.iter() {
                     visible.put(reading, held, &mut old, &mut written);
                 }
@@ -158,7 +177,8 @@ impl Parquet {
                 visible.positions.insert(span.source, span.to);
             }
         }
-        supersede(connection, &old).map_err(|error| Refusal { error: failed(error), in_buffer: true })?;
+        supersede(connection, names, &old)
+            .map_err(|error| Refusal { error: failed(error), in_buffer: true })?;
         Ok(written)
     }
 
@@ -166,6 +186,7 @@ impl Parquet {
     fn take_back(&self, writer: &mut Writer, in_buffer: bool) -> Result<()> {
         let failed = |error| fault("taking a batch back", &self.manifest, error);
         writer.names = Names::default();
+        writer.known_series.clear();
         // On some errors SQLite rolls the whole transaction back by itself.
         if in_buffer || writer.connection.is_autocommit() {
             return self.reset(writer);
@@ -183,6 +204,7 @@ impl Parquet {
         }
         writer.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
         writer.names = Names::default();
+        writer.known_series.clear();
         writer.dirty = false;
         writer.dirty_since_ms = None;
         writer.leaving.clear();
@@ -197,92 +219,6 @@ impl Parquet {
         }
         *visible = fresh;
         Ok(())
-    }
-
-    /// Gives the readings of a batch their places; new names join the tables.
-    fn name<'b>(
-        &self,
-        writer: &mut Writer,
-        tenant: &TenantId,
-        readings: &'b Readings,
-    ) -> rusqlite::Result<Vec<Incoming<'b>>> {
-        let mut devices: HashMap<DeviceNo, (u32, Timestamp)> = HashMap::new();
-        let mut series: HashMap<(DeviceNo, MetricNo), (u32, u32, ColumnNo, i64)> = HashMap::new();
-        let mut named = Vec::with_capacity(readings.len());
-        for reading in readings.iter() {
-            let key = (reading.device_no, reading.metric_no);
-            let device = match devices.get_mut(&reading.device_no) {
-                Some(device) => device,
-                None => {
-                    let no = self.name_device(writer, tenant, &reading)?;
-                    devices.entry(reading.device_no).or_insert((no, reading.when.arrived_at))
-                }
-            };
-            device.1 = device.1.max(reading.when.arrived_at);
-            let device = device.0;
-            let (table, group, column, series) = match series.get(&key) {
-                Some(&known) => known,
-                None => {
-                    let found = self.name_metric(writer, tenant, readings, named.len())?;
-                    let no = writer.names.series(&writer.connection, i64::from(device), reading.metric)?.no;
-                    let place = (found.0, found.1, found.2, no);
-                    series.insert(key, place);
-                    place
-                }
-            };
-            named.push(Incoming { reading, table, entity: Entity::new(group, device), column, series });
-        }
-        let mut touch = writer
-            .connection
-            .prepare_cached("UPDATE device SET last_seen = max(last_seen, ?2) WHERE no = ?1")?;
-        for (device, last) in devices.into_values() {
-            touch.execute(params![device, last.nanos()])?;
-        }
-        Ok(named)
-    }
-
-    fn name_device(
-        &self,
-        writer: &mut Writer,
-        tenant: &TenantId,
-        reading: &ReadingRef<'_>,
-    ) -> rusqlite::Result<u32> {
-        let Writer { connection, names, .. } = writer;
-        let no = names.device(connection, tenant, reading.device, reading.when.arrived_at)?;
-        let no = u32::try_from(no).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, no))?;
-        let mut visible = self.visible.write();
-        let fresh = visible.fresh_devices.entry(tenant.as_str().to_owned()).or_default();
-        if !fresh.contains_key(reading.device) {
-            fresh.insert(reading.device.to_owned(), no);
-        }
-        Ok(no)
-    }
-
-    /// Table, group and column of the metric in a row. If it is new, those of the same message are looked at with it.
-    fn name_metric(
-        &self,
-        writer: &Writer,
-        tenant: &TenantId,
-        readings: &Readings,
-        row: usize,
-    ) -> rusqlite::Result<(u32, u32, ColumnNo)> {
-        let of = readings.get(row).expect("the row is below the length");
-        if let Some(known) = self.visible.read().metrics.find(tenant.as_str(), of.metric) {
-            return Ok((known.table, known.group, known.no));
-        }
-        let same_message = |other: &ReadingRef<'_>| other.device_no == of.device_no && other.when == of.when;
-        let first = (0..row)
-            .rev()
-            .take_while(|&at| readings.get(at).is_some_and(|other| same_message(&other)))
-            .last();
-        let together: Vec<&str> = (first.unwrap_or(row)..readings.len())
-            .map_while(|at| readings.get(at).filter(same_message))
-            .map(|other| other.metric)
-            .collect();
-        let mut visible = self.visible.write();
-        visible.metrics.add(&writer.connection, tenant.as_str(), &together)?;
-        let known = visible.metrics.find(tenant.as_str(), of.metric).expect("it was added just now");
-        Ok((known.table, known.group, known.no))
     }
 
     /// The values that runs hold under the keys of these readings. Nearly always none: the sidecars say so.
@@ -342,14 +278,15 @@ impl Parquet {
 }
 
 impl Visible {
-    fn put(
+    fn put<'b>(
         &mut self,
-        incoming: &Incoming<'_>,
-        held: &mut BTreeMap<Entity, Found>,
-        old: &mut Vec<Old>,
+        incoming: &Incoming<'b>,
+        held: &BTreeMap<Entity, Found>,
+        old: &mut Vec<Old<'b>>,
         written: &mut Written,
     ) {
-        let Incoming { reading, table, entity, column, series } = *incoming;
+        let Incoming { reading, device, table, entity, column } = *incoming;
+        let metric = reading.metric;
         let buffer = self.buffers.entry(table).or_default();
         let when = reading.when;
         let key = row_key(entity, when.claimed, when.seq);
@@ -360,7 +297,7 @@ impl Visible {
                 written.duplicates += 1;
                 return;
             }
-            old.push(Old { series, when: buffer.when(place), value: value.to_value(), replaced_at });
+            old.push(Old { device, metric, when: buffer.when(place), value: value.to_value(), replaced_at });
             buffer.remove(place);
             written.corrections += 1;
         } else if let Some((before, value)) =
@@ -370,7 +307,7 @@ impl Visible {
                 written.duplicates += 1;
                 return;
             }
-            old.push(Old { series, when: *before, value: value.clone(), replaced_at });
+            old.push(Old { device, metric, when: *before, value: value.clone(), replaced_at });
             written.corrections += 1;
         } else {
             written.stored += 1;
@@ -379,12 +316,13 @@ impl Visible {
     }
 }
 
-fn supersede(connection: &Connection, old: &[Old]) -> rusqlite::Result<()> {
+fn supersede(connection: &Connection, names: &mut Names, old: &[Old<'_>]) -> rusqlite::Result<()> {
     let mut keep = connection.prepare_cached(
         "INSERT INTO superseded (series, claimed, seq, time, arrived_at, clock, kind, value, lng, replaced_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    for Old { series, when, value, replaced_at } in old {
+    for Old { device, metric, when, value, replaced_at } in old {
+        let series = names.series(connection, i64::from(*device), metric)?.no;
         let (kind, value, lng) = columns(value.as_ref());
         keep.execute(params![
             series,

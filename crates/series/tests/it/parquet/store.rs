@@ -390,3 +390,25 @@ fn a_damaged_run_fails_the_questions_that_need_it_and_no_others() {
     );
     assert_eq!(store.latest(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap().len(), 1);
 }
+
+#[test]
+fn a_flush_that_fails_makes_nothing_durable_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    write_one(&store, 0, &[simple("a", "m", 1, 1)]);
+    let (runs, away) = (dir.path().join("runs"), dir.path().join("away"));
+    std::fs::rename(&runs, &away).unwrap();
+    assert!(matches!(store.flush(), Err(Error::Database { .. })));
+    write_one(&store, 1, &[simple("a", "m", 2, 2)]);
+    assert_eq!(store.durable_positions().unwrap(), []);
+    assert_eq!(offset(&store.positions().unwrap()), 2);
+    std::fs::rename(&away, &runs).unwrap();
+    store.flush().unwrap();
+    assert_eq!(offset(&store.durable_positions().unwrap()), 2);
+    drop(store);
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    let latest = store.latest(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap();
+    assert_eq!(latest, [simple("a", "m", 2, 2)]);
+    assert_eq!(store.audit().unwrap().tenants[0].points, 2);
+    assert_eq!(files(dir.path()), 2, "what the failed flush began is gone");
+}
