@@ -2,7 +2,7 @@
 # Installs what `make test` needs beside Rust: real MQTT clients and tools. Quick when everything is there.
 #
 #   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs
-#   in a folder of the user's cache: paho-mqtt and confluent-kafka (PyPI) in a venv, mqtt.js (npm)
+#   in a folder of the user's cache: paho-mqtt, confluent-kafka and duckdb (PyPI) in a venv, mqtt.js (npm)
 #
 # Prints the folder; tests find it as $PENSTOCK_TEST_DEPS.
 set -euo pipefail
@@ -10,8 +10,9 @@ set -euo pipefail
 paho=2.1.0
 mqttjs=5.14.1
 confluent=2.15.0
+duckdb=2.0.1
 deps=${PENSTOCK_TEST_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/test-deps}
-stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent"
+stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-duckdb-$duckdb"
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
@@ -45,7 +46,8 @@ if [ ! -e "$stamp" ]; then
     mkdir -p "$deps"
     python3 -m venv "$deps/venv" >&2
     # The client of schema registries, with its serializers; librdkafka comes inside.
-    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" \
+    # DuckDB reads the store's files as others do.
+    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" "duckdb==$duckdb" \
         "confluent-kafka[avro,json,protobuf,schemaregistry]==$confluent" >&2
     npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" >&2
     touch "$stamp"

@@ -7,9 +7,10 @@ use record::{Timestamp, ValueRef, When};
 
 use super::rows::write;
 
-/// A Python that has DuckDB: `$PENSTOCK_TEST_PYTHON`, else the system's.
+/// A Python that has DuckDB: that of the test dependencies (scripts/install-test-deps.sh), else the system's.
 fn python() -> Option<String> {
-    let python = std::env::var("PENSTOCK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let of_tests = std::env::var("PENSTOCK_TEST_DEPS").map(|folder| format!("{folder}/venv/bin/python"));
+    let python = of_tests.unwrap_or_else(|_| "python3".to_owned());
     let has =
         Command::new(&python).args(["-c", "import duckdb"]).output().is_ok_and(|out| out.status.success());
     has.then_some(python)
