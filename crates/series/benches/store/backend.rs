@@ -15,13 +15,15 @@ pub(crate) fn report(devices: u32, minutes: i64, dir: &Path) {
     println!("store: {devices} devices, {minutes} min, batches of 10 s");
     let store = Parquet::open(dir, Options { buffer_bytes: 512 << 20, ..Options::default() }).unwrap();
     let mut fleet = Fleet::new(devices, 7);
-    let (mut wrote, mut flushed, mut readings) = (Took::default(), Took::default(), 0);
+    let [mut wrote, mut flushed, mut merged] = [Took::default(); 3];
+    let mut readings = 0;
     for interval in 0..minutes * 6 {
         let batch = batch(&mut fleet, interval);
         readings += batch.readings.values().map(|readings| readings.len() as u64).sum::<u64>();
         wrote.by(|| store.write(&batch)).unwrap();
         if interval % 60 == 59 {
             flushed.by(|| store.flush()).unwrap();
+            while merged.by(|| store.maintain(fleet::START_MS)).unwrap() {}
         }
     }
     println!("write: {}", wrote.speed(readings));
@@ -30,10 +32,19 @@ pub(crate) fn report(devices: u32, minutes: i64, dir: &Path) {
         flushed.speed(readings),
         store.size_bytes() as f64 / readings as f64
     );
+    println!("merges on the way: {}", merged.speed(readings));
     // Half of the next flush is buffered while questions are asked.
     for interval in minutes * 6..minutes * 6 + 30 {
         store.write(&batch(&mut fleet, interval)).unwrap();
     }
+    println!("{} runs, and the buffer:", store.run_count());
+    questions(&store, devices, minutes);
+    store.flush().unwrap();
+    let quiet = fleet::START_MS + 40 * 86_400_000;
+    for now in [quiet, 2 * quiet] {
+        while store.maintain(now).unwrap() {}
+    }
+    println!("{} runs:", store.run_count());
     questions(&store, devices, minutes);
 }
 

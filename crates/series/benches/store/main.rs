@@ -1,6 +1,6 @@
 //! What a reading costs in the Parquet store: bytes on disk, all files counted, and time.
 //!
-//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --nab DIR]`. Without `--bench` (as a
+//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --nab DIR --store-only]`. Without `--bench` (as a
 //! test) it runs small.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a benchmark: what it cannot do ends it
@@ -12,7 +12,7 @@ mod nab;
 use std::time::{Duration, Instant};
 
 use penstock_series::parquet::merge::merge;
-use penstock_series::parquet::run::{Plan, Run, Writer};
+use penstock_series::parquet::run::{Detail, Plan, Run, Writer};
 use penstock_series::parquet::{ColumnNo, Rows};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,10 +21,11 @@ struct Options {
     devices: u32,
     hours: i64,
     nab: Option<PathBuf>,
+    store_only: bool,
 }
 
 fn main() {
-    let mut options = Options { devices: 20, hours: 2, nab: None };
+    let mut options = Options { devices: 20, hours: 2, nab: None, store_only: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().unwrap();
@@ -32,6 +33,7 @@ fn main() {
             "--bench" if options.devices == 20 => (options.devices, options.hours) = (1000, 24),
             "--devices" => options.devices = number().parse().unwrap(),
             "--hours" => options.hours = number().parse().unwrap(),
+            "--store-only" => options.store_only = true,
             "--nab" => options.nab = Some(number().into()),
             _ => {}
         }
@@ -41,7 +43,9 @@ fn main() {
         nab::report(nab, dir.path());
     }
     backend::report(options.devices, options.hours.min(3) * 60, &dir.path().join("store"));
-    fleet_report(&options, dir.path());
+    if !options.store_only {
+        fleet_report(&options, dir.path());
+    }
 }
 
 fn fleet_report(options: &Options, dir: &Path) {
@@ -175,7 +179,10 @@ fn read_back(path: &Path, rows: &Rows) {
     let mut times: Vec<_> = (0..200)
         .map(|n| {
             let began = Instant::now();
-            let found = run.entity(entity, &(i64::MIN..=i64::MAX), &[ColumnNo(n % 10)]).unwrap().unwrap();
+            let found = run
+                .entity(entity, &(i64::MIN..=i64::MAX), &[ColumnNo(n % 10)], Detail::Times)
+                .unwrap()
+                .unwrap();
             assert!(!found.is_empty());
             began.elapsed()
         })

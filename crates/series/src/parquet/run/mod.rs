@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use exceptions::{read_value, write_value};
 pub use kind::{Kind, Number};
 pub use plan::{Plan, Planned, Unit};
-pub use read::{Run, Scan};
+pub use read::{Detail, Run, Scan};
 pub use sidecar::{EntityRows, Sidecar, Stats, VERSION};
 pub(crate) use write::row_bytes;
 pub use write::{GROUP_ROWS, Writer, Written, group_rows};

@@ -81,6 +81,7 @@ impl Run {
     }
 
     /// The rows of an entity whose claimed time is within a range, with these metrics (those of them the file has).
+    /// `None` when there are none.
     ///
     /// # Errors
     /// As [`Run::open`].
@@ -89,6 +90,7 @@ impl Run {
         entity: Entity,
         claimed: &RangeInclusive<i64>,
         columns: &[ColumnNo],
+        detail: Detail,
     ) -> Result<Option<Rows>> {
         let Some((rows, known)) = self.sidecar.entity(entity) else { return Ok(None) };
         if known.last < *claimed.start() || known.first > *claimed.end() {
@@ -98,7 +100,7 @@ impl Run {
         if known.first < *claimed.start() || known.last > *claimed.end() {
             // The keys first: they say which pages of the metrics are needed.
             let mut keys = Rows::default();
-            let mut scan = self.scan(rows.clone(), Some(&[]));
+            let mut scan = self.scan_entity(entity, rows.clone(), &[], Detail::Times);
             while scan.read(usize::MAX, &mut keys)? > 0 {}
             let from = keys.claimed.partition_point(|at| at < claimed.start());
             let to = keys.claimed.partition_point(|at| at <= claimed.end());
@@ -107,7 +109,7 @@ impl Run {
         if range.is_empty() {
             return Ok(None);
         }
-        let mut scan = self.scan(range, Some(columns));
+        let mut scan = self.scan_entity(entity, range, columns, detail);
         let mut found = scan.rows();
         while scan.read(usize::MAX, &mut found)? > 0 {}
         Ok(Some(found))
@@ -119,8 +121,27 @@ impl Run {
         let wanted = |no| columns.is_none_or(|columns| columns.contains(&no));
         let plan = &self.sidecar.plan;
         let columns = (0..plan.columns.len()).filter(|&at| wanted(plan.columns[at].no)).collect();
-        Scan { run: Arc::clone(self), rows, columns, group: None }
+        Scan { run: Arc::clone(self), rows, columns, group: None, entity: None, detail: Detail::Whole }
     }
+
+    fn scan_entity(
+        self: &Arc<Self>,
+        entity: Entity,
+        rows: Range<u64>,
+        columns: &[ColumnNo],
+        detail: Detail,
+    ) -> Scan {
+        Scan { entity: Some(entity), detail, ..self.scan(rows, Some(columns)) }
+    }
+}
+
+/// What of a row's times is wanted: each is a column to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Event time, claimed time and sequence number. Arrival is then told as the event time, and the clock as the device's.
+    Times,
+    /// All of it.
+    Whole,
 }
 
 /// A reader of a run that goes forward, one page of each column in memory.
@@ -132,6 +153,9 @@ pub struct Scan {
     /// Which of the plan's columns.
     columns: Vec<usize>,
     group: Option<Group>,
+    /// Whose rows these all are, if that is known.
+    entity: Option<Entity>,
+    detail: Detail,
 }
 
 /// The readers of a row group's columns.
@@ -169,14 +193,15 @@ impl Scan {
         let group = self.group.as_mut().expect("it was opened just now");
         let count = (group.end.min(self.rows.end) - self.rows.start).min(most as u64) as usize;
         let plan = &self.run.sidecar.plan;
-        let outcome = unpack::keys(&mut group.hidden, count, plan, into).and_then(|exceptions| {
-            for (column, (at, readers)) in
-                into.columns.iter_mut().zip(self.columns.iter().zip(&mut group.metrics))
-            {
-                unpack::metric(readers, count, plan.columns[*at].kind, &mut column.cells)?;
-            }
-            unpack::exceptions(&exceptions, into, count)
-        });
+        let outcome =
+            unpack::keys(&mut group.hidden, count, plan, self.entity, into).and_then(|exceptions| {
+                for (column, (at, readers)) in
+                    into.columns.iter_mut().zip(self.columns.iter().zip(&mut group.metrics))
+                {
+                    unpack::metric(readers, count, plan.columns[*at].kind, &mut column.cells)?;
+                }
+                unpack::exceptions(&exceptions, into, count)
+            });
         outcome.map_err(|error| self.place(error))?;
         self.rows.start += count as u64;
         Ok(count)
@@ -199,7 +224,8 @@ impl Scan {
         let mut hidden = Vec::new();
         for (leaf, &column) in columns.iter().enumerate() {
             let needless = match column {
-                // The sidecar knows where devices are; exceptions are of metrics.
+                Hidden::Group | Hidden::Device => self.entity.is_some(),
+                Hidden::Delay | Hidden::Origin => self.detail == Detail::Times,
                 Hidden::Exceptions => run.sidecar.exceptions == 0 || self.columns.is_empty(),
                 _ => false,
             };

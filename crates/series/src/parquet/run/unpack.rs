@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::schema::Hidden;
 use super::source::damage;
 use crate::parquet::cells::{BOOL, EMPTY, FLOAT, INT};
-use crate::parquet::{Cells, Rows};
+use crate::parquet::{Cells, Entity, Rows};
 
 /// A column's next rows: 1 or 0 for each (nothing when no row can be null), and the values.
 type Column<T> = (Vec<i16>, Vec<T>);
@@ -69,13 +69,14 @@ pub(super) fn keys(
     readers: &mut [(Hidden, ColumnReader)],
     rows: usize,
     plan: &Plan,
+    entity: Option<Entity>,
     into: &mut Rows,
 ) -> Result<Exceptions> {
     let from = into.len();
     let (time_unit, delay_unit) = (plan.time_unit.nanos(), plan.delay_unit.nanos());
     let mut exceptions = Vec::new();
     // Groups come before devices, times before what is measured from them.
-    into.entity.resize(from + rows, 0);
+    into.entity.resize(from + rows, entity.map_or(0, |entity| entity.0));
     for (column, reader) in readers {
         match column {
             Hidden::Group => {
@@ -117,6 +118,8 @@ pub(super) fn keys(
         }
     }
     into.seq.resize(from + rows, 0);
+    let no_arrival = into.arrived_at.len();
+    into.arrived_at.extend_from_slice(&into.time[no_arrival..]);
     into.origin.resize(from + rows, 0);
     Ok(exceptions)
 }

@@ -10,6 +10,7 @@ use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
 use super::buffer::row_key;
 use super::last::{self, LastRow};
 use super::{Parquet, RunEntry, Visible, manifest};
+use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity};
 use crate::sqlite::read as tables;
 use crate::{Cardinality, DeadMessage, Device, Error, Key, Point, Result, SeriesReader, Source};
@@ -65,7 +66,7 @@ impl Parquet {
         claimed: &RangeInclusive<i64>,
     ) -> Result<Found> {
         let snapshot = self.visible.read().snapshot(table, entity, columns, claimed);
-        self.merge(&snapshot, columns, claimed)
+        self.merge(&snapshot, columns, claimed, Detail::Whole)
     }
 
     fn merge(
@@ -73,6 +74,7 @@ impl Parquet {
         snapshot: &Snapshot,
         columns: &[ColumnNo],
         claimed: &RangeInclusive<i64>,
+        detail: Detail,
     ) -> Result<Found> {
         let mut found = Found::new();
         for entry in &snapshot.runs {
@@ -80,7 +82,7 @@ impl Parquet {
                 continue;
             }
             let run = self.cache.open(entry)?;
-            let Some(rows) = run.entity(snapshot.entity, claimed, columns)? else { continue };
+            let Some(rows) = run.entity(snapshot.entity, claimed, columns, detail)? else { continue };
             for column in rows.columns() {
                 for row in 0..rows.len() {
                     if let Some(value) = column.cells.get(row) {
@@ -189,7 +191,7 @@ impl Parquet {
             let next = [in_runs, buffered].into_iter().flatten().min();
             let Some(start) = next.filter(|next| next <= claimed.end()) else { return Ok(()) };
             let end = start.saturating_add(DAY_NANOS - 1).min(*claimed.end());
-            if !visit(self.merge(snapshot, columns, &(start..=end))?) || end == i64::MAX {
+            if !visit(self.merge(snapshot, columns, &(start..=end), Detail::Times)?) || end == i64::MAX {
                 return Ok(());
             }
             from = end + 1;
@@ -227,7 +229,7 @@ impl SeriesReader for Parquet {
             });
         }
         // Where clocks were put right, event times do not follow the keys: sorted as a whole.
-        let found = self.merge(&snapshot, &columns, &claimed)?;
+        let found = self.merge(&snapshot, &columns, &claimed, Detail::Times)?;
         pass(found.into_values().collect());
         Ok(())
     }

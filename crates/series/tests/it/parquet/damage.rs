@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use penstock_series::Error;
-use penstock_series::parquet::run::{Run, sidecar_path};
+use penstock_series::parquet::run::{Detail, Run, sidecar_path};
 
 use super::rows::{Random, Readings, Shape, readings, rows, write};
 
@@ -15,7 +15,7 @@ fn read(path: &Path) -> penstock_series::Result<Readings> {
     let mut found = scan.rows();
     while scan.read(4096, &mut found)? > 0 {}
     for entity in &run.sidecar().entities {
-        run.entity(entity.entity, &(entity.first..=entity.last), &[])?;
+        run.entity(entity.entity, &(entity.first..=entity.last), &[], Detail::Whole)?;
     }
     Ok(readings(&found))
 }
@@ -109,7 +109,10 @@ fn a_poisoned_sidecar_is_refused_before_it_costs_memory() {
             let mut scan = run.scan(0..run.sidecar().rows, None);
             let mut found = scan.rows();
             while matches!(scan.read(4096, &mut found), Ok(1..)) {}
-            run.sidecar().entities.iter().for_each(|known| drop(run.entity(known.entity, &(0..=1), &[])));
+            run.sidecar()
+                .entities
+                .iter()
+                .for_each(|known| drop(run.entity(known.entity, &(0..=1), &[], Detail::Times)));
         });
     }
 }

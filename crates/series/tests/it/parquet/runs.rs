@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use penstock_series::parquet::run::{Kind, Number, Plan, Run, Unit, Writer, sidecar_path};
+use penstock_series::parquet::run::{Detail, Kind, Number, Plan, Run, Unit, Writer, sidecar_path};
 use penstock_series::parquet::{ColumnNo, Entity, Rows};
 use record::{Timestamp, Value, ValueRef, When};
 
@@ -43,7 +43,7 @@ fn one_device_is_read_by_claimed_time_and_metric() {
             let other = written.key(random.below(written.len() as u64) as usize);
             let columns = [written.columns()[0].no, ColumnNo(99)];
             let range = some.claimed.min(other.claimed)..=some.claimed.max(other.claimed);
-            let found = run.entity(some.entity, &range, &columns).unwrap();
+            let found = run.entity(some.entity, &range, &columns, Detail::Whole).unwrap();
             let found = found.map(|found| readings(&found)).unwrap_or_default();
             let mut expected = all.clone();
             expected.retain(|(key, column), _| {
@@ -51,7 +51,7 @@ fn one_device_is_read_by_claimed_time_and_metric() {
             });
             same(&found, &expected, &format!("seed {seed}"));
         }
-        assert!(run.entity(Entity::new(9, 9), &(i64::MIN..=i64::MAX), &[]).unwrap().is_none());
+        assert!(run.entity(Entity::new(9, 9), &(i64::MIN..=i64::MAX), &[], Detail::Whole).unwrap().is_none());
     }
 }
 
