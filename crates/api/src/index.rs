@@ -26,7 +26,7 @@ answers on this port:</p>
 <tr><td><code>POST /write</code>, <code>/api/v2/write</code><td>readings in, InfluxDB line protocol
 <tr><td><code>POST /v1/sql</code><td><code>{"query":"SELECT …","params":[…]}</code> over <code>telemetry</code>, <code>devices</code>, <code>aggregations</code>, <code>late</code>, <code>corrections</code>, <code>dlq</code>, <code>ledger</code>
 <tr><td><code>GET /v1/query</code><td><code>?device_id=&amp;metric=&amp;start=&amp;end=</code>, points of one series
-<tr><td><code>GET <a href="/v1/devices">/v1/devices</a></code><td>devices; <code>/v1/devices/{id}</code>, <code>/v1/devices/{id}/latest</code>
+<tr><td><code>GET <a href="/v1/devices">/v1/devices</a></code><td>devices; <code>/v1/devices/{id}</code>, <code>/v1/devices/{id}/latest</code>; <code>PUT</code> and <code>PATCH /v1/devices/{id}</code> register facts
 <tr><td><code>GET <a href="/v1/ledger">/v1/ledger</a></code><td>what became of every reading; <a href="/v1/ledger/verify"><code>/v1/ledger/verify</code></a>
 <tr><td><code>GET <a href="/v1/dlq">/v1/dlq</a></code><td>dead letters; <code>/v1/dlq/{id}</code>; <code>POST /v1/dlq/replay</code> tries them again
 <tr><td><code>GET <a href="/v1/cardinality">/v1/cardinality</a></code><td>how many devices and series, and what makes them up

@@ -30,10 +30,11 @@ use axum::http::request::Parts as RequestParts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use log::Log;
 use query::Query;
 use record::TenantId;
+use registry::Devices;
 use schema::Schemas;
 use series::Cardinality;
 use wire::template::Templates;
@@ -99,6 +100,10 @@ pub struct Parts {
     pub schemas: Option<Schemas>,
     /// The data sets; absent on a node without the stream role.
     pub datasets: Option<Arc<dyn Datasets>>,
+    /// What is known of devices apart from their readings.
+    pub devices: Arc<Devices>,
+    /// Whether devices may be registered here: on a node with the control role.
+    pub registers: bool,
 }
 
 #[derive(Clone)]
@@ -116,7 +121,6 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/sql", post(sql::run))
             .route("/v1/query", get(sql::points))
             .route("/v1/devices", get(devices::list))
-            .route("/v1/devices/{id}", get(devices::one))
             .route("/v1/devices/{id}/latest", get(devices::latest))
             .route("/v1/cardinality", get(cardinality::show))
             .route("/v1/ledger", get(ledger::show))
@@ -124,6 +128,16 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/dlq", get(dlq::list))
             .route("/v1/dlq/{id}", get(dlq::show))
             .route("/v1/dlq/replay", post(dlq::replay));
+    }
+    let mut device = MethodRouter::new();
+    if parts.query.is_some() {
+        device = device.get(devices::one);
+    }
+    if parts.registers {
+        device = device.put(devices::put).patch(devices::patch);
+    }
+    if parts.query.is_some() || parts.registers {
+        routes = routes.route("/v1/devices/{id}", device);
     }
     if parts.datasets.is_some() {
         routes = routes

@@ -56,6 +56,14 @@ impl Problem {
         }
     }
 
+    /// The details name files of this machine: they are for the operator's log.
+    pub(crate) fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "what is known of devices cannot be read or written now: try again",
+        )
+    }
+
     pub(crate) fn not_here() -> Self {
         Self::new(StatusCode::NOT_FOUND, "this node does not have the query role")
     }
@@ -71,6 +79,18 @@ impl IntoResponse for Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")); // RFC 9110, section 11.6.1
         }
         response
+    }
+}
+
+impl From<registry::Error> for Problem {
+    fn from(error: registry::Error) -> Self {
+        match error {
+            registry::Error::Refused(reason) => Self::bad_request(reason),
+            error => {
+                tracing::error!(%error, "the registry cannot be used");
+                Self::unavailable()
+            }
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Table {
     Retained,
     /// Log offsets that the other tables of the same commit contain, by reader and partition.
     Offsets,
-    /// Devices, by device id.
+    /// Devices that people registered, and what they said of them, by device id.
     Devices,
     /// Device credentials, by user name or certificate subject.
     Credentials,
@@ -29,11 +29,16 @@ pub enum Table {
     Tenants,
     /// Schemas, their versions and settings, by what they are: docs/formats/metadata.md.
     Schemas,
+    /// What data said of devices in passing, by device id.
+    Learned,
+    /// By table: a mark that is another one after each change of it (the tenant column is empty). Whoever keeps rows in
+    /// memory looks at it, because other processes write too.
+    Changes,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Sessions,
         Self::Retained,
         Self::Offsets,
@@ -42,6 +47,8 @@ impl Table {
         Self::Revocations,
         Self::Tenants,
         Self::Schemas,
+        Self::Learned,
+        Self::Changes,
     ];
 
     /// The name in the database.
@@ -56,13 +63,15 @@ impl Table {
             Self::Revocations => "revocations",
             Self::Tenants => "tenants",
             Self::Schemas => "schemas",
+            Self::Learned => "learned",
+            Self::Changes => "changes",
         }
     }
 
     /// Whether its bodies are JSON, for people to look into. The others are binary, with a version.
     #[must_use]
     pub const fn is_json(self) -> bool {
-        matches!(self, Self::Devices | Self::Credentials | Self::Revocations | Self::Tenants | Self::Schemas)
+        !matches!(self, Self::Sessions | Self::Retained | Self::Offsets)
     }
 }
 

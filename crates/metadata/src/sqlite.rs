@@ -21,7 +21,7 @@ use crate::{Change, Error, Metadata, Result, Row, Table};
 
 /// What each version adds to the one before; the position in the list plus one is its number. Never edited,
 /// only added to.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE sessions    (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE retained    (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
@@ -33,6 +33,10 @@ const MIGRATIONS: [&str; 2] = [
 ",
     "
     CREATE TABLE schemas     (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+",
+    "
+    CREATE TABLE learned     (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE changes     (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -1,33 +1,41 @@
-//! `penstock device …` and `penstock key …`: credentials, in a data directory.
+//! `penstock device …` and `penstock key …`: credentials and facts, in a data directory.
 //!
 //! They go straight to the metadata: who can write the data directory is the administrator. A running server
-//! reads credentials at every authentication, so a change counts at once.
+//! reads credentials at every authentication, so a change counts at once; facts within a second.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use metadata::Metadata;
 use record::{DeviceId, TenantId, Timestamp};
-use registry::{Administration, SubjectKind};
+use registry::{Administration, DeviceEntry, Devices, LOCK_FILE, SubjectKind};
 use serde_json::json;
 
-use crate::{Answer, serve};
+use crate::{Answer, facts, serve};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Device {
-    /// Makes a token for a device and prints it, once; it is kept only as a hash
+    /// Registers a device, makes a token for it and prints it, once; it is kept only as a hash
     Add {
         /// The device
         id: String,
+        #[command(flatten)]
+        facts: Box<facts::Facts>,
         /// Days until the token ends; without it, never
         #[arg(long, value_name = "DAYS")]
         expires: Option<u32>,
         #[command(flatten)]
         place: Place,
     },
-    /// Lists devices that have credentials
+    /// Changes what is known of a device: what is named; the rest stays
+    Set(Box<facts::Set>),
+    /// Shows what is known of a device; exit 1 when nothing is
+    Show(facts::Show),
+    /// Lists devices that are registered or have credentials
     List(List),
     /// Takes one token (--token-id) or all of them from a device
     Revoke(Revoke),
@@ -91,14 +99,18 @@ pub(crate) struct Revoke {
 impl Device {
     pub(crate) fn run(self) -> anyhow::Result<Answer> {
         match self {
-            Self::Add { id, expires, place } => {
+            Self::Add { id, facts, expires, place } => {
+                let patch = facts.patch()?;
                 let desk = place.open()?;
                 let now = Timestamp::now();
                 let expires_at = expires.map(|days| after(now, days)).transpose()?;
+                desk.devices.patch(&desk.tenant, &name(&id)?, &patch, now)?;
                 let token = desk.office.add_device_token(&desk.tenant, &name(&id)?, expires_at, now)?;
                 desk.show(&id, token.reveal());
                 Ok(Answer::Yes)
             }
+            Self::Set(set) => set.run(),
+            Self::Show(show) => show.run(),
             Self::List(list) => list.run(SubjectKind::Device),
             Self::Revoke(revoke) => revoke.run(),
         }
@@ -128,9 +140,10 @@ impl Key {
 }
 
 /// The administration of one data directory, held by this process alone.
-struct Desk {
+pub(crate) struct Desk {
     office: Administration,
-    tenant: TenantId,
+    pub(crate) devices: Devices,
+    pub(crate) tenant: TenantId,
     _lock: File,
 }
 
@@ -143,18 +156,21 @@ impl Desk {
 }
 
 impl Place {
-    fn open(&self) -> anyhow::Result<Desk> {
+    pub(crate) fn open(&self) -> anyhow::Result<Desk> {
         let config = serve::configuration(self.config.as_deref(), self.data.clone())?;
         let tenant = TenantId::parse(&self.tenant)?;
         let lock = lock(&config.data_dir)?;
-        let metadata = Arc::new(metadata::Sqlite::open(&config.data_dir.join("metadata.db"))?);
-        Ok(Desk { office: Administration::new(&config.auth, metadata), tenant, _lock: lock })
+        let metadata: Arc<dyn Metadata> =
+            Arc::new(metadata::Sqlite::open(&config.data_dir.join("metadata.db"))?);
+        // The lock is held here already.
+        let devices = Devices::new(Arc::clone(&metadata), None);
+        Ok(Desk { office: Administration::new(&config.auth, metadata), devices, tenant, _lock: lock })
     }
 }
 
 /// Two that change one user at once would overwrite each other.
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let path = data_dir.join("administration.lock");
+    let path = data_dir.join(LOCK_FILE);
     std::fs::create_dir_all(data_dir).with_context(|| format!("{} cannot be created", data_dir.display()))?;
     let file = File::options().write(true).create(true).truncate(false).open(&path);
     let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
@@ -169,31 +185,47 @@ impl List {
         let found = desk.office.list(Some(&desk.tenant))?;
         let wanted = found.into_iter().filter(|summary| summary.kind == kind);
         let mut rows = Vec::new();
+        let mut registered = match kind {
+            SubjectKind::Device => desk.registered()?,
+            SubjectKind::Service => BTreeMap::new(),
+        };
         for summary in wanted {
+            let device = registered.remove(&summary.name);
             for token in summary.tokens {
-                rows.push(json!({
+                let mut row = json!({
                     "tenant": summary.tenant, "id": summary.name, "token_id": token.id,
                     "created_at": token.created_at.to_rfc3339(),
                     "expires_at": token.expires_at.map(Timestamp::to_rfc3339),
                     "publish": summary.publish, "subscribe": summary.subscribe,
-                }));
+                });
+                if let Some(device) = &device {
+                    row["device"] = facts::describe(&desk, device);
+                }
+                let text = |key: &str| row[key].as_str().unwrap_or("never").to_owned();
+                let [id, token, created, ends] = ["id", "token_id", "created_at", "expires_at"].map(text);
+                let known = device.as_ref().map(facts::line).map(|line| format!("\t{line}"));
+                let line =
+                    format!("{id}\t{token}\tcreated {created}\tends {ends}{}", known.unwrap_or_default());
+                rows.push((line, row));
             }
+        }
+        for (id, device) in registered {
+            let row = json!({ "tenant": desk.tenant.as_str(), "id": id, "device": facts::describe(&desk, &device) });
+            rows.push((format!("{id}\tno token\t{}", facts::line(&device)), row));
         }
         if self.format == "json" {
-            println!("{}", serde_json::Value::from(rows));
+            println!("{}", rows.into_iter().map(|(_, row)| row).collect::<serde_json::Value>());
         } else {
-            for row in rows {
-                let text = |key: &str| row[key].as_str().unwrap_or("never").to_owned();
-                println!(
-                    "{}\t{}\tcreated {}\tends {}",
-                    text("id"),
-                    text("token_id"),
-                    text("created_at"),
-                    text("expires_at")
-                );
-            }
+            rows.iter().for_each(|(line, _)| println!("{line}"));
         }
         Ok(Answer::Yes)
+    }
+}
+
+impl Desk {
+    fn registered(&self) -> anyhow::Result<BTreeMap<String, DeviceEntry>> {
+        let all = self.devices.registered(&self.tenant, None, usize::MAX)?;
+        Ok(all.into_iter().map(|device| (device.id.to_string(), device)).collect())
     }
 }
 
@@ -215,7 +247,7 @@ impl Revoke {
     }
 }
 
-fn name(id: &str) -> anyhow::Result<DeviceId> {
+pub(crate) fn name(id: &str) -> anyhow::Result<DeviceId> {
     Ok(DeviceId::parse(id)?)
 }
 

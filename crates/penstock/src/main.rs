@@ -7,6 +7,7 @@ mod client;
 mod device;
 mod dlq;
 mod doctor;
+mod facts;
 mod host;
 mod inspect;
 mod ledger;
@@ -50,7 +51,7 @@ enum Command {
     /// Checks and shows the configuration
     #[command(subcommand)]
     Config(check::Config),
-    /// Devices' credentials, in a data directory (also of a running server)
+    /// Devices: credentials and facts, in a data directory (also of a running server)
     #[command(subcommand)]
     Device(device::Device),
     /// Services' credentials: dashboards, bridges, people's scripts

@@ -2,7 +2,9 @@
 //!
 //! Nothing here does I/O, and nothing here knows a protocol or a backend.
 
+mod clean;
 mod envelope;
+mod facts;
 mod ids;
 pub mod limits;
 mod names;
@@ -13,7 +15,9 @@ mod readings;
 mod time;
 mod value;
 
+pub use clean::{CleanError, CleanReading, CleanRecord, CleanSource, encode_clean};
 pub use envelope::{Encoding, Envelope, EnvelopeError, Kind, Origin, Protocol, Qos, ReplayOf};
+pub use facts::{FactError, Facts, Known, Learned, Said};
 pub use ids::{ClientId, DeviceId, IdError, MetricName, TenantId};
 pub use partition::{Lane, partition_of};
 pub use pattern::pattern_of;

@@ -32,3 +32,10 @@ pub const READINGS_KEPT: usize = 64 << 10;
 pub const TEXT_VALUE_BYTES: usize = 64 << 10;
 /// Deepest nesting of a JSON payload. Telemetry has three levels; deeper is an attack on the stack.
 pub const JSON_DEPTH: usize = 32;
+/// Longest text among the facts of a device (type, site, place, firmware, the value of a tag), bytes. A version or
+/// an address fits; documents belong elsewhere. Facts stand in memory and in every enriched message of their device.
+pub const FACT_BYTES: usize = 256;
+/// Longest key of a tag, bytes.
+pub const TAG_KEY_BYTES: usize = 64;
+/// Most tags of a device, for the same reason.
+pub const TAGS_PER_DEVICE: usize = 32;

@@ -1,4 +1,4 @@
-//! Who may speak: tenants, devices, credentials, what each may publish and read.
+//! Who may speak: tenants, devices, credentials, what each may publish and read; and what is known of devices.
 //!
 //! [`Authenticator`] turns what a client presents (user name and token, JWT, client certificate) into an
 //! [`Identity`] or a [`Refusal`]; [`Acl`] says what an identity may publish, subscribe to and receive;
@@ -12,6 +12,7 @@ mod authenticator;
 mod certificate;
 mod config;
 mod credential;
+mod devices;
 mod identity;
 mod jwt;
 mod keys;
@@ -25,6 +26,9 @@ pub use authenticator::{Authenticator, Counters, Presented};
 pub use config::{
     AuthConfig, AuthPolicy, CertificateConfig, CertificateDevice, CertificateTenant, ConfigError,
     JwtAlgorithm, JwtConfig, Mode, SubjectKind,
+};
+pub use devices::{
+    DeviceEntry, Devices, FactsDocument, LOCK_FILE, LOOK_EVERY, Location as DeviceLocation, News,
 };
 pub use identity::{ClientIdRule, Grants, Identity, Method, Subject};
 pub use keys::KeyError;

@@ -4,16 +4,17 @@
 //!   log partition  ──●──────────────●──────────────▶ offsets
 //!                    │ from      to │
 //!                    └──── Span ────┘   one `write`: the span's readings and dead letters, and the span itself,
-//!                                       become durable together or not at all
+//!                                       become visible, and survive a crash, together or not at all
 //! ```
 //!
 //! The store is no second log: it keeps, in the same commit as its data, which log offsets that data came
-//! from. After a crash the writer asks [`SeriesWriter::positions`] and reads on from there.
+//! from. What it was given is durable after [`SeriesWriter::flush`], and until then it is in the log. After a crash the
+//! writer asks [`SeriesWriter::positions`] and reads on from there.
 //!
 //! ```text
 //!   log partition  ───────────●────────────────────●──▶ offsets
-//!                             │ durable            │ positions: the next batch begins here
-//!   a crash takes back        └───── buffered ─────┘ and the writer reads it again
+//!                             │ flushed            │ positions: the next batch begins here
+//!   a crash takes back        └─ not flushed yet ──┘ and the writer reads it again
 //! ```
 
 mod audit;
@@ -97,24 +98,25 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The writing half. Calls block for a disk access; async callers use a blocking thread.
 ///
 /// # What every backend promises
-/// 1. **Atomic.** When `write` returns `Ok`, all of the batch is there: its readings, its books, its dead letters, its
-///    spans, for every reader. After an error, none of it is. A crash takes back whole batches, the latest first, and
-///    never one before [`SeriesWriter::durable_positions`]: what those cover is durable as a whole. A backend without a
-///    buffer makes a batch durable before `write` returns. One with a buffer does so with its next flush, which it does
-///    by itself in time, and which [`SeriesWriter::flush`] asks for; it may also, after an error of the disk, go back to
-///    its durable positions while the process lives. In both cases the writer finds the positions further back than it
-///    left them, and reads on from there: the log is the only write-ahead log.
-/// 2. **Fenced.** Each span must begin exactly where the store stands for its partition; the first span of a
+/// 1. **Atomic.** When `write` returns `Ok`, the batch's readings, its dead letters and its spans are visible,
+///    all of them. After an error none of them is there, or (where only the answer was lost) all of them are;
+///    [`SeriesWriter::positions`] says which.
+/// 2. **Durable by flush.** What was visible when [`SeriesWriter::flush`] was called survives whatever comes once it has
+///    returned `Ok`. A crash before may cost the latest batches, in whole batches and from the end: those that are left
+///    are a beginning of what was written. Nobody may forget what a batch was made of before it is flushed. A backend
+///    may also go back to its last flush while the process lives, when an error of the disk leaves it no choice: the
+///    next batch is then refused ([`Error::Conflict`]), and the positions say from where to read on.
+/// 3. **Fenced.** Each span must begin exactly where the store stands for its partition; the first span of a
 ///    partition may begin anywhere. So a batch can be written at most once, by whoever and however often it
 ///    is tried, and an old batch can never undo a later correction.
-/// 3. **Keyed.** A reading's key is [`Key`]: (tenant, device, metric, the time the device claimed, its sequence
+/// 4. **Keyed.** A reading's key is [`Key`]: (tenant, device, metric, the time the device claimed, its sequence
 ///    number). The same key with the same value is a duplicate and changes nothing; with another value it is a
 ///    correction: the later one wins, and the replaced value is kept aside, so that nothing is lost even where a
 ///    device's clock ran twice through the same hour. Within a batch, later means further back in the list. All
 ///    three cases are counted.
-/// 4. **Exact.** A value comes back with the bits it was written with (any NaN as the quiet one), and with its type, but
+/// 5. **Exact.** A value comes back with the bits it was written with (any NaN as the quiet one), and with its type, but
 ///    for one: an integer up to 2^53 may come back as the float of the same size, where other values of its metric are
-///    floats. So the same number is the same value (3), whether it came as an integer or as a float.
+///    floats. So the same number is the same value (4), whether it came as an integer or as a float.
 pub trait SeriesWriter: Send + Sync + 'static {
     /// Stores a batch.
     ///
@@ -123,31 +125,17 @@ pub trait SeriesWriter: Send + Sync + 'static {
     /// [`Error::Database`] when the store could not write. In every case nothing was written.
     fn write(&self, batch: &WriteBatch) -> Result<Written>;
 
+    /// Makes durable what was written before the call. Batches may be written meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Database`]: how much is durable is not known; nothing that was visible goes.
+    fn flush(&self) -> Result<()>;
+
     /// For every partition it has ever been given, the next offset the store wants: where the next batch must begin.
     ///
     /// # Errors
     /// [`Error::Database`].
     fn positions(&self) -> Result<Vec<Position>>;
-
-    /// For every partition, the next offset that the store would want after a crash now: what is before it is durable.
-    /// Only that far may the log forget, and whatever a writer keeps elsewhere for itself (a checkpoint of its state) must
-    /// not count on more: after a crash the store stands here, with the notes of up to here. Never beyond [`SeriesWriter::positions`]; the same, unless the store
-    /// buffers.
-    ///
-    /// # Errors
-    /// [`Error::Database`].
-    fn durable_positions(&self) -> Result<Vec<Position>> {
-        self.positions()
-    }
-
-    /// Makes durable what was written. Where `write` does that already, there is nothing to do.
-    ///
-    /// # Errors
-    /// [`Error::Full`] and [`Error::Database`] when it could not; then nothing of it is durable, and all of it is still
-    /// there, unless the positions say otherwise.
-    fn flush(&self) -> Result<()> {
-        Ok(())
-    }
 
     /// The notes it was given and not told to forget, by partition and rising number.
     ///

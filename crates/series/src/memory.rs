@@ -5,7 +5,7 @@ mod audit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use record::{DeviceId, MetricName, Reading, ReadingRef, TenantId, Timestamp, Value, When};
 
 use crate::model::same;
@@ -17,14 +17,18 @@ use crate::{
 
 /// A store in memory.
 #[derive(Debug, Default)]
-pub struct Memory(RwLock<State>);
+pub struct Memory {
+    state: RwLock<State>,
+    /// What a power cut leaves, where there may be one.
+    flushed: Option<Mutex<State>>,
+}
 
 type DeviceKey = (TenantId, DeviceId);
 
 /// Which reading of a series: the claimed time and the sequence number.
 type RowKey = (Timestamp, u64);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     devices: BTreeMap<DeviceKey, (Device, BTreeMap<MetricName, Series>)>,
     windows: BTreeMap<WindowKey, WindowRow>,
@@ -38,7 +42,7 @@ struct State {
     positions: BTreeMap<Source, (u64, u64)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Series {
     cells: BTreeMap<RowKey, Cell>,
     /// Event time, sequence number, claimed time.
@@ -57,11 +61,24 @@ impl Memory {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// An empty store that can lose what was not flushed, as a disk does. Each flush costs a copy of everything.
+    #[must_use]
+    pub fn with_power_cuts() -> Self {
+        Self { flushed: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// Loses what was not flushed, if the store is one that can.
+    pub fn cut_power(&self) {
+        if let Some(flushed) = &self.flushed {
+            *self.state.write() = flushed.lock().clone();
+        }
+    }
 }
 
 impl SeriesWriter for Memory {
     fn write(&self, batch: &WriteBatch) -> Result<Written> {
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         for span in &batch.spans {
             match state.positions.get(&span.source) {
                 Some(&(_, held)) if held != span.from => {
@@ -85,14 +102,21 @@ impl SeriesWriter for Memory {
         Ok(written)
     }
 
+    fn flush(&self) -> Result<()> {
+        if let Some(flushed) = &self.flushed {
+            *flushed.lock() = self.state.read().clone();
+        }
+        Ok(())
+    }
+
     fn positions(&self) -> Result<Vec<Position>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let positions = state.positions.iter();
         Ok(positions.map(|(&source, &(_, offset))| Position { source, offset }).collect())
     }
 
     fn notes(&self) -> Result<Vec<Note>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let note = |(&(partition, number), bytes): (&(u16, u64), &Vec<u8>)| Note {
             partition,
             number,
@@ -203,7 +227,7 @@ impl SeriesReader for Memory {
         range: Range<Timestamp>,
         visit: &mut dyn FnMut(Point) -> bool,
     ) -> Result<()> {
-        let state = self.0.read();
+        let state = self.state.read();
         let Some(series) = state.series(tenant.as_str(), device.as_str(), metric.as_str()) else {
             return Ok(());
         };
@@ -220,7 +244,7 @@ impl SeriesReader for Memory {
     }
 
     fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let Some((_, metrics)) = state.devices.get(&(tenant.clone(), device.clone())) else {
             return Ok(Vec::new());
         };
@@ -233,18 +257,18 @@ impl SeriesReader for Memory {
     }
 
     fn device(&self, tenant: &TenantId, device: &DeviceId) -> Result<Option<Device>> {
-        Ok(self.0.read().devices.get(&(tenant.clone(), device.clone())).map(|(device, _)| device.clone()))
+        Ok(self.state.read().devices.get(&(tenant.clone(), device.clone())).map(|(device, _)| device.clone()))
     }
 
     fn devices(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Device>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let of_tenant = state.devices.iter().filter(|((owner, _), _)| owner == tenant).map(|(_, (d, _))| d);
         let wanted = of_tenant.filter(|device| after.is_none_or(|after| device.id.as_str() > after));
         Ok(wanted.take(limit as usize).cloned().collect())
     }
 
     fn held(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Value>>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let held = |key: &Key<'_>| {
             let series = state.series(key.tenant, key.device, key.metric)?;
             series.cells.get(&(key.claimed, key.seq)).map(|cell| cell.value.clone())
@@ -253,7 +277,7 @@ impl SeriesReader for Memory {
     }
 
     fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality> {
-        let state = self.0.read();
+        let state = self.state.read();
         let of_tenant = state.devices.iter().filter(|((owner, _), _)| owner == tenant);
         Ok(of_tenant.fold(Cardinality::default(), |sum, (_, (_, metrics))| Cardinality {
             devices: sum.devices + 1,
@@ -262,11 +286,11 @@ impl SeriesReader for Memory {
     }
 
     fn dead_message(&self, source: Source, offset: u64) -> Result<Option<DeadMessage>> {
-        Ok(self.0.read().dead.get(&(source, offset)).cloned())
+        Ok(self.state.read().dead.get(&(source, offset)).cloned())
     }
 
     fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let mut dead: Vec<_> =
             state.dead.values().filter(|message| message.tenant == tenant).cloned().collect();
         dead.sort_by_key(|message| std::cmp::Reverse((message.arrived_at, message.source, message.offset)));

@@ -1,11 +1,12 @@
 //! The concrete engines a node runs on, by configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
 use query::{Limits, Query, SqliteSql};
+use registry::Devices;
 
 use crate::config::Role;
 use crate::{Config, StartError};
@@ -14,6 +15,8 @@ use crate::{Config, StartError};
 pub(crate) struct Backends {
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) metadata: Arc<dyn Metadata>,
+    /// What is known of devices, over the metadata.
+    pub(crate) devices: Arc<Devices>,
     /// Only where something writes or asks.
     pub(crate) store: Option<Arc<series::Sqlite>>,
 }
@@ -23,20 +26,25 @@ impl Backends {
     pub(crate) fn open(config: &Config) -> Result<Self, StartError> {
         let place = |name: &str| config.data_dir.join(name);
         let log = open_log(config, &place("log"))?;
-        let metadata = Arc::new(metadata::Sqlite::open(&place("metadata.db"))?);
+        let metadata: Arc<dyn Metadata> = Arc::new(metadata::Sqlite::open(&metadata_file(config))?);
+        let devices = Arc::new(Devices::new(Arc::clone(&metadata), Some(&config.data_dir)));
         let store = match [Role::Stream, Role::Store, Role::Query].iter().any(|role| config.has(*role)) {
             true => Some(Arc::new(series::Sqlite::open(&place("series.db"))?)),
             false => None,
         };
-        Ok(Self { log, metadata, store })
+        Ok(Self { log, metadata, devices, store })
     }
 
     /// What answers, on a node that does.
     pub(crate) fn query(&self, config: &Config) -> Option<Query> {
         let store = self.store.clone().filter(|_| config.has(Role::Query))?;
-        let sql = Arc::new(SqliteSql::new(store.path()));
+        let sql = Arc::new(SqliteSql::new(store.path()).with_facts(&metadata_file(config)));
         Some(Query::new(store, sql, Limits::default()))
     }
+}
+
+pub(crate) fn metadata_file(config: &Config) -> PathBuf {
+    config.data_dir.join("metadata.db")
 }
 
 fn open_log(config: &Config, directory: &Path) -> Result<Arc<EmbeddedLog>, StartError> {

@@ -11,6 +11,7 @@ pub mod config;
 mod datasets;
 
 mod backends;
+mod facts;
 mod figures;
 mod http;
 mod lock;

@@ -16,9 +16,10 @@ use schema::Catalog;
 use serde::Serialize;
 use stream::Monitor;
 
-use crate::backends::Backends;
+use crate::backends::{self, Backends};
 use crate::config::Role;
 use crate::datasets::{self, Datasets};
+use crate::facts::Registered;
 use crate::http::{Listener, Serving};
 use crate::lock::DirLock;
 use crate::{Config, figures};
@@ -147,6 +148,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 store,
                 templates: Arc::new(config.templates.clone()),
                 settings: Arc::new(config.stream.clone()),
+                facts: Some(Arc::new(Registered(Arc::clone(&backends.devices)))),
                 checkpoints: Some(config.data_dir.join("stream")),
                 clock: Arc::new(Timestamp::now),
             })
@@ -216,6 +218,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         schemas: config.has(Role::Control).then_some(in_force),
         access: access(Arc::clone(&authenticator), acl),
         datasets: datasets.clone().map(|datasets| Arc::new(datasets) as Arc<dyn api::Datasets>),
+        devices: Arc::clone(&backends.devices),
+        registers: config.has(Role::Control),
     });
     if let Some(ingest) = ingest {
         router = router.merge(gateway::http::routes(ingest));
@@ -278,6 +282,7 @@ async fn open_datasets(config: &Config, backends: &Backends, live: Monitor) -> R
     let directory = config.data_dir.join("datasets");
     let parts = datasets::Parts {
         directory: directory.clone(),
+        metadata: backends::metadata_file(config),
         log: backends.log.clone(),
         templates: Arc::new(config.templates.clone()),
         live,

@@ -4,11 +4,13 @@
 //!
 //! MILLIONS of readings (100) of DEVICES (100 000) with 20 metrics each, or so many device ids that are all different
 //! (`--bench memory -- ids`) against a budget of 100 000, go through the stream into a store that throws away what it is
-//! given. The messages are made as they are read. Reported: resident memory of the process along the way.
+//! given. The messages are made as they are read. Reported: what is in use on the heap and the resident memory of the process
+//! along the way, and at the end the sizes of allocation that take most.
 
 #![allow(clippy::print_stdout)] // a benchmark's figures are its output
 
 mod fleet;
+mod heap;
 
 use std::sync::Arc;
 
@@ -22,8 +24,12 @@ use penstock_stream::{Parts, Settings, start};
 use record::Timestamp;
 use wire::template::Templates;
 
+#[global_allocator]
+static HEAP: heap::Counted = heap::Counted;
+
 /// Messages of one read.
 const BITE: u64 = 4000;
+const MIB: f64 = 1_048_576.0;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -53,23 +59,26 @@ fn run(messages: u64, devices: usize) {
             reader: Arc::new(Nowhere),
             templates: Arc::new(Templates::shipped()),
             settings: Arc::new(Settings::default()),
+            facts: None,
             checkpoints: None,
             clock: Arc::new(|| Timestamp::from_nanos(BEGIN_NANOS)),
         };
         let stream = start(parts).await.expect("the stream starts");
         println!(
-            "{:>14} {:>14} {:>14} {:>12} {:>16}",
-            "readings", "dead letters", "windows", "RSS MiB", "processor s"
+            "{:>12} {:>12} {:>12} {:>10} {:>9} {:>9} {:>12}",
+            "readings", "dead letters", "windows", "asked", "heap MiB", "RSS MiB", "processor s"
         );
         let mut next = 0;
         loop {
             let counts = stream.monitor().counts();
             if counts.records >= next || counts.records >= messages {
                 println!(
-                    "{:>14} {:>14} {:>14} {:>12.0} {:>16.1}",
+                    "{:>12} {:>12} {:>12} {:>10} {:>9.0} {:>9.0} {:>12.1}",
                     counts.accepted,
                     counts.dead_letters,
                     counts.windows,
+                    counts.asked,
+                    heap::live_bytes() as f64 / MIB,
                     resident_mib(),
                     cpu_s()
                 );
@@ -80,14 +89,17 @@ fn run(messages: u64, devices: usize) {
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+        println!("sizes of allocation that take most (bytes, how many, MiB):");
+        for (size, count, bytes) in heap::heaviest(16) {
+            println!("{size:>12} {count:>12} {:>9.1}", bytes as f64 / MIB);
+        }
         stream.shutdown().await;
     });
 }
 
 fn resident_mib() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(f64::NAN) * 4096.0
-        / 1048576.0
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(f64::NAN) * 4096.0 / MIB
 }
 
 /// A log whose live lane is made up as it is read.

@@ -4,19 +4,20 @@
 //!
 //! Messages of 20 metrics each (JSON, about 370 bytes) stand in a log in memory; the stream takes them through its stages
 //! into a store that throws away what it is given. Reported per second of processor time of the whole process, and
-//! where the time goes, by leaving stages out.
+//! where the time goes, by leaving stages out. The registry of the last two rows is in memory, with five facts of each device.
 
 #![allow(clippy::print_stdout)] // a benchmark's figures are its output
 
 mod fleet;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use fleet::{BEGIN_NANOS, METRICS, Nowhere, cpu_s, envelope, message};
 use log::{Batch, Lane, Log, MemoryLog, PartitionId, Partitions, Topic};
-use penstock_stream::{Parts, config::Config, start};
-use record::{Envelope, Readings, TenantId, Timestamp, partition_of};
+use penstock_stream::{FactNews, FactsError, Parts, config::Config, start};
+use record::{Envelope, Facts, Known, Learned, Readings, TenantId, Timestamp, partition_of};
 use wire::payload::{self, Message, Scratch};
 use wire::template::Templates;
 
@@ -34,9 +35,54 @@ fn main() {
     };
     show("payloads to columns alone", decode_alone(&log));
     let none = "windows = []";
-    show("the stream without windows", stream(&log, none));
-    show("the stream, windows of 1 and 5 minutes", stream(&log, ""));
-    show("the same, every message delivered twice", stream(&twice(&log), ""));
+    show("the stream without windows", stream(&log, none, false));
+    show("the stream, windows of 1 and 5 minutes", stream(&log, "", false));
+    show("the same, every message delivered twice", stream(&twice(&log), "", false));
+    show("the same once, a registry beside it", stream(&log, "", true));
+    show("the same, enriched and in the clean topic", stream(&log, "clean = true", true));
+    let (raw, clean) = (size(&log, Topic::Raw), size(&log, Topic::Clean));
+    println!("bytes per reading in the log: raw {:.1}, clean {:.1}", raw / readings, clean / readings);
+}
+
+/// Bytes of a topic's live records.
+fn size(log: &MemoryLog, topic: Topic) -> f64 {
+    let mut bytes = 0;
+    each_record_of(log, topic, |record| bytes += record.len());
+    bytes as f64
+}
+
+/// Five facts of every device, in memory; as the registry has them once a device has spoken.
+struct Book(HashMap<String, Arc<Known>>);
+
+impl Book {
+    fn new(devices: usize) -> Self {
+        let of_device = |n: usize| {
+            let facts = Facts {
+                device_type: Some("pump".into()),
+                site: Some(format!("site-{}", n % 50).into()),
+                coordinates: Some((53.5, 9.75)),
+                firmware: Some("2.1.0".into()),
+                tags: [("line".into(), "4".into())].into(),
+                ..Facts::default()
+            };
+            (format!("device-{n:06}"), Arc::new(Known::new(facts, Learned::default())))
+        };
+        Self((0..devices).map(of_device).collect())
+    }
+}
+
+impl penstock_stream::Facts for Book {
+    fn refresh(&self) -> Result<(), FactsError> {
+        Ok(())
+    }
+
+    fn known(&self, _: &TenantId, device: &str) -> Result<Arc<Known>, FactsError> {
+        self.0.get(device).cloned().ok_or_else(|| FactsError("no such device".into()))
+    }
+
+    fn learn(&self, _: &[FactNews]) -> Result<(), FactsError> {
+        Ok(())
+    }
 }
 
 fn filled(messages: usize, devices: usize) -> Arc<MemoryLog> {
@@ -58,17 +104,21 @@ fn append(log: &MemoryLog, device: &str, payload: &str, arrived_at: Timestamp) {
 }
 
 fn each_record(log: &MemoryLog, mut each: impl FnMut(&Envelope<'_>)) {
+    each_record_of(log, Topic::Raw, |record| each(&Envelope::decode(record).expect("an envelope")));
+}
+
+fn each_record_of(log: &MemoryLog, topic: Topic, mut each: impl FnMut(&[u8])) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         for index in 0..16 {
-            let partition = PartitionId { topic: Topic::Raw, lane: Lane::Live, index };
+            let partition = PartitionId { topic, lane: Lane::Live, index };
             let end = log.extent(partition).expect("the partition is there").end;
             let mut reader = log.read(&[log::Position { partition, offset: 0 }]).expect("it can be read");
             let mut next = 0;
             while next < end {
                 for run in reader.next(4 << 20).await.expect("it can be read").runs {
                     next += run.records.len() as u64;
-                    run.records.iter().for_each(|r| each(&Envelope::decode(&r.value).expect("an envelope")));
+                    run.records.iter().for_each(|record| each(&record.value));
                 }
             }
         }
@@ -110,7 +160,7 @@ fn decode_alone(log: &MemoryLog) -> f64 {
     cpu_s() - began
 }
 
-fn stream(log: &Arc<MemoryLog>, config: &str) -> f64 {
+fn stream(log: &Arc<MemoryLog>, config: &str, with_registry: bool) -> f64 {
     let config: Config = toml::from_str(config).expect("a configuration");
     let settings = Arc::new(config.validate().expect("a valid one"));
     let newest = Timestamp::from_nanos(BEGIN_NANOS);
@@ -120,6 +170,7 @@ fn stream(log: &Arc<MemoryLog>, config: &str) -> f64 {
         reader: Arc::new(Nowhere),
         templates: Arc::new(Templates::shipped()),
         settings,
+        facts: with_registry.then(|| Arc::new(Book::new(100_000)) as Arc<dyn penstock_stream::Facts>),
         checkpoints: None,
         clock: Arc::new(move || newest),
     };

@@ -29,6 +29,9 @@ pub struct Config {
     pub window_bytes: usize,
     /// How often the state is made durable, seconds: what a start after a crash has to do again at most.
     pub checkpoint_every_s: u32,
+    /// Whether clean readings, with the facts of their devices, go into the topic `iot-telemetry-clean` for readers of
+    /// their own. They double what is written to the log.
+    pub clean: bool,
     /// What is done with clocks that are off.
     pub clock: clock::Config,
     /// How many devices and series a tenant may have.
@@ -86,6 +89,7 @@ impl Default for Config {
             recent_keys: crate::dedup::DEFAULT_KEYS,
             window_bytes: 2 << 30,
             checkpoint_every_s: 30,
+            clean: false,
             clock: clock::Config::default(),
             budget: BudgetConfig::default(),
             limit: Vec::new(),
@@ -126,6 +130,7 @@ impl Config {
             window_bytes: self.window_bytes,
             recent_keys: self.recent_keys,
             devices: crate::devices::Limits::default(),
+            clean: self.clean,
             tick_every: Duration::from_millis(500),
             checkpoint_every: Duration::from_secs(u64::from(self.checkpoint_every_s)),
             plan: Arc::new(plan.clone()),

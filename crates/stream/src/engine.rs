@@ -17,8 +17,10 @@ use wire::template::Templates;
 use crate::answers::{Answer, Held, Noting, Source, Unanswered};
 use crate::budget::{Budget, Cardinality, Counted};
 use crate::checkpoint::Checkpoint;
+use crate::enrich::{Clean, Enricher};
+use crate::facts::{FactNews, Facts};
 use crate::note::{Note, Step};
-use crate::output::{Output, Tally};
+use crate::output::{Finished, Output, Tally};
 use crate::pipeline::{Pipeline, Work};
 use crate::settings::Settings;
 use crate::{revise, source_of};
@@ -50,9 +52,13 @@ pub(crate) struct Engine {
     settings: Arc<Settings>,
     templates: Arc<Templates>,
     store: Arc<dyn SeriesReader>,
+    /// Absent in a trial, which tells nobody of its readings.
+    facts: Option<Arc<dyn Facts>>,
     scratch: Scratch,
     stop: Arc<AtomicBool>,
     pub(crate) partitions: BTreeMap<u16, Partition>,
+    /// The partition whose windows were computed again last.
+    revised: u16,
 }
 
 /// A turn's outcome.
@@ -61,6 +67,10 @@ pub(crate) struct Turn {
     pub(crate) batch: Arc<WriteBatch>,
     pub(crate) tally: Tally,
     pub(crate) records: u64,
+    /// What goes to `Topic::Clean`: rows of `batch`.
+    pub(crate) clean: Vec<Clean>,
+    /// What messages said of their devices.
+    pub(crate) news: Vec<FactNews>,
 }
 
 impl Engine {
@@ -68,15 +78,17 @@ impl Engine {
         settings: Arc<Settings>,
         templates: Arc<Templates>,
         store: Arc<dyn SeriesReader>,
+        facts: Option<Arc<dyn Facts>>,
         stop: Arc<AtomicBool>,
         partitions: BTreeMap<u16, Partition>,
     ) -> Self {
-        Self { settings, templates, store, scratch: Scratch::new(), stop, partitions }
+        let scratch = Scratch::new();
+        Self { settings, templates, store, facts, scratch, stop, partitions, revised: u16::MAX }
     }
 
     /// Takes a chunk of one lane through the pipelines.
     pub(crate) fn records(&mut self, lane: Lane, chunk: &Chunk, now: Timestamp) -> Result<Turn, Unanswered> {
-        let mut output = Output::default();
+        let mut output = Output::enriched(self.enricher());
         let mut touched: BTreeMap<u16, (u64, u64, Vec<Answer>)> = BTreeMap::new();
         let mut source = StoreSource { store: &*self.store, budget: &self.settings.budget, stop: &self.stop };
         for run in &chunk.runs {
@@ -126,10 +138,28 @@ impl Engine {
     }
 
     /// Lets time pass for partitions that have something to close and nothing to read (`live_ends`: where their live
-    /// lanes end); `None` when none has.
+    /// lanes end); `None` when none has. Those with windows to be computed again are left to [`Self::revise`].
     pub(crate) fn tick(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
-        let wanting = self.wanting(now, live_ends);
+        let wanting = self.quiet(live_ends, |Partition { pipeline, .. }| {
+            pipeline.wants_tick(now) && !pipeline.has_revisions_due(now)
+        });
         if wanting.is_empty() { Ok(None) } else { self.let_pass(wanting, now).map(Some) }
+    }
+
+    /// Computes windows again in one partition that has nothing live to read, in another one each time; `None` when none
+    /// has any that are due.
+    pub(crate) fn revise(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
+        let due = self.quiet(live_ends, |partition| partition.pipeline.has_revisions_due(now));
+        let Some(&index) = due.iter().find(|&&index| index > self.revised).or(due.first()) else {
+            return Ok(None);
+        };
+        self.revised = index;
+        self.let_pass(vec![index], now).map(Some)
+    }
+
+    /// Whether windows of any partition wait to be computed again.
+    pub(crate) fn has_revisions_due(&self, now: Timestamp) -> bool {
+        self.partitions.values().any(|partition| partition.pipeline.has_revisions_due(now))
     }
 
     /// Lets time pass for all partitions, whether or not they wait for it, to after everything: what is open then closes.
@@ -148,16 +178,22 @@ impl Engine {
         self.finish(output, 0)
     }
 
-    /// The partitions for which a tick at `now` would do something.
-    pub(crate) fn wanting(&self, now: Timestamp, live_ends: &[u64]) -> Vec<u16> {
+    /// Whether time would have to pass for any partition that has nothing live to read.
+    pub(crate) fn wants_time(&self, now: Timestamp, live_ends: &[u64]) -> bool {
+        let waits = |partition: &Partition| {
+            partition.pipeline.wants_tick(now) || partition.pipeline.has_revisions_due(now)
+        };
+        !self.quiet(live_ends, waits).is_empty()
+    }
+
+    /// The partitions without anything live to read of which `holds` is true.
+    fn quiet(&self, live_ends: &[u64], holds: impl Fn(&Partition) -> bool) -> Vec<u16> {
         let is_quiet = |index: u16, partition: &Partition| {
             live_ends.get(usize::from(index)).is_some_and(|&end| end <= partition.next[Lane::Live as usize])
         };
-        let wanting = self
-            .partitions
-            .iter()
-            .filter(|&(&index, partition)| is_quiet(index, partition) && partition.pipeline.wants_tick(now));
-        wanting.map(|(&index, _)| index).collect()
+        let all = self.partitions.iter();
+        let wanted = all.filter(|&(&index, partition)| is_quiet(index, partition) && holds(partition));
+        wanted.map(|(&index, _)| index).collect()
     }
 
     /// Ends a partition's step: closes its windows and writes its note.
@@ -183,11 +219,16 @@ impl Engine {
         }
     }
 
+    fn enricher(&self) -> Option<Enricher> {
+        let facts = Arc::clone(self.facts.as_ref()?);
+        Some(Enricher::new(facts, Arc::clone(&self.stop), self.settings.clean))
+    }
+
     fn finish(&mut self, output: Output, records: u64) -> Result<Turn, Unanswered> {
-        let (mut batch, revisions, tally) = output.finish();
+        let Finished { mut batch, revisions, tally, clean, news } = output.finish();
         let mut source = StoreSource { store: &*self.store, budget: &self.settings.budget, stop: &self.stop };
         source.insist(|store| revise::rows(store, &revisions, &mut batch))?;
-        Ok(Turn { batch: Arc::new(batch), tally, records })
+        Ok(Turn { batch: Arc::new(batch), tally, records, clean, news })
     }
 
     /// The state of a partition, to be made durable.
@@ -204,6 +245,11 @@ impl Engine {
         let before = partition.checkpointed.replace((note, next))?;
         partition.forgettable = before.0;
         Some(before.1)
+    }
+
+    /// Whether turns have clean records.
+    pub(crate) fn writes_clean(&self) -> bool {
+        self.facts.is_some() && self.settings.clean
     }
 
     pub(crate) fn settings(&self) -> &Settings {

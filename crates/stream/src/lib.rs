@@ -3,7 +3,8 @@
 //! ```text
 //!   Topic::Raw, live     ─┐                           ┌─▶ one store commit: readings + late + windows + dead letters
 //!                         ├▶ a pipeline per partition ─┤        + account + log offsets + notes
-//!   Topic::Raw, backfill ─┘                           └─▶ dead letters to Topic::Dlq, late readings to Topic::Late
+//!   Topic::Raw, backfill ─┘                           └─▶ dead letters to Topic::Dlq, late readings to Topic::Late,
+//!                                                         if wanted: all readings, enriched, to Topic::Clean
 //! ```
 //!
 //! Both lanes of a partition go through one pipeline, because duplicates and windows know no lanes: live data
@@ -20,8 +21,11 @@ mod account;
 mod answers;
 mod bite;
 mod checkpoint;
+mod clean;
 mod counts;
 mod engine;
+mod enrich;
+mod facts;
 mod late;
 mod letter;
 mod note;
@@ -46,6 +50,7 @@ pub mod window;
 
 pub use checkpoint::CheckpointError;
 pub use counts::Counts;
+pub use facts::{FactNews, Facts, FactsError};
 pub use letter::{DeadRecord, DeadRecordError};
 pub use note::NoteError;
 pub use pattern::SelectorError;
@@ -111,6 +116,8 @@ pub struct Parts {
     pub reader: Arc<dyn SeriesReader>,
     /// Which topics say what; the same that the gateway uses.
     pub templates: Arc<Templates>,
+    /// What is known of devices. Without it nothing is learned of them, and [`Settings::clean`] is without effect.
+    pub facts: Option<Arc<dyn Facts>>,
     /// What is done with readings.
     pub settings: Arc<Settings>,
     /// The folder of the checkpoints. Without one the state is built from the first note on, and notes are never

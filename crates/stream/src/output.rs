@@ -6,6 +6,8 @@ use record::{DeviceNo, MetricNo, Readings, TenantId, Timestamp};
 use series::{DeadMessage, LateRow, Source, WindowKey, WindowRow, WriteBatch};
 
 use crate::account::Account;
+use crate::enrich::{Acquainted, Clean, Enricher};
+use crate::facts::FactNews;
 
 /// A window whose result is to be computed again from the stored points.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,7 @@ pub(crate) struct Revision {
 pub(crate) struct Bench {
     pub(crate) readings: Readings,
     pub(crate) fresh: Fresh,
+    pub(crate) devices: Acquainted,
 }
 
 /// Finds kept rows by key. Made when the first question comes, and then only added to.
@@ -49,13 +52,25 @@ fn key_of(readings: &Readings, row: usize) -> (DeviceNo, MetricNo, Timestamp, u6
 }
 
 /// The outcome of a turn, growing.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Output {
     pub(crate) batch: WriteBatch,
     benches: BTreeMap<TenantId, Bench>,
     pub(crate) account: Account,
     pub(crate) revisions: Vec<Revision>,
     pub(crate) tally: Tally,
+    /// Absent where the outcome is thrown away, or nobody wants to know of devices.
+    pub(crate) enricher: Option<Enricher>,
+}
+
+/// An outcome that is complete.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    pub(crate) batch: WriteBatch,
+    pub(crate) revisions: Vec<Revision>,
+    pub(crate) tally: Tally,
+    pub(crate) clean: Vec<Clean>,
+    pub(crate) news: Vec<FactNews>,
 }
 
 /// What the stages did, for metrics.
@@ -73,6 +88,11 @@ pub(crate) struct Tally {
 }
 
 impl Output {
+    /// One that passes through the stage `enrich`, if there is one.
+    pub(crate) fn enriched(enricher: Option<Enricher>) -> Self {
+        Self { enricher, ..Self::default() }
+    }
+
     /// Lends the tenant's readings; to be put back.
     pub(crate) fn take_bench(&mut self, tenant: &TenantId) -> Bench {
         self.benches.get_mut(tenant).map(std::mem::take).unwrap_or_default()
@@ -109,11 +129,17 @@ impl Output {
         self.batch.windows.push(row);
     }
 
-    /// The batch, its account filled in.
-    pub(crate) fn finish(mut self) -> (WriteBatch, Vec<Revision>, Tally) {
+    /// The batch, its account filled in, and what goes elsewhere.
+    pub(crate) fn finish(mut self) -> Finished {
         self.batch.account = self.account.take();
+        let mut news = Vec::new();
+        for (tenant, bench) in &self.benches {
+            news.append(&mut bench.devices.news(tenant, &bench.readings));
+        }
         let kept = self.benches.into_iter().map(|(tenant, bench)| (tenant, bench.readings));
         self.batch.readings = kept.filter(|(_, readings)| !readings.is_empty()).collect();
-        (self.batch, self.revisions, self.tally)
+        let clean = self.enricher.map(|enricher| enricher.clean).unwrap_or_default();
+        let Self { batch, revisions, tally, .. } = self;
+        Finished { batch, revisions, tally, clean, news }
     }
 }

@@ -74,7 +74,8 @@ pub(crate) fn engine(
         built.insert(live.index, at.build(checkpoints, shared)?);
     }
     let (settings, templates) = (Arc::clone(&parts.settings), Arc::clone(&parts.templates));
-    Ok(Engine::new(settings, templates, Arc::clone(&parts.reader), stopping, built))
+    let facts = parts.facts.clone().filter(|_| purpose.writes_to_log());
+    Ok(Engine::new(settings, templates, Arc::clone(&parts.reader), facts, stopping, built))
 }
 
 /// A partition to be built: where the store stands, and the notes it has.

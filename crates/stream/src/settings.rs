@@ -33,6 +33,8 @@ pub struct Settings {
     pub recent_keys: usize,
     /// Devices and series that are remembered, of all partitions.
     pub devices: devices::Limits,
+    /// Whether readings also go, enriched, into `iot-telemetry-clean`.
+    pub clean: bool,
     /// How often partitions are asked whether time has to pass for them: windows are published about this late.
     pub tick_every: Duration,
     /// How often each partition's state is made durable: what a start after a crash does again at most.

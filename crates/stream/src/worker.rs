@@ -1,6 +1,7 @@
 //! The stream's task: reads both lanes, live first, takes turns through the engine, commits, and knows what to do
 //! when one of them fails.
 
+mod saving;
 mod trial;
 
 use std::collections::HashMap;
@@ -15,12 +16,15 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::answers::Unanswered;
-use crate::bite::Bite;
+use crate::bite::{Bite, Bites};
 use crate::checkpoint::Checkpoints;
+use crate::clean::{self, Owed};
 use crate::counts::Shared;
 use crate::engine::{Engine, Turn};
 use crate::stretch::Purpose;
 use crate::{Error, Parts, READER, late, letter, partitions, recover, source_of};
+
+use saving::Saving;
 
 /// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
 const LIVE_TURNS_IN_A_ROW: u32 = 8;
@@ -39,10 +43,12 @@ pub(crate) struct Worker {
     engine: Option<Box<Engine>>,
     checkpoints: Option<Checkpoints>,
     live: Box<dyn Reader>,
-    backfill: Box<dyn Reader>,
+    backfill: Bites,
     live_bite: Bite,
     backfill_bite: Bite,
     live_turns: u32,
+    /// Whether history's next turn is for windows that wait to be computed again, not for its records.
+    revisions_next: bool,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
     stopping: Arc<AtomicBool>,
@@ -51,6 +57,11 @@ pub(crate) struct Worker {
     /// Positions the log may know, not yet told.
     untold: HashMap<PartitionId, u64>,
     next_checkpoint: CheckpointTurn,
+    /// A checkpoint on its way to the disk.
+    saving: Option<Saving>,
+    /// What a turn before the start had written to the clean topic and not committed.
+    owed: Owed,
+    writes_clean: bool,
     end: End,
 }
 
@@ -83,6 +94,8 @@ enum Flow {
 enum Next {
     Stop,
     Quiet,
+    /// Windows wait to be computed again.
+    Revise,
     Read(Lane, log::Result<Chunk>),
 }
 
@@ -107,7 +120,12 @@ impl Worker {
             &shared,
         )?);
         let live = open_reader(&parts, &purpose, Lane::Live, &shared)?;
-        let backfill = open_reader(&parts, &purpose, Lane::Backfill, &shared)?;
+        let backfill = Bites::of(open_reader(&parts, &purpose, Lane::Backfill, &shared)?);
+        let writes_clean = engine.writes_clean();
+        let owed = match writes_clean {
+            true => Owed::of(&*parts.log)?,
+            false => Owed::default(),
+        };
         let now = Instant::now();
         let (live_bite, backfill_bite) = match purpose {
             Purpose::Live => (Bite::LIVE, Bite::BACKFILL),
@@ -124,12 +142,16 @@ impl Worker {
             live_bite,
             backfill_bite,
             live_turns: 0,
+            revisions_next: false,
             shared,
             stop,
             stopping,
             ticked: now,
             told: now,
             untold: HashMap::new(),
+            saving: None,
+            owed,
+            writes_clean,
             end: End::Stopped,
         })
     }
@@ -147,6 +169,7 @@ impl Worker {
         }
         self.checkpoint_all().await;
         self.tell_log().await;
+        self.flush_trial().await;
         // Who waits for the stream must see that it has gone.
         self.shared.stands_at([]);
         std::mem::replace(&mut self.end, End::Stopped)
@@ -166,6 +189,7 @@ impl Worker {
         match self.next().await {
             Next::Stop => Flow::Stop,
             Next::Quiet => Flow::On,
+            Next::Revise => self.revise().await,
             Next::Read(lane, Ok(chunk)) => self.chunk(lane, chunk).await,
             Next::Read(_, Err(log::Error::Closed)) => Flow::Stop,
             Next::Read(_, Err(log::Error::Expired { partition, wanted, start })) => {
@@ -182,31 +206,59 @@ impl Worker {
         }
     }
 
-    /// What is there, live before backfill, unless live data has had all turns for a while.
+    /// What is there, live before history, unless live data has had all turns for a while. History is records of its own
+    /// lane and windows that they touched, in turn.
     async fn next(&mut self) -> Next {
         let mut stop = self.stop.clone();
-        let history_waits = !self.purpose.writes_to_log() && !self.is_over(Lane::Live);
-        let (live, backfill) = (&mut self.live, &mut self.backfill);
+        let first = self.first_lane();
+        let live_waits = first == Some(Lane::Backfill);
+        let history_waits =
+            first == Some(Lane::Live) || !self.purpose.writes_to_log() && !self.is_over(Lane::Live);
         // A replay stands in history, and must not come before the live message that it mends.
         if history_waits {
             self.live_turns = 0;
         }
-        if self.live_turns >= LIVE_TURNS_IN_A_ROW {
-            self.live_turns = 0;
+        let now = self.parts.clock.as_ref()();
+        let revisions = self.engine.as_ref().is_some_and(|engine| engine.has_revisions_due(now));
+        let revisions_first = revisions && self.revisions_next;
+        let (live, backfill) = (&mut self.live, &mut self.backfill);
+        let (live_bytes, backfill_bytes) = (self.live_bite.bytes(), self.backfill_bite.bytes());
+        let history = async {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Next::Stop,
-                read = backfill.next(self.backfill_bite.bytes()) => return Next::Read(Lane::Backfill, read),
-                () = std::future::ready(()) => {}
+                () = std::future::ready(()), if revisions_first => Next::Revise,
+                read = backfill.next(backfill_bytes), if !history_waits => Next::Read(Lane::Backfill, read),
+                () = std::future::ready(()), if revisions => Next::Revise,
+                () = sleep(self.parts.settings.tick_every) => Next::Quiet,
             }
+        };
+        let live = async {
+            match live_waits {
+                true => std::future::pending().await,
+                false => Next::Read(Lane::Live, live.next(live_bytes).await),
+            }
+        };
+        let history_first = self.live_turns >= LIVE_TURNS_IN_A_ROW;
+        if history_first {
+            self.live_turns = 0;
         }
+        let both =
+            async { if history_first { either(history, live).await } else { either(live, history).await } };
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
-            read = live.next(self.live_bite.bytes()) => Next::Read(Lane::Live, read),
-            read = backfill.next(self.backfill_bite.bytes()), if !history_waits => Next::Read(Lane::Backfill, read),
-            () = sleep(self.parts.settings.tick_every) => Next::Quiet,
+            next = both => next,
         }
+    }
+
+    /// The lane that goes on where a turn was broken off, until it has done so again.
+    fn first_lane(&mut self) -> Option<Lane> {
+        let engine = self.engine.as_ref()?;
+        let first = self.owed.lane(|index, lane| Some(engine.partitions.get(&index)?.next[lane as usize]));
+        if first.is_none() {
+            self.owed = Owed::default();
+        }
+        first
     }
 
     async fn chunk(&mut self, lane: Lane, chunk: Chunk) -> Flow {
@@ -220,9 +272,25 @@ impl Worker {
             }
             Lane::Backfill => {
                 self.live_turns = 0;
+                self.revisions_next = true;
                 self.backfill_bite.took(began.elapsed());
             }
         }
+        if flow == Flow::On { self.checkpoint_one().await } else { flow }
+    }
+
+    /// Computes some windows again that readings came for after they were published.
+    async fn revise(&mut self) -> Flow {
+        (self.live_turns, self.revisions_next) = (0, false);
+        let now = self.parts.clock.as_ref()();
+        let ends = match self.live_ends() {
+            Ok(ends) => ends,
+            Err(error) => {
+                tracing::warn!(%error, "the log does not say where it ends; windows wait");
+                return self.pause(&mut RETRY.0.clone()).await;
+            }
+        };
+        let flow = self.turn(Lane::Backfill, move |engine| engine.revise(now, &ends)).await;
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 
@@ -341,9 +409,12 @@ impl Worker {
         if self.purpose.writes_to_log() {
             let mut side = dead_letters(&*self.parts.log, lane, batch);
             late::records(&*self.parts.log, batch, &mut side);
-            if !side.is_empty() {
-                self.parts.log.append(side).await.map_err(Failure::Log)?;
+            let mut rest = clean::records(&*self.parts.log, &turn.clean, &batch.readings, &mut side);
+            while !side.is_empty() {
+                self.parts.log.append(std::mem::take(&mut side)).await.map_err(Failure::Log)?;
+                rest = clean::records(&*self.parts.log, rest, &batch.readings, &mut side);
             }
+            self.learn(turn).await;
         }
         let (store, job) = (Arc::clone(&self.parts.store), Arc::clone(batch));
         let began = Instant::now();
@@ -351,6 +422,10 @@ impl Worker {
         let written = written.ok_or(Failure::Log(log::Error::Closed))?.map_err(Failure::Store)?;
         self.check(turn, written);
         self.shared.wrote(turn, written, began.elapsed());
+        if self.writes_clean {
+            // What a power cut leaves in the clean topic and not in the store is at most one turn: see `Owed`.
+            self.flush().await;
+        }
         let stands = batch.spans.iter().map(|span| {
             let index = span.source.partition;
             (PartitionId { topic: Topic::Raw, lane: span.source.lane, index }, span.to)
@@ -364,6 +439,17 @@ impl Worker {
             self.tell_log().await;
         }
         Ok(())
+    }
+
+    /// Has the registry keep what messages said of their devices. Readings do not wait for it: what is not kept is said
+    /// again with the device's next message.
+    async fn learn(&mut self, turn: &Turn) {
+        let Some(facts) = self.parts.facts.clone().filter(|_| !turn.news.is_empty()) else { return };
+        let news = turn.news.clone();
+        let job = tokio::task::spawn_blocking(move || facts.learn(&news));
+        if let Some(Err(error)) = outcome_of(job).await {
+            tracing::error!(%error, devices = turn.news.len(), "what messages said of their devices is not kept");
+        }
     }
 
     /// The store judges by its own key whether a reading was there: it must see it as the pipeline did.
@@ -386,7 +472,8 @@ impl Worker {
         loop {
             let readers =
                 open_reader(&self.parts, &self.purpose, Lane::Live, &self.shared).and_then(|live| {
-                    Ok((live, open_reader(&self.parts, &self.purpose, Lane::Backfill, &self.shared)?))
+                    let backfill = open_reader(&self.parts, &self.purpose, Lane::Backfill, &self.shared)?;
+                    Ok((live, Bites::of(backfill)))
                 });
             match readers {
                 Ok((live, backfill)) => {
@@ -408,6 +495,8 @@ impl Worker {
     /// Builds the state again from checkpoints and notes.
     async fn rebuild(&mut self) -> Flow {
         let mut wait = RETRY.0;
+        // It is of the state that is thrown away.
+        self.saved().await;
         loop {
             let (parts, purpose, checkpoints) =
                 (self.parts.clone(), self.purpose.clone(), self.checkpoints.clone());
@@ -439,68 +528,13 @@ impl Worker {
         if stopped.is_ok() { Flow::Stop } else { Flow::On }
     }
 
-    /// One partition after the other gets its checkpoint, so that no turn waits for all of them.
-    async fn checkpoint_one(&mut self) -> Flow {
-        let Some(engine) = &self.engine else { return Flow::On };
-        if self.checkpoints.is_none() || self.next_checkpoint.at > Instant::now() {
-            return Flow::On;
-        }
-        let partitions = engine.partitions.len().max(1) as u32;
-        self.next_checkpoint.at = Instant::now() + engine.settings().checkpoint_every / partitions;
-        let from = self.next_checkpoint.partition;
-        let mut due = engine.partitions.iter().filter(|(_, partition)| partition.since_checkpoint > 0);
-        let index =
-            due.clone().find(|(index, _)| **index >= from).or_else(|| due.next()).map(|(&index, _)| index);
-        if let Some(index) = index {
-            self.next_checkpoint.partition = index + 1;
-            self.checkpoint(index).await;
-        }
-        Flow::On
-    }
-
-    async fn checkpoint_all(&mut self) {
-        let Some(engine) = &self.engine else { return };
-        let stale =
-            engine.partitions.iter().filter(|(_, p)| p.since_checkpoint > 0 || p.checkpointed.is_none());
-        for index in stale.map(|(&index, _)| index).collect::<Vec<_>>() {
-            self.checkpoint(index).await;
-        }
-    }
-
-    async fn checkpoint(&mut self, index: u16) {
-        let Some(folder) = self.checkpoints.clone() else { return };
-        let Some(mut engine) = self.engine.take() else { return };
-        let began = Instant::now();
-        let job = tokio::task::spawn_blocking(move || {
-            let written = engine.checkpoint(index).map(|checkpoint| {
-                folder.write(&checkpoint).map(|()| (checkpoint.note, checkpoint.next, checkpoint.state.len()))
-            });
-            (engine, written)
-        });
-        let Some((engine, written)) = outcome_of(job).await else { return };
-        self.engine = Some(engine);
-        match written {
-            None => {}
-            Some(Ok((note, next, bytes))) => {
-                self.shared.checkpointed(index, bytes as u64, began.elapsed());
-                let engine = self.engine.as_mut().expect("it was just put back");
-                if let Some(before) = engine.checkpointed(index, note, next) {
-                    let lanes = [Lane::Live, Lane::Backfill];
-                    let at = |lane: Lane| PartitionId { topic: Topic::Raw, lane, index };
-                    self.untold.extend(lanes.map(|lane| (at(lane), before[lane as usize])));
-                }
-            }
-            // Nothing is lost: recovery goes on from the one before it, and takes longer.
-            Some(Err(error)) => {
-                self.shared.retried();
-                tracing::error!(%error, partition = index, "a checkpoint could not be written; trying again later");
-            }
-        }
-    }
-
     async fn tell_log(&mut self) {
         self.told = Instant::now();
         if self.untold.is_empty() || !self.purpose.writes_to_log() {
+            return;
+        }
+        // Without checkpoints these are positions of the store, and the log may forget what is before them.
+        if self.checkpoints.is_none() && !self.flush().await {
             return;
         }
         let positions: Vec<Position> =
@@ -514,6 +548,15 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is ready of two; of both, the first.
+async fn either(first: impl Future<Output = Next>, second: impl Future<Output = Next>) -> Next {
+    tokio::select! {
+        biased;
+        next = first => next,
+        next = second => next,
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
 mod datasets;
+mod devices;
 mod dlq;
 mod ledger;
 
@@ -17,6 +18,7 @@ use query::{Limits, Query, SqliteSql};
 use record::{
     DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, Reading, TenantId, Timestamp, Value, When,
 };
+use registry::Devices;
 use serde_json::Value as Json;
 use series::{
     AccountEntry, AccountKey, Amounts, Cardinality, Completeness, DeadLetter, DeadMessage, SeriesAudit,
@@ -39,7 +41,9 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(&dir.path().join("series.db")).unwrap());
         let log = Arc::new(MemoryLog::new(Partitions::uniform(PARTITIONS).unwrap()));
-        let sql = Arc::new(SqliteSql::new(store.path()));
+        let sql = Arc::new(SqliteSql::new(store.path()).with_facts(&dir.path().join("metadata.db")));
+        let metadata_db = dir.path().join("metadata.db");
+        let metadata = Arc::new(metadata::Sqlite::open(&metadata_db).unwrap());
         let mut exporter = Exporter::default();
         let books = store.clone();
         exporter.add(move |page| {
@@ -63,6 +67,8 @@ impl Rig {
             datasets: Some(Arc::new(datasets::Held(store.path().to_owned()))),
             exporter: Arc::new(exporter),
             access: Arc::new(tenant_of),
+            devices: Arc::new(Devices::new(metadata, Some(dir.path()))),
+            registers: true,
         });
         Self { _dir: dir, store, log, router }
     }
@@ -79,6 +85,11 @@ impl Rig {
     pub(crate) async fn post_as(&self, tenant: &str, path: &str, body: &Json) -> (StatusCode, Json) {
         let request = Request::post(path).header("content-type", "application/json");
         self.ask(tenant, request, Body::from(body.to_string())).await
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> (StatusCode, Json) {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        self.ask("acme", request, Body::from(body.to_owned())).await
     }
 
     async fn ask(

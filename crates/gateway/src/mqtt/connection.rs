@@ -23,6 +23,7 @@ use super::listen::Admission;
 use super::output::Output;
 use super::shell::{Shell, Side};
 use super::stream::Stream;
+use super::turns::Place;
 use super::worker::Worker;
 use crate::dispatch::Release;
 
@@ -43,6 +44,8 @@ pub(super) struct Conn {
     /// Reading stopped because input was not wanted; to be woken when it is again.
     paused: bool,
     waker: Option<Waker>,
+    /// Where it stands among those that bring history, if it does.
+    pub(super) place: Place,
     pub(super) phase: Phase,
     /// When something last came, in ticks of the worker.
     pub(super) heard: u32,
@@ -106,6 +109,7 @@ impl Conn {
             unread: false,
             paused: false,
             waker: None,
+            place: Place::None,
             phase: Phase::Greeting,
             heard,
             looked_at: 0,

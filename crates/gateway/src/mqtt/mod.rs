@@ -12,6 +12,7 @@ mod server;
 mod shared;
 mod shell;
 mod stream;
+mod turns;
 mod wheel;
 mod worker;
 

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use record::{DeviceId, Encoding, Kind, Lane, Timestamp};
 use registry::{Acl, Identity};
+use wire::mqtt::FIRMWARE;
 use wire::mqtt::session::Inbound;
 use wire::payload::{self, Scratch};
 use wire::template::{Match, Templates};
 
 use crate::schemas::{Offered, Schemas};
 
+/// A client that brings history is read in the turns of those that do until its readings are younger than this: the last
+/// minutes of a thousand backlogs come all at once, too.
+const CAUGHT_UP: Duration = Duration::from_secs(30);
 /// The user property that names the lane of a telemetry message.
 const LANE_PROPERTY: &str = "penstock-lane";
-/// The user property that names the device's firmware, which may pick the schema.
-const FIRMWARE_PROPERTY: &str = "penstock-firmware";
 
 /// The rules that decide.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Rules {
 pub(super) struct Route<'a> {
     pub(super) kind: Kind,
     pub(super) lane: Lane,
+    /// Whether its newest reading is older than [`CAUGHT_UP`], whatever the lane.
+    pub(super) is_behind: bool,
     pub(super) encoding: Encoding,
     /// The device that topic or credential name; empty: none.
     pub(super) device: &'a str,
@@ -63,6 +67,7 @@ impl Rules {
             return Some(Route {
                 kind: Kind::Message,
                 lane: Lane::Live,
+                is_behind: false,
                 encoding: Encoding::Opaque,
                 device: "",
                 device_in_payload: None,
@@ -91,7 +96,7 @@ impl Rules {
             tenant: identity.tenant.as_str(),
             topic: publish.topic,
             device_type: found.facts().find(|(name, _)| *name == "device_type").map(|(_, value)| value),
-            firmware: user_property(publish, FIRMWARE_PROPERTY),
+            firmware: user_property(publish, FIRMWARE),
             encoding,
             payload: publish.payload,
         };
@@ -104,6 +109,7 @@ impl Rules {
         let mut route = Route {
             kind: Kind::Telemetry,
             lane: asked.unwrap_or(Lane::Live),
+            is_behind: false,
             encoding,
             device: named.unwrap_or_default(),
             device_in_payload: None,
@@ -131,6 +137,7 @@ impl Rules {
                 if asked.is_none() && self.is_old(summary.newest, now) {
                     route.lane = Lane::Backfill;
                 }
+                route.is_behind = is_older(summary.newest, now, CAUGHT_UP);
                 if named.is_none() {
                     for device in scratch.readings().devices() {
                         let device = DeviceId::parse(device).ok()?;
@@ -153,9 +160,12 @@ impl Rules {
 
     /// A message is history when even its newest reading is: one old reading among fresh ones stays live.
     fn is_old(&self, newest: Timestamp, now: Timestamp) -> bool {
-        let age_ns = now.nanos().saturating_sub(newest.nanos());
-        self.backfill_after.is_some_and(|after| i128::from(age_ns) > after.as_nanos() as i128)
+        self.backfill_after.is_some_and(|after| is_older(newest, now, after))
     }
+}
+
+fn is_older(newest: Timestamp, now: Timestamp, than: Duration) -> bool {
+    i128::from(now.nanos().saturating_sub(newest.nanos())) > than.as_nanos() as i128
 }
 
 fn asked_lane(publish: &Inbound<'_>) -> Option<Lane> {
@@ -166,7 +176,7 @@ fn asked_lane(publish: &Inbound<'_>) -> Option<Lane> {
     }
 }
 
-fn user_property<'a>(publish: &Inbound<'a>, wanted: &str) -> Option<&'a str> {
+pub(super) fn user_property<'a>(publish: &Inbound<'a>, wanted: &str) -> Option<&'a str> {
     if publish.properties.is_empty() {
         return None;
     }

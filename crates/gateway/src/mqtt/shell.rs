@@ -36,6 +36,8 @@ pub(super) struct Side {
     pub(super) identity: Arc<Identity>,
     /// Bytes handed to the log and not yet settled.
     pub(super) in_flight_bytes: usize,
+    /// Whether the last reading was of the backfill lane, or of the last minutes of what came there.
+    pub(super) brings_history: bool,
     /// Answers in the worker's FIFO.
     pub(super) waiting: u32,
     /// Bodies of deliveries that wait, oldest first.

@@ -30,6 +30,7 @@ use super::output::Spares;
 use super::pace::Pace;
 use super::shared::Shared;
 use super::stream::Stream;
+use super::turns::{Place, Turns};
 use super::wheel::Wheel;
 use crate::dispatch::{ConnRef, Delivery, Message, ToWorker};
 use crate::metrics::Counters;
@@ -62,6 +63,7 @@ pub(super) struct Worker {
     pub(super) payloads: RefCell<Scratch>,
     pub(super) spares: Spares,
     pub(super) commits: RefCell<Commits>,
+    pub(super) turns: Turns,
     conns: RefCell<Slab<Shared1>>,
     generation: Cell<u32>,
     wheel: RefCell<Wheel>,
@@ -94,6 +96,7 @@ impl Worker {
             payloads: RefCell::default(),
             spares: Spares::default(),
             commits: RefCell::default(),
+            turns: Turns::default(),
             conns: RefCell::default(),
             generation: Cell::new(0),
             wheel: RefCell::default(),
@@ -111,6 +114,7 @@ impl Worker {
         local.spawn_local(Rc::clone(&worker).take_orders(inbox));
         local.spawn_local(Rc::clone(&worker).commit());
         local.spawn_local(Rc::clone(&worker).see_off());
+        local.spawn_local(Rc::clone(&worker).let_history_in());
         local.run_until(worker.count_time()).await;
     }
 
@@ -224,6 +228,15 @@ impl Worker {
         let conn = conns.get(slot as usize)?;
         // Borrowed only by whoever is asking for another connection.
         (conn.try_borrow().ok()?.key.generation == generation).then(|| Rc::clone(conn))
+    }
+
+    /// Lets a connection that brings history read once.
+    pub(super) fn admit(&self, key: ConnKey) {
+        if let Some(conn) = self.find(key.slot, key.generation) {
+            let mut conn = conn.borrow_mut();
+            conn.place = Place::Admitted;
+            conn.wake();
+        }
     }
 
     /// Ends the connections whose peers have gone, a few at a time: when a whole network goes down, those that are still

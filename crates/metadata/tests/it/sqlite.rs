@@ -52,7 +52,7 @@ fn a_later_schema_is_refused_and_left_alone() {
     drop(Sqlite::open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     let error = Sqlite::open(&path).unwrap_err();
-    assert!(matches!(error, Error::Newer { found: 7, known: 2, .. }), "{error}");
+    assert!(matches!(error, Error::Newer { found: 7, known: 3, .. }), "{error}");
     assert!(error.to_string().contains("meta.db has schema version 7"), "{error}");
     let version: u32 =
         Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -113,4 +113,17 @@ fn a_file_of_version_2_is_read() {
     assert_eq!(body(&open, Table::Devices, "acme", "d1").unwrap(), b"{\"type\":\"pump\"}");
     let version = body(&open, Table::Schemas, "acme", "version/0000000001/pumps-value").unwrap();
     assert_eq!(version, b"{\"id\":1}");
+}
+
+/// As the third version left it, with facts of devices. The fixture is never edited.
+#[test]
+fn a_file_of_version_3_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("meta.db");
+    Connection::open(&path).unwrap().execute_batch(include_str!("fixtures/v3.sql")).unwrap();
+    let open = Sqlite::open(&path).unwrap();
+    let registered = String::from_utf8(body(&open, Table::Devices, "acme", "d1").unwrap()).unwrap();
+    assert!(registered.starts_with("{\"type\":\"pump\",\"location\":{\"lat\":53.5"), "{registered}");
+    assert_eq!(body(&open, Table::Learned, "acme", "d1").unwrap(), b"{\"firmware\":\"2.1.0\"}");
+    assert_eq!(body(&open, Table::Changes, "", "devices").unwrap(), b"{\"mark\":\"0f3c5ba1d2e49876\"}");
 }

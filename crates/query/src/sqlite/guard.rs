@@ -2,13 +2,16 @@
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::views::PUBLIC;
+use super::views::{FACTS, PUBLIC};
 
 /// Lets a statement read the public tables and nothing else. `gate` begins the names of the views behind them;
 /// `stored` are the store's own tables.
 pub(super) fn authorize(gate: &str, stored: &[String], context: &AuthContext<'_>) -> Authorization {
     let within_gate = context.accessor.is_some_and(|view| view.starts_with(gate));
+    // Its tables share names with ours: `devices` of the metadata is everybody's.
+    let is_facts = context.database_name.is_some_and(|name| name.eq_ignore_ascii_case(FACTS));
     let allowed = match context.action {
+        AuthAction::Read { .. } if is_facts => within_gate,
         AuthAction::Select | AuthAction::Recursive => true,
         AuthAction::Read { table_name, column_name } => {
             within_gate

@@ -30,13 +30,21 @@ const VALUE_BYTES: i32 = 32 << 20;
 #[derive(Debug)]
 pub struct SqliteSql {
     path: PathBuf,
+    /// The metadata file; without it `devices` knows no facts.
+    facts: Option<PathBuf>,
 }
 
 impl SqliteSql {
     /// Over the store in this file.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), facts: None }
+    }
+
+    /// With the facts of devices, from the metadata in this file (`metadata::Sqlite`).
+    #[must_use]
+    pub fn with_facts(self, metadata: &Path) -> Self {
+        Self { facts: Some(metadata.to_owned()), ..self }
     }
 
     fn open(&self, tenant: &TenantId, limits: Limits) -> rusqlite::Result<Connection> {
@@ -45,13 +53,18 @@ impl SqliteSql {
         connection.busy_timeout(limits.time)?;
         functions(&connection, tenant)?;
         let gate: String = connection.query_row("SELECT 'v' || hex(randomblob(16))", [], |row| row.get(0))?;
+        if let Some(facts) = &self.facts {
+            // Opened as the store is: read-only.
+            let name = facts.to_string_lossy();
+            connection.execute(&format!("ATTACH DATABASE ?1 AS {}", views::FACTS), [&*name])?;
+        }
         // One moment for everything the statement reads.
         connection.execute_batch("BEGIN")?;
         let corrected = connection.prepare("SELECT 1 FROM main.corrected_point")?.exists([])?;
-        connection.execute_batch(&views::create(&gate, corrected))?;
+        connection.execute_batch(&views::create(&gate, corrected, self.facts.is_some()))?;
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES)?;
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-        let stored = tables(&connection)?;
+        let stored = tables(&connection, self.facts.is_some())?;
         connection
             .authorizer(Some(move |context: AuthContext<'_>| guard::authorize(&gate, &stored, &context)));
         let deadline = Instant::now() + limits.time;
@@ -70,9 +83,16 @@ impl Sql for SqliteSql {
     }
 }
 
-fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut names = connection.prepare("SELECT name FROM main.sqlite_schema")?;
-    names.query_map([], |row| row.get(0))?.collect()
+/// The names of the tables that no statement may read but through a view.
+fn tables(connection: &Connection, facts: bool) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for schema in ["main", views::FACTS].into_iter().take(1 + usize::from(facts)) {
+        let mut names = connection.prepare(&format!("SELECT name FROM {schema}.sqlite_schema"))?;
+        for name in names.query_map([], |row| row.get(0))? {
+            found.push(name?);
+        }
+    }
+    Ok(found)
 }
 
 fn answer(connection: &Connection, statement: &str, params: &[Cell], limits: Limits) -> Result<Table> {

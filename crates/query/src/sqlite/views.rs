@@ -4,18 +4,23 @@
 pub(super) const PUBLIC: [&str; 7] =
     ["telemetry", "devices", "dlq", "aggregations", "late", "corrections", "ledger"];
 
+/// The name under which the metadata is attached.
+pub(super) const FACTS: &str = "facts";
+
 /// The statements that make them. `gate` is a name nobody can guess: SQLite tells the authorizer through which view
 /// a table is read, but a statement can name a subquery `telemetry` too.
 ///
 /// `corrected`: whether there are readings whose time was put right. They have a table of their own, and a union
-/// costs every statement some of the planner's tricks, so it is only made where it is needed.
-pub(super) fn create(gate: &str, corrected: bool) -> String {
+/// costs every statement some of the planner's tricks, so it is only made where it is needed. `facts`: whether the
+/// metadata is attached.
+pub(super) fn create(gate: &str, corrected: bool, facts: bool) -> String {
     let point = telemetry("point", "time");
     let telemetry = match corrected {
         true => format!("{point} UNION ALL {}", telemetry("corrected_point", "claimed")),
         false => point,
     };
-    let bodies = [&telemetry, DEVICES, DLQ, AGGREGATIONS, &late(), &corrections(), LEDGER];
+    let devices = devices(facts);
+    let bodies = [&telemetry, &devices, DLQ, AGGREGATIONS, &late(), &corrections(), LEDGER];
     let pairs = PUBLIC.iter().zip(bodies).map(|(name, body)| {
         format!(
             "CREATE TEMP VIEW {gate}{name} AS {body}; CREATE TEMP VIEW {name} AS SELECT * FROM {gate}{name};"
@@ -80,13 +85,39 @@ fn origin(table: &str, claimed: &str) -> String {
     )
 }
 
-const DEVICES: &str = "
-    SELECT id, rfc3339(created_at) COLLATE instant AS created_at,
-        rfc3339(last_seen) COLLATE instant AS last_seen,
-        (SELECT count(*) FROM main.series WHERE series.device = device.no) AS metrics,
-        skew_nanos / 1e6 AS clock_skew_ms, suspect AS clock_suspect
-    FROM main.device LEFT JOIN main.clock ON clock.tenant = device.tenant AND clock.device = device.id
-    WHERE device.tenant = tenant()";
+/// Those that have sent something or are registered.
+fn devices(facts: bool) -> String {
+    let sent =
+        "main.device LEFT JOIN main.clock ON clock.tenant = device.tenant AND clock.device = device.id";
+    let of_tenant = "(SELECT no, id, created_at, last_seen, skew_nanos, suspect
+        FROM {sent} WHERE device.tenant = tenant()) AS sent";
+    let of_tenant = of_tenant.replace("{sent}", sent);
+    let sent = "rfc3339(last_seen) COLLATE instant AS last_seen,
+        (SELECT count(*) FROM main.series WHERE series.device = sent.no) AS metrics,
+        skew_nanos / 1e6 AS clock_skew_ms, suspect AS clock_suspect";
+    if !facts {
+        return format!(
+            "SELECT id, rfc3339(created_at) COLLATE instant AS created_at, {sent}, NULL AS type, NULL AS site,
+                NULL AS lat, NULL AS lng, NULL AS place, NULL AS firmware, NULL AS tags, NULL AS registered_at
+             FROM {of_tenant}"
+        );
+    }
+    let of_facts = |table| format!("(SELECT id, body FROM {FACTS}.{table} WHERE tenant = tenant())");
+    let (registered, learned) = (of_facts("devices"), of_facts("learned"));
+    let registered_at = "CAST(registered.body ->> 'created_at_ms' AS INTEGER) * 1000000";
+    let fact = |name| format!("coalesce(registered.body ->> '{name}', learned.body ->> '{name}') AS {name}");
+    let (device_type, site, firmware) = (fact("type"), fact("site"), fact("firmware"));
+    format!(
+        "SELECT coalesce(sent.id, registered.id) AS id,
+            rfc3339(coalesce(created_at, {registered_at})) COLLATE instant AS created_at, {sent},
+            {device_type}, {site}, registered.body ->> '$.location.lat' AS lat,
+            registered.body ->> '$.location.lng' AS lng, registered.body ->> '$.location.text' AS place,
+            {firmware}, registered.body -> 'tags' AS tags,
+            rfc3339({registered_at}) COLLATE instant AS registered_at
+         FROM {of_tenant} FULL JOIN {registered} AS registered ON registered.id = sent.id
+            LEFT JOIN {learned} AS learned ON learned.id = coalesce(sent.id, registered.id)"
+    )
+}
 
 const DLQ: &str = "
     SELECT topic_no || CASE lane WHEN 0 THEN '-live-' ELSE '-backfill-' END || partition || '-' || \"offset\" AS id,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
 mod account;
+mod devices;
 mod points;
 mod sql;
 mod tables;
@@ -15,6 +16,7 @@ use series::{SeriesWriter, Source, Span, Sqlite, WriteBatch};
 
 struct Rig {
     _dir: tempfile::TempDir,
+    metadata: metadata::Sqlite,
     store: Arc<Sqlite>,
     query: Query,
 }
@@ -22,8 +24,9 @@ struct Rig {
 fn rig(limits: Limits) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Sqlite::open(&dir.path().join("series.db")).unwrap());
-    let sql = Arc::new(SqliteSql::new(store.path()));
-    Rig { _dir: dir, query: Query::new(store.clone(), sql, limits), store }
+    let metadata = metadata::Sqlite::open(&dir.path().join("metadata.db")).unwrap();
+    let sql = Arc::new(SqliteSql::new(store.path()).with_facts(&dir.path().join("metadata.db")));
+    Rig { _dir: dir, metadata, query: Query::new(store.clone(), sql, limits), store }
 }
 
 impl Rig {

@@ -134,8 +134,9 @@ fn every_table_shows_its_columns_and_only_the_tenants_rows() {
         ),
         (
             "devices",
-            "id,created_at,last_seen,metrics,clock_skew_ms,clock_suspect\r\n\
-             d1,1970-01-01T00:00:05Z,1970-01-01T00:00:05Z,1,-1.5,1\r\n",
+            "id,created_at,last_seen,metrics,clock_skew_ms,clock_suspect,type,site,lat,lng,place,firmware,tags,\
+             registered_at\r\n\
+             d1,1970-01-01T00:00:05Z,1970-01-01T00:00:05Z,1,-1.5,1,,,,,,,,\r\n",
         ),
         (
             "dlq",

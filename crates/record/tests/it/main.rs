@@ -4,5 +4,6 @@
 
 extern crate penstock_record as record; // the name its users have for it
 
+mod clean;
 mod envelope;
 mod readings;

@@ -5,6 +5,7 @@
 mod acl;
 mod certificates;
 mod config;
+mod devices;
 mod jwts;
 mod tokens;
 

@@ -13,7 +13,7 @@ use crate::{
 
 impl SeriesAudit for Memory {
     fn account(&self, tenant: Option<&str>, minutes: Range<Timestamp>) -> Result<Vec<AccountEntry>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let wanted = state.account.iter().filter(|(key, _)| {
             tenant.is_none_or(|tenant| key.tenant == tenant) && minutes.contains(&key.minute)
         });
@@ -21,7 +21,7 @@ impl SeriesAudit for Memory {
     }
 
     fn audit(&self) -> Result<Audit> {
-        let state = self.0.read();
+        let state = self.state.read();
         let mut tenants: BTreeMap<&str, TenantAudit> = BTreeMap::new();
         for (key, &amounts) in &state.account {
             let audit = tenants.entry(&key.tenant).or_default();
@@ -46,7 +46,7 @@ impl SeriesAudit for Memory {
     }
 
     fn figures(&self) -> Result<Figures> {
-        let state = self.0.read();
+        let state = self.state.read();
         let uneven = state.account.values().map(Amounts::residue).filter(|&residue| residue != 0);
         let (uneven_lines, residue) =
             uneven.fold((0, 0), |(lines, sum), residue| (lines + 1, sum + residue.unsigned_abs()));
@@ -55,7 +55,7 @@ impl SeriesAudit for Memory {
     }
 
     fn series(&self, tenant: &TenantId, visit: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
-        let state = self.0.read();
+        let state = self.state.read();
         let of_tenant = state.devices.iter().filter(|((owner, _), _)| owner == tenant);
         let mut pairs = of_tenant
             .flat_map(|((_, device), (_, metrics))| metrics.keys().map(move |metric| (device, metric)));
@@ -70,7 +70,7 @@ impl SeriesAudit for Memory {
         metric: &MetricName,
         starts: Range<Timestamp>,
     ) -> Result<Vec<WindowRow>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let wanted = state.windows.values().filter(|row| {
             let key = &row.key;
             (&key.tenant, &key.device, &key.metric) == (tenant, device, metric) && starts.contains(&key.start)
@@ -79,13 +79,13 @@ impl SeriesAudit for Memory {
     }
 
     fn late(&self, tenant: &TenantId, limit: u32) -> Result<Vec<LateReading>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let of_tenant = state.late.iter().filter(|((owner, ..), _)| owner == tenant).map(|(_, late)| late);
         Ok(of_tenant.take(limit as usize).cloned().collect())
     }
 
     fn superseded(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Superseded>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let of_tenant = state.superseded.iter().filter(|(owner, _)| owner == tenant).map(|(_, old)| old);
         let mut all: Vec<_> = of_tenant.cloned().collect();
         all.sort_by(|a, b| {
@@ -101,7 +101,7 @@ impl SeriesAudit for Memory {
     }
 
     fn clocks(&self, tenant: &TenantId) -> Result<Vec<ClockRow>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let of_tenant = state.clocks.iter().filter(|((owner, _), _)| owner == tenant).map(|(_, row)| row);
         Ok(of_tenant.cloned().collect())
     }

@@ -1,10 +1,11 @@
 //! A small durable store on SQLite, until the Parquet store takes its place (docs/decisions/0002).
 //!
-//! One narrow table, names replaced by numbers, write-ahead logging with `synchronous = FULL`: a commit that
-//! returned survives a power cut. Readers have connections of their own and never wait for the writer.
+//! One narrow table, names replaced by numbers, write-ahead logging: a commit is whole or not there, and durable with
+//! the next flush (`durable.rs`). Readers have connections of their own and never wait for the writer.
 
 mod audit;
 pub(crate) mod books;
+mod durable;
 pub(crate) mod names;
 pub(crate) mod points;
 pub(crate) mod read;
@@ -13,6 +14,7 @@ pub(crate) mod write;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
@@ -20,6 +22,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use schema::VERSION as SCHEMA_VERSION;
 
 use crate::{Error, Result};
+use durable::Durable;
 use write::Writer;
 
 /// Most idle reading connections kept. A point query takes a fraction of a millisecond; more would only hold
@@ -30,7 +33,8 @@ const IDLE_READERS: usize = 4;
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
-    writer: Mutex<Writer>,
+    writer: Arc<Mutex<Writer>>,
+    durable: Durable,
     readers: Mutex<Vec<Connection>>,
 }
 
@@ -70,8 +74,13 @@ impl Sqlite {
         let mut connection = Connection::open(path).map_err(failed)?;
         schema::prepare(&mut connection, path)?;
         sync_directory_of(path)?;
-        let writer = Mutex::new(Writer::new(connection, path.to_owned()));
-        Ok(Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()) })
+        let writer = Arc::new(Mutex::new(Writer::new(connection, path.to_owned())));
+        let durable = Durable::start(path, Arc::clone(&writer)).map_err(|error| Error::Database {
+            operation: "starting a thread of the store",
+            place: path.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self { path: path.to_owned(), writer, durable, readers: Mutex::new(Vec::new()) })
     }
 
     /// The file.

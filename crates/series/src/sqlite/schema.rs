@@ -136,9 +136,13 @@ pub(crate) fn upgrade(connection: &mut Connection, path: &Path, steps: &[&str]) 
     if found > known {
         return Err(Error::Newer { place: path.display().to_string(), found, known });
     }
-    // FULL: the log may drop what the store says it holds, so a commit must survive a power cut.
+    // NORMAL: a commit is whole or not there, and durable once `durable.rs` has synced it, which also does what
+    // `wal_autocheckpoint` would do in the middle of a commit.
     connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;")
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;
+             PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;",
+        )
         .map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     if found < known {

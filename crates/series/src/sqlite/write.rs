@@ -43,7 +43,14 @@ impl Writer {
 
 impl SeriesWriter for Sqlite {
     fn write(&self, batch: &WriteBatch) -> Result<Written> {
-        self.writer.lock().write(batch)
+        let written = self.writer.lock().write(batch)?;
+        let readings: usize = batch.readings.values().map(record::Readings::len).sum();
+        self.durable.committed((readings + batch.windows.len()) as u64);
+        Ok(written)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.durable.sync()
     }
 
     fn positions(&self) -> Result<Vec<Position>> {

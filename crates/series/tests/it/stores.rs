@@ -91,10 +91,6 @@ impl SeriesWriter for Pushed {
         self.with(Parquet::positions)
     }
 
-    fn durable_positions(&self) -> Result<Vec<Position>> {
-        self.with(Parquet::durable_positions)
-    }
-
     fn flush(&self) -> Result<()> {
         self.with(Parquet::flush)
     }

@@ -41,6 +41,8 @@ const STOP: Duration = Duration::from_secs(10);
 /// What data sets stand on.
 pub(crate) struct Parts {
     pub(crate) directory: PathBuf,
+    /// The metadata's file, for the facts of devices.
+    pub(crate) metadata: PathBuf,
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) templates: Arc<Templates>,
     /// The stream that goes first.
@@ -162,6 +164,7 @@ impl Shared {
             reader: store.clone(),
             templates: Arc::clone(&self.parts.templates),
             settings: Arc::new(settings),
+            facts: None,
             checkpoints: Some(self.place(name, "state")),
             clock: Arc::new(Timestamp::now),
         };
@@ -358,7 +361,7 @@ impl api::Datasets for Datasets {
     fn sql(&self, name: &str) -> Option<Arc<dyn query::Sql>> {
         let held = self.0.held();
         let store = held.get(name).filter(|entry| !entry.is_leaving)?.store.as_ref()?;
-        Some(Arc::new(SqliteSql::new(store.path())))
+        Some(Arc::new(SqliteSql::new(store.path()).with_facts(&self.0.parts.metadata)))
     }
 }
 

@@ -14,10 +14,12 @@ use series::{WriteBatch, Written};
 pub(crate) const METRICS: usize = 20;
 pub(crate) const BEGIN_NANOS: i64 = 1_700_000_000_000_000_000;
 
-/// Device, payload and arrival of the `n`-th message: each device sends one every ten seconds.
+const EVERY_NANOS: i64 = 10_000_000_000;
+
+/// Device, payload and arrival of the `n`-th message: each device sends one every ten seconds, the fleet's spread over them.
 pub(crate) fn message(n: usize, devices: usize) -> (String, String, Timestamp) {
     let (device, round) = (n % devices, (n / devices) as i64);
-    let at = BEGIN_NANOS + round * 10_000_000_000 + device as i64 * 1_000_000;
+    let at = BEGIN_NANOS + round * EVERY_NANOS + device as i64 * EVERY_NANOS / devices as i64;
     let mut payload = format!(r#"{{"ts":{},"metrics":{{"#, at / 1_000_000);
     for metric in 0..METRICS {
         let value = ((device * 7 + metric * 13 + round as usize * (metric % 5)) % 1000) as f64 / 10.0;
@@ -60,6 +62,9 @@ impl SeriesWriter for Nowhere {
         let stored = batch.readings.values().map(|readings| readings.len() as u64).sum();
         let dead_letters = batch.dead.iter().map(|message| message.letters.len() as u64).sum();
         Ok(Written { stored, dead_letters, ..Written::default() })
+    }
+    fn flush(&self) -> series::Result<()> {
+        Ok(())
     }
     fn positions(&self) -> series::Result<Vec<Position>> {
         Ok(Vec::new())

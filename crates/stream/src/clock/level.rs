@@ -71,15 +71,17 @@ impl Level {
 
     /// Whether enough messages agree over a long enough time that they cannot be a backlog.
     pub(super) fn is_steady(&self) -> bool {
-        self.messages >= STEADY_MESSAGES && self.last_at.saturating_sub(self.first_at) >= STEADY_NS
+        self.is_steady_since(i64::MIN)
+    }
+
+    /// Whether they do without counting the time before a moment.
+    pub(super) fn is_steady_since(&self, at: i64) -> bool {
+        let time = self.last_at.saturating_sub(self.first_at.max(at));
+        self.messages >= STEADY_MESSAGES && time >= STEADY_NS
     }
 
     pub(super) fn messages(&self) -> u32 {
         self.messages
-    }
-
-    pub(super) fn first_at(&self) -> i64 {
-        self.first_at
     }
 
     pub(super) fn last_at(&self) -> i64 {

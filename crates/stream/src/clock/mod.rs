@@ -85,12 +85,8 @@ impl Clock {
 /// So many messages from the future are no accident.
 const AHEAD: u32 = 3;
 
-/// Forwards, as no delay explains it, after a few messages. Backwards, only when the messages come in step for a while, and none came
-/// meanwhile by which the clock is where it was.
+/// Forwards, as no delay explains it, after a few messages. Backwards, only when the messages come in step for a while after
+/// the last one by which the clock is where it was: around a jump they may overtake one another.
 fn has_jumped(from: &Level, to: &Level) -> bool {
-    if to.skew_ns() > from.skew_ns() {
-        to.messages() >= AHEAD
-    } else {
-        to.is_steady() && from.last_at() < to.first_at()
-    }
+    if to.skew_ns() > from.skew_ns() { to.messages() >= AHEAD } else { to.is_steady_since(from.last_at()) }
 }

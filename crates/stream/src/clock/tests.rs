@@ -252,6 +252,19 @@ fn the_rules_by_example() {
 }
 
 #[test]
+fn messages_that_overtake_one_another_around_a_jump_do_not_hide_it() {
+    let mut clock = Clock::new();
+    for n in 0..100 {
+        // The last before the jump arrives after the first behind it.
+        deliver(&mut clock, NOW + n * SECOND, 0, if n == 99 { 3 * SECOND } else { 0 });
+    }
+    for n in 100..130 {
+        deliver(&mut clock, NOW + n * SECOND, -21 * SECOND, 0);
+    }
+    assert_eq!(estimate(&clock), Estimate { skew_ns: -21 * SECOND, is_confident: true });
+}
+
+#[test]
 fn a_reading_without_a_device_time_is_left_alone() {
     let when = When::by_server(at(5));
     let estimate = Some(Estimate { skew_ns: 7 * YEAR, is_confident: true });

@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use record::{Envelope, Kind, Lane, Readings, ReplayOf, TenantId, TimeUnit, Timestamp};
+use record::{Envelope, Kind, Lane, Readings, ReplayOf, Said, TenantId, TimeUnit, Timestamp};
 use series::{Completeness, DeadLetter, DeadMessage, Source};
+use wire::mqtt::{Carrier, FIRMWARE, Properties};
 use wire::payload::{self, Message as Payload, Scratch};
 use wire::template::{Match, Templates};
 
@@ -16,15 +17,15 @@ pub(super) struct Place {
 }
 
 /// What a record is.
-pub(super) enum Content<'r> {
+pub(super) enum Content<'r, 't> {
     /// Readings to be taken from it.
-    Telemetry(Telemetry<'r>),
+    Telemetry(Telemetry<'r, 't>),
     /// Nothing of it can be used.
     Dead(Refused<'r>),
 }
 
 /// A message with readings in it.
-pub(super) struct Telemetry<'r> {
+pub(super) struct Telemetry<'r, 't> {
     pub(super) envelope: Envelope<'r>,
     pub(super) tenant: TenantId,
     /// The kind of topic, for the account.
@@ -37,6 +38,34 @@ pub(super) struct Telemetry<'r> {
     pub(super) is_history: bool,
     /// The dead message it tries again.
     pub(super) replay_of: Option<ReplayOf>,
+    /// What its topic says.
+    matching: Option<Match<'t, 'r>>,
+}
+
+impl<'r> Telemetry<'r, '_> {
+    /// What it says of its device besides readings.
+    pub(super) fn said(&self) -> Said<'r> {
+        let (mut device_type, mut site) = (None, None);
+        if let Some(matching) = self.matching.filter(Match::has_facts) {
+            for (name, value) in matching.facts() {
+                match name {
+                    "device_type" => device_type = Some(value),
+                    "site" => site = Some(value),
+                    _ => {}
+                }
+            }
+        }
+        Said::new(device_type, site, self.firmware())
+    }
+
+    fn firmware(&self) -> Option<&'r str> {
+        // A replay's properties are none of MQTT.
+        if self.envelope.properties.is_empty() || self.replay_of.is_some() {
+            return None;
+        }
+        let properties = Properties::parse(self.envelope.properties, Carrier::PublishOfServer).ok()?;
+        properties.user_properties().find(|(name, _)| *name == FIRMWARE).map(|(_, value)| value)
+    }
 }
 
 /// A message that is dead as a whole.
@@ -90,7 +119,11 @@ impl Names {
 }
 
 /// What the record at hand is.
-pub(super) fn content<'r>(bytes: &'r [u8], templates: &Templates, names: &mut Names) -> Content<'r> {
+pub(super) fn content<'r, 't>(
+    bytes: &'r [u8],
+    templates: &'t Templates,
+    names: &mut Names,
+) -> Content<'r, 't> {
     let dead = |envelope, topic, stage, reason| Content::Dead(Refused { envelope, topic, stage, reason });
     let envelope = match Envelope::decode(bytes) {
         Ok(envelope) => envelope,
@@ -122,13 +155,22 @@ pub(super) fn content<'r>(bytes: &'r [u8], templates: &Templates, names: &mut Na
     let is_history = matching.is_some_and(|matching| matching.lane() == Some(Lane::Backfill));
     let metric = matching.and_then(|matching| matching.metric);
     let time_unit = matching.and_then(|matching| matching.time_unit(envelope.encoding));
-    Content::Telemetry(Telemetry { envelope, tenant, topic, metric, time_unit, is_history, replay_of })
+    Content::Telemetry(Telemetry {
+        envelope,
+        tenant,
+        topic,
+        metric,
+        time_unit,
+        is_history,
+        replay_of,
+        matching,
+    })
 }
 
 /// Adds the message's good readings to `readings`; returns their rows and what is wrong with the others. When none is
 /// good the rows are empty and there is at least one letter.
 pub(super) fn readings(
-    telemetry: &Telemetry<'_>,
+    telemetry: &Telemetry<'_, '_>,
     readings: &mut Readings,
     scratch: &mut Scratch,
 ) -> (Range<usize>, Vec<DeadLetter>) {

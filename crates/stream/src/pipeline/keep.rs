@@ -32,7 +32,7 @@ pub(super) fn refused(place: Place, record: &Record, refused: Refused<'_>, outpu
 pub(super) fn message(
     place: Place,
     record: &Record,
-    telemetry: &Telemetry<'_>,
+    telemetry: &Telemetry<'_, '_>,
     end: End,
     completeness: Completeness,
     tried_again: Option<TriedAgain>,
@@ -62,7 +62,7 @@ pub(super) fn message(
 /// The message under its old name, as it was tried now: its payload may have been mended, if not enough.
 fn dead_again(
     record: &Record,
-    telemetry: &Telemetry<'_>,
+    telemetry: &Telemetry<'_, '_>,
     letters: Vec<DeadLetter>,
     stage: &'static str,
     completeness: Completeness,

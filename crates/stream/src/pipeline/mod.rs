@@ -129,7 +129,11 @@ impl Pipeline {
         let (rows, letters) = decode::readings(&telemetry, &mut bench.readings, scratch);
         let lane = if telemetry.replay_of.is_some() { Lane::Backfill } else { place.source.lane };
         let mut message = Message::new(place, lane, &telemetry, rows, letters, scratch, tried_again.as_ref());
-        let outcome = self.readings(&mut message, &mut bench, answers, output);
+        let mut outcome = self.readings(&mut message, &mut bench, answers, output);
+        if let (Ok(()), Some(enricher)) = (&outcome, &mut output.enricher) {
+            let kept = message.kept(&telemetry, bench.readings.len());
+            outcome = enricher.message(&kept, &bench.readings, &mut bench.devices);
+        }
         output.put_bench(&telemetry.tenant, bench);
         outcome?;
         let completeness = if message.has_kept_any() { Completeness::Part } else { Completeness::Whole };
@@ -149,10 +153,15 @@ impl Pipeline {
         self.sweep(output);
     }
 
-    /// Whether a tick would change anything.
+    /// Whether windows wait to be computed again, and a tick would do some.
+    pub(crate) fn has_revisions_due(&self, now: Timestamp) -> bool {
+        self.state.books.pending.is_due(now)
+    }
+
+    /// Whether a tick would let time pass.
     pub(crate) fn wants_tick(&self, now: Timestamp) -> bool {
         let books = &self.state.books;
-        if books.has_more_to_close || books.pending.is_due(now) {
+        if books.has_more_to_close {
             return true;
         }
         let mut watermark = books.watermark;

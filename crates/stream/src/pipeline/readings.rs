@@ -16,6 +16,7 @@ use crate::budget::Counted;
 use crate::dedup::{self, Fate, Moment};
 use crate::devices::{Series, Translation};
 use crate::engine::same;
+use crate::enrich::Kept;
 use crate::output::{Bench, Output};
 use crate::validate::Verdict;
 use crate::window::{Published, Stale};
@@ -84,7 +85,7 @@ impl<'a> Message<'a> {
     pub(super) fn new(
         place: Place,
         lane: Lane,
-        telemetry: &'a Telemetry<'_>,
+        telemetry: &'a Telemetry<'_, '_>,
         rows: Range<usize>,
         letters: Vec<DeadLetter>,
         scratch: &'a Scratch,
@@ -117,6 +118,19 @@ impl<'a> Message<'a> {
 
     pub(super) fn end(self) -> End {
         End { amounts: self.amounts, letters: self.letters, stage: self.stage }
+    }
+
+    /// The message for the stage `enrich`; what is kept of it ends at row `end` of the bench.
+    pub(super) fn kept<'k>(&'k self, telemetry: &'k Telemetry<'_, '_>, end: usize) -> Kept<'k> {
+        Kept {
+            tenant: self.tenant,
+            lane: self.place.source.lane,
+            partition: self.place.source.partition,
+            offset: self.place.offset,
+            is_history: self.lane == Lane::Backfill,
+            said: telemetry.said(),
+            rows: self.rows.start..end,
+        }
     }
 
     /// Which element of the message a row came from.

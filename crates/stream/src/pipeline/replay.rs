@@ -43,7 +43,7 @@ pub(super) fn begin(of: ReplayOf, answers: &mut dyn Answers) -> Result<Option<Tr
 }
 
 /// A replay of what is not dead any more is a record like any other, with nothing in it.
-pub(super) fn nothing_to_do(telemetry: &Telemetry<'_>, output: &mut Output) {
+pub(super) fn nothing_to_do(telemetry: &Telemetry<'_, '_>, output: &mut Output) {
     let envelope = &telemetry.envelope;
     output.account.line(telemetry.tenant.as_str(), &telemetry.topic, envelope.arrived_at).records += 1;
 }

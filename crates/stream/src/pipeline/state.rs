@@ -107,6 +107,7 @@ impl State {
             return Err(RestoreError::Version(version));
         }
         let (books, held): (Books, window::Held) = postcard::from_bytes(bytes).map_err(damaged)?;
+        let books = Books { pending: books.pending.restored(), ..books };
         let restored = Windows::restore(
             Arc::clone(&settings.plan),
             settings.allowed_lateness_nanos,

@@ -49,7 +49,7 @@ impl Worker {
         while flow == Flow::On {
             self.give_way().await;
             now = Timestamp::from_nanos(now.nanos().saturating_add(LAST_TICKS));
-            let waits = self.engine.as_ref().is_some_and(|engine| !engine.wanting(now, &ends).is_empty());
+            let waits = self.engine.as_ref().is_some_and(|engine| engine.wants_time(now, &ends));
             if !waits {
                 self.end = End::Complete;
                 return Flow::Stop;
@@ -57,8 +57,11 @@ impl Worker {
             if *self.stop.borrow() {
                 return Flow::Stop;
             }
-            let ends = Arc::clone(&ends);
+            let (ends, ends_again) = (Arc::clone(&ends), Arc::clone(&ends));
             flow = self.turn(Lane::Live, move |engine| engine.tick(now, &ends)).await;
+            if flow == Flow::On {
+                flow = self.turn(Lane::Live, move |engine| engine.revise(now, &ends_again)).await;
+            }
         }
         flow
     }

@@ -35,6 +35,10 @@ impl SeriesWriter for Failing {
         Ok(written)
     }
 
+    fn flush(&self) -> series::Result<()> {
+        self.inner.flush()
+    }
+
     fn positions(&self) -> series::Result<Vec<series::Position>> {
         self.inner.positions()
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
+mod enrich;
 mod faults;
 mod lanes;
 mod messages;
@@ -66,6 +67,7 @@ fn parts(log: &Arc<MemoryLog>, store: &Arc<Memory>) -> Parts {
         reader: store.clone(),
         templates: Arc::new(Templates::shipped()),
         settings: Arc::new(Settings::default()),
+        facts: None,
         checkpoints: None,
         clock: Arc::new(|| ARRIVED),
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use log::{Lane, Log, MemoryLog};
-use penstock_stream::{Parts, Settings, start};
+use penstock_stream::{Facts, Parts, Settings, start};
 use proptest::prelude::*;
 use record::{DeviceId, MetricName, TenantId, Timestamp};
 use series::{Amounts, Memory, SeriesAudit, SeriesReader, SeriesWriter, WindowRow, WriteBatch};
@@ -17,7 +17,7 @@ use crate::{ARRIVED, append, memory_log, message, parts};
 pub(crate) const ALWAYS: std::ops::Range<Timestamp> =
     Timestamp::from_nanos(i64::MIN)..Timestamp::from_nanos(i64::MAX);
 const SECOND: i64 = 1_000_000_000;
-const DEVICES: i64 = 7;
+pub(crate) const DEVICES: i64 = 7;
 
 /// One record: of a device, so many seconds after the beginning, in a lane.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Sent {
     pub(crate) broken: bool,
 }
 
-fn sent() -> impl Strategy<Value = Sent> {
+pub(crate) fn sent() -> impl Strategy<Value = Sent> {
     let live = (0..DEVICES, 0..400_i64, 0..3_i64, 0..20_u8).prop_map(|(device, second, value, broken)| {
         Sent { device, second, value, lane: Lane::Live, broken: broken == 0 }
     });
@@ -92,19 +92,22 @@ pub(crate) fn seen(store: &Memory) -> Seen {
 
 type Window = (DeviceId, MetricName, String, Timestamp);
 
-struct World {
-    log: Arc<MemoryLog>,
-    store: Arc<Memory>,
+pub(crate) struct World {
+    pub(crate) log: Arc<MemoryLog>,
+    pub(crate) store: Arc<Memory>,
+    /// With them, clean records are wanted.
+    pub(crate) facts: Option<Arc<dyn Facts>>,
     clock: Arc<AtomicI64>,
     checkpoints: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = Arc::new(AtomicI64::new(ARRIVED.nanos()));
         Self {
             log: memory_log(),
-            store: Arc::new(Memory::new()),
+            store: Arc::new(Memory::with_power_cuts()),
+            facts: None,
             clock,
             checkpoints: tempfile::tempdir().unwrap(),
         }
@@ -115,7 +118,9 @@ impl World {
         let mut settings = Settings::default();
         (settings.checkpoint_every, settings.recent_keys) = (Duration::from_millis(2), 4);
         settings.tick_every = Duration::from_millis(5);
+        settings.clean = self.facts.is_some();
         Parts {
+            facts: self.facts.clone(),
             settings: Arc::new(settings),
             checkpoints: Some(self.checkpoints.path().to_owned()),
             clock: Arc::new(move || Timestamp::from_nanos(clock.load(Ordering::Relaxed))),
@@ -124,7 +129,7 @@ impl World {
     }
 
     /// Lets the stream run for a while and drops it where it is.
-    fn run_and_crash(&self, records: &[(usize, &Sent)], turns: u32) {
+    pub(crate) fn run_and_crash(&self, records: &[(usize, &Sent)], turns: u32) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
@@ -180,7 +185,7 @@ impl World {
     }
 
     /// Lets it catch up, time pass, and the windows be published.
-    fn finish(&self, cold_starts: u64) -> Seen {
+    pub(crate) fn finish(&self, cold_starts: u64) -> Seen {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let stream = start(self.parts()).await.unwrap();
@@ -208,7 +213,7 @@ proptest! {
     #[test]
     fn a_stream_that_crashes_ends_where_one_does_that_does_not(
         records in prop::collection::vec(sent(), 1..300),
-        crashes in prop::collection::vec((any::<prop::sample::Index>(), 1..40_u32), 0..5),
+        crashes in prop::collection::vec((any::<prop::sample::Index>(), 1..40_u32, any::<bool>()), 0..5),
     ) {
         let whole = World::new();
         let records: Vec<(usize, &Sent)> = records.iter().enumerate().collect();
@@ -217,10 +222,15 @@ proptest! {
 
         let world = World::new();
         let mut from = 0;
-        let mut crashes: Vec<(usize, u32)> = crashes.iter().map(|(at, turns)| (at.index(records.len()), *turns)).collect();
+        let mut crashes: Vec<(usize, u32, bool)> =
+            crashes.iter().map(|(at, turns, cut)| (at.index(records.len()), *turns, *cut)).collect();
         crashes.sort_unstable();
-        for (at, turns) in crashes {
+        for (at, turns, power_is_cut) in crashes {
             world.run_and_crash(&records[from..at], turns);
+            if power_is_cut {
+                // The store forgets what it was not told to keep; log and checkpoints are on disk.
+                world.store.cut_power();
+            }
             from = at;
         }
         world.run_and_crash(&records[from..], 3);

@@ -19,5 +19,5 @@ pub use packet::{
     Ack, AckKind, Auth, ConnAck, Connect, Disconnect, Packet, Publish, RetainHandling, SubAck, Subscribe,
     SubscribeFilter, SubscribeOptions, UnsubAck, Unsubscribe, Version, Will,
 };
-pub use property::{Carrier, Iter as PropertyIter, Properties, PropertiesBuf, Property};
+pub use property::{Carrier, FIRMWARE, Iter as PropertyIter, Properties, PropertiesBuf, Property};
 pub use reason::ReasonCode;

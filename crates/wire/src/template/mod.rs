@@ -44,6 +44,7 @@ enum Level {
 struct Template {
     text: Box<str>,
     levels: Box<[Level]>,
+    has_facts: bool,
     time_unit: Option<TimeUnit>,
 }
 
@@ -102,7 +103,8 @@ impl Templates {
         let mut compiled = Self { templates: Vec::new(), nodes: vec![Node::default()] };
         for text in texts {
             let (text, levels) = (text.as_ref().into(), parse::levels(text.as_ref())?);
-            compiled.add(Template { text, levels, time_unit: None })?;
+            let has_facts = levels.iter().any(|level| matches!(level, Level::Placeholder(Role::Fact(_))));
+            compiled.add(Template { text, levels, has_facts, time_unit: None })?;
         }
         Ok(compiled)
     }
@@ -228,6 +230,12 @@ impl<'t, 'a> Match<'t, 'a> {
     #[must_use]
     pub fn lane(&self) -> Option<Lane> {
         self.class.map(|class| if class == "backfill" { Lane::Backfill } else { Lane::Live })
+    }
+
+    /// Whether the topic says anything else.
+    #[must_use]
+    pub fn has_facts(&self) -> bool {
+        self.template.has_facts
     }
 
     /// What else the topic says, name and value, such as `("site", "hamburg")`.

@@ -94,6 +94,7 @@ impl Conn {
             session,
             identity,
             in_flight_bytes: 0,
+            brings_history: false,
             waiting: 0,
             bodies: std::collections::VecDeque::new(),
             bodies_bytes: 0,

@@ -1,6 +1,7 @@
 //! Bytes from the socket, and packets from the bytes.
 
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use wire::mqtt::{DecodeLimits, Decoded, Packet, ReasonCode, Sender, Version, decode};
 
@@ -30,7 +31,24 @@ impl Conn {
         }
     }
 
+    /// Reads what is there, if it is this connection's turn.
     pub(super) fn read(&mut self, worker: &Worker, cx: &mut Context<'_>) {
+        if self.gone || !self.brings_history() {
+            return self.read_some(READS_PER_TURN, worker, cx);
+        }
+        if worker.turns.ask(self.key, &mut self.place) {
+            let began = Instant::now();
+            self.read_some(1, worker, cx);
+            worker.turns.took(began.elapsed());
+        }
+    }
+
+    /// Whether the last reading it sent was history.
+    fn brings_history(&self) -> bool {
+        matches!(&self.phase, Phase::Live(live) if live.side.brings_history && live.is_serving())
+    }
+
+    fn read_some(&mut self, reads: usize, worker: &Worker, cx: &mut Context<'_>) {
         for turn in 0.. {
             if self.gone {
                 return;
@@ -49,7 +67,7 @@ impl Conn {
                 self.keep_tail(&tail[taken..]);
                 continue;
             }
-            if turn >= READS_PER_TURN {
+            if turn >= reads {
                 cx.waker().wake_by_ref();
                 return;
             }

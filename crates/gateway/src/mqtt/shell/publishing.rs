@@ -5,13 +5,13 @@ use std::sync::Arc;
 use log::{PartitionId, Topic};
 use record::{Envelope, Kind, Lane, Origin, Protocol, Qos, Timestamp, partition_of};
 use wire::mqtt::session::{Inbound, OwnedWill, Sink as _, Verdict};
-use wire::mqtt::{Carrier, Properties, PropertiesBuf, ReasonCode, Version};
+use wire::mqtt::{Carrier, FIRMWARE, Properties, PropertiesBuf, Property, ReasonCode, Version};
 
 use super::Shell;
 use crate::dispatch::{Command, Message};
 use crate::mqtt::commit::Awaited;
 use crate::mqtt::mixed::Mixed;
-use crate::mqtt::route::Route;
+use crate::mqtt::route::{Route, user_property};
 
 /// QoS 0 messages on their way to the dispatcher; beyond, they are shed and counted.
 const DIRECT_BYTES: usize = 16 << 20;
@@ -72,6 +72,10 @@ impl Shell<'_> {
             _ if !route.device.is_empty() => (Topic::Raw, route.lane, route.device),
             _ => (Topic::Raw, route.lane, route.device_in_payload.as_deref().unwrap_or(publish.topic)),
         };
+        self.side.brings_history = lane == Lane::Backfill || (self.side.brings_history && route.is_behind);
+        if !self.side.brings_history {
+            self.worker.turns.live_came(self.worker.tick());
+        }
         let index = partition_of(tenant, key, log.partitions(topic));
         let mut travelling = PropertiesBuf::new();
         if !publish.properties.is_empty() {
@@ -107,11 +111,16 @@ impl Shell<'_> {
                 Some(plain) => (plain.encoding, &*plain.payload),
                 None => (envelope.encoding, envelope.payload),
             };
+            // Nobody is subscribed to parts; what the message says of its device goes with each.
+            let mut of_device = PropertiesBuf::new();
+            if let Some(firmware) = user_property(publish, FIRMWARE) {
+                of_device.push(Property::UserProperty(FIRMWARE, firmware));
+            }
             let part = Envelope {
                 kind: Kind::Part,
                 retain: false,
                 origin: None,
-                properties: &[],
+                properties: of_device.as_properties().as_bytes(),
                 encoding,
                 payload,
                 ..envelope

@@ -121,8 +121,8 @@ fn every_path_of_the_openapi_document_is_there() {
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() >= 10);
     for path in paths.keys() {
-        // PATCH is answered nowhere: 405 where there is a path, 404 where there is none.
-        let answer = served.curl(&["-X", "PATCH"], &path.replace(['{', '}'], ""));
+        // TRACE is answered nowhere: 405 where there is a path, 404 where there is none.
+        let answer = served.curl(&["-X", "TRACE"], &path.replace(['{', '}'], ""));
         assert!(answer.ends_with("\n405"), "{path}: {answer}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod account;
 mod demo;
+mod devices;
 mod http;
 mod mqtt;
 mod reprocess;

@@ -77,6 +77,10 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, PathBuf)> {
     let mut connection =
         Connection::open(&path).map_err(|error| fault("opening the manifest", &path, error))?;
     schema::upgrade(&mut connection, &path, &STEPS)?;
+    // FULL: a flush is this file's commit, and the log may drop what it holds.
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;")
+        .map_err(|error| fault("opening the manifest", &path, error))?;
     sync_directory_of(&path)?;
     Ok((connection, path))
 }

@@ -35,7 +35,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::parquet::run::fault::io_fault;
 use crate::parquet::run::sidecar_path;
 use crate::sqlite::{Books, fault};
-use crate::{Result, Source};
+use crate::{Position, Result, Source};
 use buffer::Buffer;
 use cache::Cache;
 use manifest::{Metrics, RunFacts};
@@ -179,6 +179,15 @@ impl Parquet {
             options,
             _lock: lock,
         })
+    }
+
+    /// For every partition, the next offset that the store would want after a crash now: where the last flush left it.
+    /// It flushes by itself ([`Parquet::maintain`]), so who only wants to know how far it is durable (the log's retention, a
+    /// checkpoint that may wait) asks this. A flush for each checkpoint would make a file for each.
+    #[must_use]
+    pub fn durable_positions(&self) -> Vec<Position> {
+        let visible = self.visible.read();
+        visible.durable.iter().map(|(&source, &offset)| Position { source, offset }).collect()
     }
 
     /// How many runs there are.

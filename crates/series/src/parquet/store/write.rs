@@ -122,11 +122,6 @@ impl SeriesWriter for Parquet {
         Ok(visible.positions.iter().map(|(&source, &offset)| Position { source, offset }).collect())
     }
 
-    fn durable_positions(&self) -> Result<Vec<Position>> {
-        let visible = self.visible.read();
-        Ok(visible.durable.iter().map(|(&source, &offset)| Position { source, offset }).collect())
-    }
-
     fn flush(&self) -> Result<()> {
         self.flush_all()
     }

@@ -8,6 +8,9 @@ pub use build::PropertiesBuf;
 pub use carrier::Carrier;
 pub use read::{Iter, Properties};
 
+/// The user property of a PUBLISH that names the firmware of the device.
+pub const FIRMWARE: &str = "penstock-firmware";
+
 /// A property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Property<'a> {
