@@ -3,7 +3,7 @@
 #
 #   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs,
 #     postgresql-client
-#   in a folder of the user's cache: paho-mqtt, confluent-kafka and psycopg (PyPI) in a venv, mqtt.js (npm)
+#   in a folder of the user's cache: paho-mqtt, confluent-kafka, psycopg and duckdb (PyPI) in a venv, mqtt.js (npm)
 #
 # Prints the folder; tests find it as $PENSTOCK_TEST_DEPS.
 set -euo pipefail
@@ -12,8 +12,9 @@ paho=2.1.0
 mqttjs=5.14.1
 confluent=2.15.0
 psycopg=3.3.9
+duckdb=2.0.1
 deps=${PENSTOCK_TEST_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/test-deps}
-stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg"
+stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg-duckdb-$duckdb"
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
@@ -48,7 +49,8 @@ if [ ! -e "$stamp" ]; then
     mkdir -p "$deps"
     python3 -m venv "$deps/venv" >&2
     # The client of schema registries, with its serializers; librdkafka comes inside.
-    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" \
+    # DuckDB reads the store's files as others do.
+    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" "duckdb==$duckdb" \
         "confluent-kafka[avro,json,protobuf,schemaregistry]==$confluent" "psycopg[binary]==$psycopg" >&2
     npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" >&2
     touch "$stamp"

@@ -79,7 +79,10 @@ impl Joined {
         let mut found = BTreeMap::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self.devices.registered(&self.tenant, after.as_deref(), PAGE).map_err(|error| fault(&error))?;
+            let page = self
+                .devices
+                .registered(&self.tenant, after.as_deref(), PAGE)
+                .map_err(|error| fault(&error))?;
             let Some(last) = page.last() else { return Ok(found) };
             after = Some(last.id.as_str().to_owned());
             let wanted = |id: &str| scan.devices.as_ref().is_none_or(|set| set.contains(id));
@@ -118,7 +121,8 @@ impl Joined {
         }
         let rows = registered.len();
         let created = TimestampNanosecondArray::from(created).with_timezone(UTC);
-        let seen = self.shape.schema.fields().iter().take(self.shape.schema.fields().len() - COLUMNS.len() - 1);
+        let seen =
+            self.shape.schema.fields().iter().take(self.shape.schema.fields().len() - COLUMNS.len() - 1);
         let seen = seen.map(|field| match field.name().as_str() {
             "id" => Arc::new(ids.finish_cloned()) as ArrayRef,
             "created_at" => Arc::new(created.clone()) as ArrayRef,
@@ -130,7 +134,8 @@ impl Joined {
 
     fn batch(&self, mut seen: Vec<ArrayRef>, facts: Columns, scan: &Scan) -> Result<RecordBatch> {
         seen.extend(facts.finish());
-        let whole = RecordBatch::try_new(Arc::clone(&self.shape.schema), seen).map_err(|error| arrow(&error))?;
+        let whole =
+            RecordBatch::try_new(Arc::clone(&self.shape.schema), seen).map_err(|error| arrow(&error))?;
         match &scan.columns {
             Some(columns) => whole.project(columns).map_err(|error| arrow(&error)),
             None => Ok(whole),

@@ -10,10 +10,17 @@
 //! The store is no second log: it keeps, in the same commit as its data, which log offsets that data came
 //! from. What it was given is durable after [`SeriesWriter::flush`], and until then it is in the log. After a crash the
 //! writer asks [`SeriesWriter::positions`] and reads on from there.
+//!
+//! ```text
+//!   log partition  ───────────●────────────────────●──▶ offsets
+//!                             │ flushed            │ positions: the next batch begins here
+//!   a crash takes back        └─ not flushed yet ──┘ and the writer reads it again
+//! ```
 
 mod audit;
 mod memory;
 mod model;
+pub mod parquet;
 pub mod scan;
 mod sqlite;
 
@@ -22,8 +29,9 @@ pub use memory::Memory;
 pub use model::{
     AccountEntry, AccountKey, Amounts, Cardinality, ClockRow, Completeness, DeadLetter, DeadMessage, Device,
     Key, LateRow, Note, Point, Position, STAGES, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch,
-    Written,
+    Written, same,
 };
+pub use parquet::store::Parquet;
 pub use scan::{Scan, SeriesScan, Snapshot};
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 
@@ -63,6 +71,17 @@ pub enum Error {
         /// Its words.
         reason: String,
     },
+    /// A file of the store does not hold what was written to it: the disk lost or changed it, or somebody else did.
+    /// Nothing of it was used; the rest of the store goes on.
+    #[error("{place} is damaged at {at}: {reason}; restore the file from a backup")]
+    Damaged {
+        /// Which file.
+        place: String,
+        /// Where in it: bytes from its beginning, or a part of it.
+        at: String,
+        /// What is wrong there.
+        reason: String,
+    },
     /// A later version wrote the store.
     #[error("{place} has schema version {found}, this build knows up to {known}: upgrade Penstock first")]
     Newer {
@@ -86,7 +105,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///    [`SeriesWriter::positions`] says which.
 /// 2. **Durable by flush.** What was visible when [`SeriesWriter::flush`] was called survives whatever comes once it has
 ///    returned `Ok`. A crash before may cost the latest batches, in whole batches and from the end: those that are left
-///    are a beginning of what was written. Nobody may forget what a batch was made of before it is flushed.
+///    are a beginning of what was written. Nobody may forget what a batch was made of before it is flushed. A backend
+///    may also go back to its last flush while the process lives, when an error of the disk leaves it no choice: the
+///    next batch is then refused ([`Error::Conflict`]), and the positions say from where to read on.
 /// 3. **Fenced.** Each span must begin exactly where the store stands for its partition; the first span of a
 ///    partition may begin anywhere. So a batch can be written at most once, by whoever and however often it
 ///    is tried, and an old batch can never undo a later correction.
@@ -95,7 +116,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///    correction: the later one wins, and the replaced value is kept aside, so that nothing is lost even where a
 ///    device's clock ran twice through the same hour. Within a batch, later means further back in the list. All
 ///    three cases are counted.
-/// 5. **Exact.** A value comes back with the type and the bits it was written with (any NaN as the quiet one).
+/// 5. **Exact.** A value comes back with the bits it was written with (any NaN as the quiet one), and with its type, but
+///    for one: an integer up to 2^53 may come back as the float of the same size, where other values of its metric are
+///    floats. So the same number is the same value (4), whether it came as an integer or as a float.
 pub trait SeriesWriter: Send + Sync + 'static {
     /// Stores a batch.
     ///
@@ -110,7 +133,7 @@ pub trait SeriesWriter: Send + Sync + 'static {
     /// [`Error::Database`]: how much is durable is not known; nothing that was visible goes.
     fn flush(&self) -> Result<()>;
 
-    /// For every partition it has ever been given, the next offset the store wants.
+    /// For every partition it has ever been given, the next offset the store wants: where the next batch must begin.
     ///
     /// # Errors
     /// [`Error::Database`].

@@ -9,6 +9,7 @@ use std::ops::Range;
 use parking_lot::{Mutex, RwLock};
 use record::{DeviceId, MetricName, Reading, ReadingRef, TenantId, Timestamp, Value, When};
 
+use crate::model::same;
 use crate::{
     AccountKey, Amounts, Cardinality, ClockRow, DeadMessage, Device, Error, Key, LateReading, Note, Point,
     Position, Result, SeriesReader, SeriesWriter, Source, Span, Superseded, WindowKey, WindowRow, WriteBatch,
@@ -139,7 +140,7 @@ impl State {
         let series = metrics.entry(reading.metric.clone()).or_default();
         let key = (reading.when.claimed, reading.when.seq);
         match series.cells.get(&key) {
-            Some(held) if same(&held.value, &reading.value) => {
+            Some(held) if same(held.value.as_ref(), reading.value.as_ref()) => {
                 written.duplicates += 1;
                 return;
             }
@@ -215,14 +216,6 @@ impl State {
     fn series(&self, tenant: &str, device: &str, metric: &str) -> Option<&Series> {
         let (tenant, device) = (TenantId::parse(tenant).ok()?, DeviceId::parse(device).ok()?);
         self.devices.get(&(tenant, device))?.1.get(&MetricName::parse(metric).ok()?)
-    }
-}
-
-/// Equal for the contract: a NaN that was delivered twice is a duplicate, not a correction.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Float(a), Value::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
-        _ => a == b,
     }
 }
 

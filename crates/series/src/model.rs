@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use record::{DeviceId, Lane, MetricName, Readings, TenantId, Timestamp, Value};
+use record::{DeviceId, Lane, MetricName, Readings, TenantId, Timestamp, Value, ValueRef};
 
 /// A log partition, as the store knows it: this floor does not know the log, only how to tell its partitions
 /// apart.
@@ -331,4 +331,19 @@ pub struct Device {
     pub created_at: Timestamp,
     /// When its latest reading arrived.
     pub last_seen: Timestamp,
+}
+
+/// Whether two values are the same for the contract: numbers of the same size are, whatever their type, and any NaN is
+/// the same as any other. So a value that was delivered twice is a duplicate, also where the store keeps an integer among
+/// floats.
+#[must_use]
+pub fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
+    match (a, b) {
+        (ValueRef::Float(a), ValueRef::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
+        (ValueRef::Int(int), ValueRef::Float(float)) | (ValueRef::Float(float), ValueRef::Int(int)) => {
+            // Back to an integer, because not every integer is a float. 2^63 would become 2^63 - 1.
+            float == int as f64 && (float as i64) == int && float < 9_223_372_036_854_775_808.0
+        }
+        _ => a == b,
+    }
 }

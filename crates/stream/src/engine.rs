@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use log::{Chunk, Lane, PartitionId};
 use record::{ReplayOf, TenantId, Timestamp, ValueRef};
-use series::{DeadMessage, Key, Note as StoreNote, SeriesReader, Span, WriteBatch};
+use series::{DeadMessage, Key, Note as StoreNote, SeriesReader, Span, WriteBatch, same};
 use wire::payload::Scratch;
 use wire::template::Templates;
 
@@ -311,13 +311,5 @@ impl Source for StoreSource<'_> {
             self.budget.set(tenant, Cardinality { devices: held.devices, series: held.series });
         }
         Ok(self.budget.admit(tenant, counted, id))
-    }
-}
-
-/// Equal for the store's contract: a NaN that was delivered twice is a duplicate, not a correction.
-pub(crate) fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
-    match (a, b) {
-        (ValueRef::Float(a), ValueRef::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
-        _ => a == b,
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::Sqlite;
+use super::Books;
 use super::read::{count, device_id, float, metric, time, value, when};
 use super::write::source_of;
 use crate::{
@@ -45,9 +45,10 @@ const COUNTED: [(&str, Field); 5] = [
 
 type Field = fn(&mut TenantAudit) -> &mut u64;
 
-impl SeriesAudit for Sqlite {
+/// Whatever keeps its books in these tables answers so.
+impl<B: Books> SeriesAudit for B {
     fn account(&self, tenant: Option<&str>, minutes: Range<Timestamp>) -> Result<Vec<AccountEntry>> {
-        self.with_reader("reading the account", |connection| {
+        self.with_books("reading the account", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT tenant, topic, minute, records, accepted, stored, duplicate, dead, late, shed, corrected
                  FROM account WHERE (?1 IS NULL OR tenant = ?1) AND minute >= ?2 AND minute < ?3
@@ -64,35 +65,33 @@ impl SeriesAudit for Sqlite {
     }
 
     fn audit(&self) -> Result<Audit> {
-        self.with_reader("auditing", |connection| {
-            // A transaction, so that every count is of the same moment.
-            let moment = connection.unchecked_transaction()?;
-            let audit = audit(&moment)?;
-            moment.finish()?;
-            Ok(audit)
-        })
+        let (audit, beside) = self.with_books("auditing", |connection| {
+            // In one savepoint, so that every count is of the same moment.
+            Ok((at_one_moment(connection, audit)?, self.points_beside()))
+        })?;
+        Ok(add_points(audit, beside?))
     }
 
     fn figures(&self) -> Result<Figures> {
-        self.with_reader("reading figures", |connection| {
-            let moment = connection.unchecked_transaction()?;
-            let (uneven_lines, residue, dead_messages) = moment
-                .prepare_cached(
-                    // The first two read an index of uneven lines, which is empty.
-                    "SELECT count(*),
+        self.with_books("reading figures", |connection| {
+            at_one_moment(connection, |moment| {
+                let (uneven_lines, residue, dead_messages) = moment
+                    .prepare_cached(
+                        // The first two read an index of uneven lines, which is empty.
+                        "SELECT count(*),
                          coalesce(sum(abs(accepted - (stored + duplicate + dead + late + shed))), 0),
                          (SELECT count(*) FROM dead_message)
                      FROM account WHERE accepted <> stored + duplicate + dead + late + shed",
-                )?
-                .query_row([], |row| Ok((count(row, 0)?, count(row, 1)?, count(row, 2)?)))?;
-            let partitions = covered(&moment)?;
-            moment.finish()?;
-            Ok(Figures { partitions, uneven_lines, residue, dead_messages })
+                    )?
+                    .query_row([], |row| Ok((count(row, 0)?, count(row, 1)?, count(row, 2)?)))?;
+                let partitions = covered(moment)?;
+                Ok(Figures { partitions, uneven_lines, residue, dead_messages })
+            })
         })
     }
 
     fn series(&self, tenant: &TenantId, visit: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
-        self.with_reader("reading series", |connection| {
+        self.with_books("reading series", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, metric FROM device JOIN series ON series.device = device.no
                  WHERE tenant = ? ORDER BY id, metric",
@@ -114,7 +113,7 @@ impl SeriesAudit for Sqlite {
         metric: &MetricName,
         starts: Range<Timestamp>,
     ) -> Result<Vec<WindowRow>> {
-        self.with_reader("reading windows", |connection| {
+        self.with_books("reading windows", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised
                  FROM device JOIN series ON series.device = device.no
@@ -135,7 +134,7 @@ impl SeriesAudit for Sqlite {
     }
 
     fn late(&self, tenant: &TenantId, limit: u32) -> Result<Vec<LateReading>> {
-        self.with_reader("reading late readings", |connection| {
+        self.with_books("reading late readings", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, watermark, times
                  FROM late_point JOIN series ON series.no = late_point.series JOIN device ON device.no = series.device
@@ -149,7 +148,7 @@ impl SeriesAudit for Sqlite {
     }
 
     fn superseded(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Superseded>> {
-        self.with_reader("reading superseded values", |connection| {
+        self.with_books("reading superseded values", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, replaced_at
                  FROM superseded JOIN series ON series.no = superseded.series
@@ -164,7 +163,7 @@ impl SeriesAudit for Sqlite {
     }
 
     fn clocks(&self, tenant: &TenantId) -> Result<Vec<ClockRow>> {
-        self.with_reader("reading clocks", |connection| {
+        self.with_books("reading clocks", |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT device, skew_nanos, suspect FROM clock WHERE tenant = ? ORDER BY device",
             )?;
@@ -175,6 +174,27 @@ impl SeriesAudit for Sqlite {
             rows.collect()
         })
     }
+}
+
+/// Runs several questions on one state of the file. A savepoint, because there may be a transaction already.
+fn at_one_moment<T>(
+    connection: &Connection,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.execute_batch("SAVEPOINT moment")?;
+    let outcome = read(connection);
+    connection.execute_batch("RELEASE moment")?;
+    outcome
+}
+
+fn add_points(mut audit: Audit, beside: Vec<(String, u64)>) -> Audit {
+    for (tenant, points) in beside {
+        match audit.tenants.binary_search_by(|known| known.tenant.cmp(&tenant)) {
+            Ok(at) => audit.tenants[at].points += points,
+            Err(at) => audit.tenants.insert(at, TenantAudit { tenant, points, ..TenantAudit::default() }),
+        }
+    }
+    audit
 }
 
 fn audit(connection: &Connection) -> rusqlite::Result<Audit> {

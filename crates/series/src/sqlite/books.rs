@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 
 use super::names::{Names, Series};
 use crate::{
@@ -10,17 +10,17 @@ use crate::{
 };
 
 /// Returns where results were removed.
-pub(super) fn void_windows<'b>(
-    transaction: &Transaction<'_>,
+pub(crate) fn void_windows<'b>(
+    connection: &Connection,
     names: &mut Names,
     windows: &'b [VoidWindows],
 ) -> rusqlite::Result<BTreeSet<&'b WindowKey>> {
-    let mut delete = transaction.prepare_cached(
+    let mut delete = connection.prepare_cached(
         "DELETE FROM window_row WHERE series = ? AND \"window\" = ? AND start >= ? AND start < ?",
     )?;
     let mut replaced = BTreeSet::new();
     for VoidWindows { key, until } in windows {
-        let series = series_of(transaction, names, key)?;
+        let series = series_of(connection, names, key)?;
         if delete.execute(params![series.no, &*key.window, key.start.nanos(), until.nanos()])? > 0 {
             replaced.insert(key);
         }
@@ -30,13 +30,13 @@ pub(super) fn void_windows<'b>(
 
 /// A result that takes the place of a different one is a revision; the same one again (a batch that is tried twice)
 /// is none.
-pub(super) fn windows(
-    transaction: &Transaction<'_>,
+pub(crate) fn windows(
+    connection: &Connection,
     names: &mut Names,
     windows: &[WindowRow],
     replaced: &BTreeSet<&WindowKey>,
 ) -> rusqlite::Result<()> {
-    let mut put = transaction.prepare_cached(
+    let mut put = connection.prepare_cached(
         "INSERT INTO window_row
              (series, \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
@@ -47,7 +47,7 @@ pub(super) fn windows(
              last = ?12",
     )?;
     for row in windows {
-        let series = series_of(transaction, names, &row.key)?;
+        let series = series_of(connection, names, &row.key)?;
         put.execute(params![
             series.no,
             &*row.key.window,
@@ -67,25 +67,25 @@ pub(super) fn windows(
     Ok(())
 }
 
-fn series_of(transaction: &Transaction<'_>, names: &mut Names, key: &WindowKey) -> rusqlite::Result<Series> {
+fn series_of(connection: &Connection, names: &mut Names, key: &WindowKey) -> rusqlite::Result<Series> {
     // A window is made of readings that are stored by now, so the names are there; were they not, they would be made.
-    let device = names.device(transaction, &key.tenant, key.device.as_str(), key.start)?;
-    names.series(transaction, device, key.metric.as_str())
+    let device = names.device(connection, &key.tenant, key.device.as_str(), key.start)?;
+    names.series(connection, device, key.metric.as_str())
 }
 
 /// Returns how many dead letters were written.
-pub(super) fn dead(transaction: &Transaction<'_>, messages: &[DeadMessage]) -> rusqlite::Result<u64> {
+pub(crate) fn dead(connection: &Connection, messages: &[DeadMessage]) -> rusqlite::Result<u64> {
     let mut letters = 0;
     for message in messages {
-        write_dead(transaction, message)?;
+        write_dead(connection, message)?;
         letters += message.letters.len() as u64;
     }
     Ok(letters)
 }
 
-fn write_dead(transaction: &Transaction<'_>, message: &DeadMessage) -> rusqlite::Result<()> {
-    remove_dead(transaction, message.source, message.offset)?;
-    let no = transaction
+fn write_dead(connection: &Connection, message: &DeadMessage) -> rusqlite::Result<()> {
+    remove_dead(connection, message.source, message.offset)?;
+    let no = connection
         .prepare_cached(
             "INSERT INTO dead_message (topic_no, lane, partition, \"offset\", tenant, device, topic, stage,
                  arrived_at, partly_stored, record, attempts, last_at)
@@ -106,27 +106,27 @@ fn write_dead(transaction: &Transaction<'_>, message: &DeadMessage) -> rusqlite:
             message.attempts,
             message.last_at.nanos(),
         ])?;
-    let mut insert = transaction.prepare_cached("INSERT INTO dead_letter VALUES (?, ?, ?, ?)")?;
+    let mut insert = connection.prepare_cached("INSERT INTO dead_letter VALUES (?, ?, ?, ?)")?;
     for (seq, letter) in message.letters.iter().enumerate() {
         insert.execute(params![no, seq, letter.index, letter.reason])?;
     }
     Ok(())
 }
 
-pub(super) fn resolve(transaction: &Transaction<'_>, resolved: &[(Source, u64)]) -> rusqlite::Result<()> {
-    resolved.iter().try_for_each(|&(source, offset)| remove_dead(transaction, source, offset))
+pub(crate) fn resolve(connection: &Connection, resolved: &[(Source, u64)]) -> rusqlite::Result<()> {
+    resolved.iter().try_for_each(|&(source, offset)| remove_dead(connection, source, offset))
 }
 
 /// Removes a dead message, if it is there. Its letters first: they refer to it.
-fn remove_dead(transaction: &Transaction<'_>, source: Source, offset: u64) -> rusqlite::Result<()> {
+fn remove_dead(connection: &Connection, source: Source, offset: u64) -> rusqlite::Result<()> {
     let place = params![source.topic, source.lane as u8, source.partition, offset.cast_signed()];
-    transaction
+    connection
         .prepare_cached(
             "DELETE FROM dead_letter WHERE message = (SELECT no FROM dead_message
              WHERE topic_no = ? AND lane = ? AND partition = ? AND \"offset\" = ?)",
         )?
         .execute(place)?;
-    transaction
+    connection
         .prepare_cached(
             "DELETE FROM dead_message WHERE topic_no = ? AND lane = ? AND partition = ? AND \"offset\" = ?",
         )?
@@ -134,8 +134,8 @@ fn remove_dead(transaction: &Transaction<'_>, source: Source, offset: u64) -> ru
     Ok(())
 }
 
-pub(super) fn account(transaction: &Transaction<'_>, entries: &[AccountEntry]) -> rusqlite::Result<()> {
-    let mut add = transaction.prepare_cached(
+pub(crate) fn account(connection: &Connection, entries: &[AccountEntry]) -> rusqlite::Result<()> {
+    let mut add = connection.prepare_cached(
         "INSERT INTO account
              (tenant, topic, minute, records, accepted, stored, duplicate, dead, late, shed, corrected)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
@@ -161,8 +161,8 @@ pub(super) fn account(transaction: &Transaction<'_>, entries: &[AccountEntry]) -
     Ok(())
 }
 
-pub(super) fn clocks(transaction: &Transaction<'_>, clocks: &[ClockRow]) -> rusqlite::Result<()> {
-    let mut put = transaction.prepare_cached(
+pub(crate) fn clocks(connection: &Connection, clocks: &[ClockRow]) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached(
         "INSERT OR REPLACE INTO clock (tenant, device, skew_nanos, suspect) VALUES (?, ?, ?, ?)",
     )?;
     for row in clocks {
@@ -171,21 +171,17 @@ pub(super) fn clocks(transaction: &Transaction<'_>, clocks: &[ClockRow]) -> rusq
     Ok(())
 }
 
-pub(super) fn notes(
-    transaction: &Transaction<'_>,
-    notes: &[Note],
-    forget: &[(u16, u64)],
-) -> rusqlite::Result<()> {
+pub(crate) fn notes(connection: &Connection, notes: &[Note], forget: &[(u16, u64)]) -> rusqlite::Result<()> {
     // A batch without spans is not fenced: one that is tried again after an unclear error writes its notes again.
     // Another note under the same number runs into NOT NULL: two writers are at work.
-    let mut put = transaction.prepare_cached(
+    let mut put = connection.prepare_cached(
         "INSERT INTO note (partition, number, bytes) VALUES (?, ?, ?3)
          ON CONFLICT DO UPDATE SET bytes = CASE WHEN bytes = ?3 THEN bytes END",
     )?;
     for note in notes {
         put.execute(params![note.partition, note.number.cast_signed(), note.bytes])?;
     }
-    let mut delete = transaction.prepare_cached("DELETE FROM note WHERE partition = ? AND number < ?")?;
+    let mut delete = connection.prepare_cached("DELETE FROM note WHERE partition = ? AND number < ?")?;
     for &(partition, number) in forget {
         delete.execute(params![partition, number.cast_signed()])?;
     }

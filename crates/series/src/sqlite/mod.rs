@@ -4,14 +4,14 @@
 //! the next flush (`durable.rs`). Readers have connections of their own and never wait for the writer.
 
 mod audit;
-mod books;
+pub(crate) mod books;
 mod durable;
-mod names;
-mod points;
-mod read;
+pub(crate) mod names;
+pub(crate) mod points;
+pub(crate) mod read;
 mod scan;
-mod schema;
-mod write;
+pub(crate) mod schema;
+pub(crate) mod write;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,32 @@ pub struct Sqlite {
     durable: Durable,
     readers: Mutex<Vec<Connection>>,
     scanners: scan::Idle,
+}
+
+/// A store whose books (windows, account, dead messages, late readings, clocks, notes) are the tables of `schema.rs`,
+/// whatever keeps its points.
+pub(crate) trait Books: Send + Sync + 'static {
+    /// Asks the books. They hold everything that was written before.
+    fn with_books<T>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T>;
+
+    /// How many readings each tenant has outside of the tables. Called while the books are held.
+    fn points_beside(&self) -> Result<Vec<(String, u64)>> {
+        Ok(Vec::new())
+    }
+}
+
+impl Books for Sqlite {
+    fn with_books<T>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        self.with_reader(operation, read)
+    }
 }
 
 impl Sqlite {
@@ -94,7 +120,7 @@ impl Sqlite {
 }
 
 /// SQLite syncs the directory for its journals; the name of a file just created is ours to keep.
-fn sync_directory_of(path: &Path) -> Result<()> {
+pub(crate) fn sync_directory_of(path: &Path) -> Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| Error::Database {
         operation: "syncing the directory",
@@ -103,7 +129,7 @@ fn sync_directory_of(path: &Path) -> Result<()> {
     })
 }
 
-fn fault(operation: &'static str, path: &Path, error: rusqlite::Error) -> Error {
+pub(crate) fn fault(operation: &'static str, path: &Path, error: rusqlite::Error) -> Error {
     let place = path.display().to_string();
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => Error::Full { place },

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use record::{TenantId, Timestamp};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 /// Most names whose numbers are remembered: some 10 000 devices of 20 metrics, in about 25 MB. Beyond that all of them
 /// are forgotten and looked up again, at some microseconds each, so that memory does not grow with the fleet.
 const REMEMBERED_NAMES: usize = 262_144;
 
-/// Numbers of names, as committed or about to be. To be forgotten when a transaction fails.
+/// Numbers of names, as committed or about to be. To be forgotten when a connection fails.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     // Nested, so that a look-up needs no key of its own.
     devices: HashMap<String, HashMap<String, i64>>,
     series: HashMap<i64, HashMap<String, Series>>,
@@ -20,17 +20,17 @@ pub(super) struct Names {
 
 /// A series by its number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Series {
-    pub(super) no: i64,
+pub(crate) struct Series {
+    pub(crate) no: i64,
     /// Whether it has points in `corrected_point`.
-    pub(super) corrected: bool,
+    pub(crate) corrected: bool,
 }
 
 impl Names {
     /// The number of a device, which joins the table if it is new.
-    pub(super) fn device(
+    pub(crate) fn device(
         &mut self,
-        transaction: &Transaction<'_>,
+        connection: &Connection,
         tenant: &TenantId,
         device: &str,
         arrived_at: Timestamp,
@@ -39,13 +39,13 @@ impl Names {
         if let Some(&no) = self.devices.get(tenant).and_then(|devices| devices.get(device)) {
             return Ok(no);
         }
-        let found = transaction
+        let found = connection
             .prepare_cached("SELECT no FROM device WHERE tenant = ? AND id = ?")?
             .query_row([tenant, device], |row| row.get(0))
             .optional()?;
         let no = match found {
             Some(no) => no,
-            None => transaction
+            None => connection
                 .prepare_cached(
                     "INSERT INTO device (tenant, id, created_at, last_seen) VALUES (?1, ?2, ?3, ?3)",
                 )?
@@ -61,16 +61,16 @@ impl Names {
     }
 
     /// The number of a series, which joins the table if it is new.
-    pub(super) fn series(
+    pub(crate) fn series(
         &mut self,
-        transaction: &Transaction<'_>,
+        connection: &Connection,
         device: i64,
         metric: &str,
     ) -> rusqlite::Result<Series> {
         if let Some(&series) = self.series.get(&device).and_then(|metrics| metrics.get(metric)) {
             return Ok(series);
         }
-        let found = transaction
+        let found = connection
             .prepare_cached("SELECT no, corrected FROM series WHERE device = ? AND metric = ?")?
             .query_row(params![device, metric], |row| Ok(Series { no: row.get(0)?, corrected: row.get(1)? }))
             .optional()?;
@@ -78,7 +78,7 @@ impl Names {
             Some(series) => series,
             None => {
                 let mut insert =
-                    transaction.prepare_cached("INSERT INTO series (device, metric) VALUES (?, ?)")?;
+                    connection.prepare_cached("INSERT INTO series (device, metric) VALUES (?, ?)")?;
                 Series { no: insert.insert(params![device, metric])?, corrected: false }
             }
         };
@@ -88,9 +88,9 @@ impl Names {
     }
 
     /// Notes that a series has corrected points from now on.
-    pub(super) fn mark_corrected(
+    pub(crate) fn mark_corrected(
         &mut self,
-        transaction: &Transaction<'_>,
+        connection: &Connection,
         device: i64,
         metric: &str,
         series: i64,
@@ -98,7 +98,7 @@ impl Names {
         if let Some(known) = self.series.get_mut(&device).and_then(|metrics| metrics.get_mut(metric)) {
             known.corrected = true;
         }
-        transaction
+        connection
             .prepare_cached("UPDATE series SET corrected = 1 WHERE no = ?")?
             .execute([series])
             .map(|_| ())

@@ -5,13 +5,13 @@ use std::collections::hash_map::Entry;
 
 use record::{DeviceNo, MetricNo, ReadingRef, Readings, TenantId, Timestamp};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Transaction, params};
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::names::{Names, Series};
 use crate::{LateRow, Written};
 
-pub(super) fn write(
-    transaction: &Transaction<'_>,
+pub(crate) fn write(
+    connection: &Connection,
     names: &mut Names,
     tenant: &TenantId,
     readings: &Readings,
@@ -19,7 +19,7 @@ pub(super) fn write(
     written: &mut Written,
 ) -> rusqlite::Result<()> {
     let mut insert =
-        transaction.prepare_cached("INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
+        connection.prepare_cached("INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
     // By the batch's own numbers, so that a name is looked up once in a batch and not once in a row.
     let mut devices: HashMap<DeviceNo, (i64, Timestamp)> = HashMap::new();
     let mut series: HashMap<(DeviceNo, MetricNo), Series> = HashMap::new();
@@ -28,23 +28,23 @@ pub(super) fn write(
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
                 let arrived_at = reading.when.arrived_at;
-                new.insert((names.device(transaction, tenant, reading.device, arrived_at)?, arrived_at))
+                new.insert((names.device(connection, tenant, reading.device, arrived_at)?, arrived_at))
             }
         };
         device.1 = device.1.max(reading.when.arrived_at);
         let series = match series.entry((reading.device_no, reading.metric_no)) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(names.series(transaction, device.0, reading.metric)?),
+            Entry::Vacant(new) => new.insert(names.series(connection, device.0, reading.metric)?),
         };
         let corrected = reading.when.time != reading.when.claimed;
         if corrected && !series.corrected {
             series.corrected = true;
-            names.mark_corrected(transaction, device.0, reading.metric, series.no)?;
+            names.mark_corrected(connection, device.0, reading.metric, series.no)?;
         }
         let became = if series.corrected {
-            put_beside_corrected(transaction, series.no, &reading)?
+            put_beside_corrected(connection, series.no, &reading)?
         } else {
-            put(transaction, &mut insert, series.no, &reading)?
+            put(connection, &mut insert, series.no, &reading)?
         };
         match became {
             Became::Stored => written.stored += 1,
@@ -53,13 +53,13 @@ pub(super) fn write(
         }
     }
     let mut touch =
-        transaction.prepare_cached("UPDATE device SET last_seen = max(last_seen, ?2) WHERE no = ?1")?;
+        connection.prepare_cached("UPDATE device SET last_seen = max(last_seen, ?2) WHERE no = ?1")?;
     for (device, last) in devices.into_values() {
         touch.execute(params![device, last.nanos()])?;
     }
     for row in late {
         let reading = readings.get(row.row as usize).expect("a late row is a row of the batch");
-        write_late(transaction, series[&(reading.device_no, reading.metric_no)].no, &reading, row.watermark)?;
+        write_late(connection, series[&(reading.device_no, reading.metric_no)].no, &reading, row.watermark)?;
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ enum Became {
 
 /// A reading of a series that has no corrected points: nearly all of them.
 fn put(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     insert: &mut CachedStatement<'_>,
     series: i64,
     reading: &ReadingRef<'_>,
@@ -92,8 +92,8 @@ fn put(
     if insert.execute(row)? == 1 {
         return Ok(Became::Stored);
     }
-    if supersede(transaction, Place::Plain, series, reading)? {
-        replace(transaction, Place::Plain, series, reading)?;
+    if supersede(connection, Place::Plain, series, reading)? {
+        replace(connection, Place::Plain, series, reading)?;
         return Ok(Became::Correction);
     }
     Ok(Became::Duplicate)
@@ -101,23 +101,23 @@ fn put(
 
 /// A reading of a series that has corrected points: its key may be in either table.
 fn put_beside_corrected(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     series: i64,
     reading: &ReadingRef<'_>,
 ) -> rusqlite::Result<Became> {
     let place = if reading.when.time == reading.when.claimed { Place::Plain } else { Place::Corrected };
     for held in [Place::Plain, Place::Corrected] {
-        if !holds(transaction, held, series, reading)? {
+        if !holds(connection, held, series, reading)? {
             continue;
         }
-        if !supersede(transaction, held, series, reading)? {
+        if !supersede(connection, held, series, reading)? {
             return Ok(Became::Duplicate);
         }
-        remove(transaction, held, series, reading)?;
-        replace(transaction, place, series, reading)?;
+        remove(connection, held, series, reading)?;
+        replace(connection, place, series, reading)?;
         return Ok(Became::Correction);
     }
-    replace(transaction, place, series, reading)?;
+    replace(connection, place, series, reading)?;
     Ok(Became::Stored)
 }
 
@@ -129,7 +129,7 @@ enum Place {
 }
 
 fn holds(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     place: Place,
     series: i64,
     reading: &ReadingRef<'_>,
@@ -138,12 +138,12 @@ fn holds(
         Place::Plain => "SELECT 1 FROM point WHERE series = ? AND time = ? AND seq = ?",
         Place::Corrected => "SELECT 1 FROM corrected_point WHERE series = ? AND claimed = ? AND seq = ?",
     };
-    transaction.prepare_cached(sql)?.exists(key(series, reading))
+    connection.prepare_cached(sql)?.exists(key(series, reading))
 }
 
 /// Keeps the value under the reading's key aside, if it is another one. Says whether it was.
 fn supersede(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     place: Place,
     series: i64,
     reading: &ReadingRef<'_>,
@@ -153,20 +153,20 @@ fn supersede(
             "INSERT INTO superseded
                  (series, claimed, seq, time, arrived_at, clock, kind, value, lng, replaced_at)
              SELECT series, time, seq, time, arrived_at, clock, kind, value, lng, ?7 FROM point
-             WHERE series = ?1 AND time = ?2 AND seq = ?3 AND NOT (kind IS ?4 AND value IS ?5 AND lng IS ?6)"
+             WHERE series = ?1 AND time = ?2 AND seq = ?3 AND NOT ((kind IS ?4 OR kind < 2 AND ?4 < 2) AND value IS ?5 AND lng IS ?6)"
         }
         Place::Corrected => {
             "INSERT INTO superseded
                  (series, claimed, seq, time, arrived_at, clock, kind, value, lng, replaced_at)
              SELECT series, claimed, seq, time, arrived_at, clock, kind, value, lng, ?7 FROM corrected_point
              WHERE series = ?1 AND claimed = ?2 AND seq = ?3
-                 AND NOT (kind IS ?4 AND value IS ?5 AND lng IS ?6)"
+                 AND NOT ((kind IS ?4 OR kind < 2 AND ?4 < 2) AND value IS ?5 AND lng IS ?6)"
         }
     };
     let (kind, value, lng) = columns(reading.value);
     let (series, claimed, seq) = key(series, reading);
     let replaced_at = reading.when.arrived_at.nanos();
-    let kept = transaction.prepare_cached(sql)?.execute(params![
+    let kept = connection.prepare_cached(sql)?.execute(params![
         series,
         claimed,
         seq,
@@ -179,7 +179,7 @@ fn supersede(
 }
 
 fn remove(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     place: Place,
     series: i64,
     reading: &ReadingRef<'_>,
@@ -188,11 +188,11 @@ fn remove(
         Place::Plain => "DELETE FROM point WHERE series = ? AND time = ? AND seq = ?",
         Place::Corrected => "DELETE FROM corrected_point WHERE series = ? AND claimed = ? AND seq = ?",
     };
-    transaction.prepare_cached(sql)?.execute(key(series, reading)).map(|_| ())
+    connection.prepare_cached(sql)?.execute(key(series, reading)).map(|_| ())
 }
 
 fn replace(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     place: Place,
     series: i64,
     reading: &ReadingRef<'_>,
@@ -212,18 +212,19 @@ fn replace(
     let ((series, claimed, seq), when) = (key(series, reading), reading.when);
     let (time, arrived_at) = (when.time.nanos(), when.arrived_at.nanos());
     let row = params![series, claimed, seq, time, arrived_at, when.origin as u8, kind, value, lng];
-    transaction.prepare_cached(sql)?.execute(row).map(|_| ())
+    connection.prepare_cached(sql)?.execute(row).map(|_| ())
 }
 
-fn write_late(
-    transaction: &Transaction<'_>,
+/// Lists a late reading.
+pub(crate) fn write_late(
+    connection: &Connection,
     series: i64,
     reading: &ReadingRef<'_>,
     watermark: Timestamp,
 ) -> rusqlite::Result<()> {
     let (kind, value, lng) = columns(reading.value);
     let ((series, claimed, seq), when) = (key(series, reading), reading.when);
-    transaction
+    connection
         .prepare_cached(
             "INSERT INTO late_point (series, claimed, seq, time, arrived_at, clock, kind, value, lng, watermark, times)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1)
@@ -250,7 +251,7 @@ fn key(series: i64, reading: &ReadingRef<'_>) -> (i64, i64, i64) {
 }
 
 /// The columns `kind`, `value` and `lng`. SQLite turns a NaN into NULL; the reader turns it back.
-fn columns(value: record::ValueRef<'_>) -> (u8, ToSqlOutput<'_>, Option<f64>) {
+pub(crate) fn columns(value: record::ValueRef<'_>) -> (u8, ToSqlOutput<'_>, Option<f64>) {
     use record::ValueRef as Measured;
     let (column, lng) = match value {
         Measured::Float(float) => (ValueRef::Real(float), None),

@@ -5,8 +5,8 @@ use std::ops::Range;
 use record::{DeviceId, MetricName, Reading, TenantId, TimeOrigin, Timestamp, Value, When};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::Sqlite;
 use super::write::source_of;
+use super::{Books, Sqlite};
 use crate::{
     Cardinality, Completeness, DeadLetter, DeadMessage, Device, Key, Point, Result, STAGES, SeriesReader,
     Source,
@@ -87,22 +87,23 @@ impl SeriesReader for Sqlite {
     }
 
     fn device(&self, tenant: &TenantId, id: &DeviceId) -> Result<Option<Device>> {
-        self.with_reader("reading a device", |connection| {
-            connection
-                .prepare_cached("SELECT id, created_at, last_seen FROM device WHERE tenant = ? AND id = ?")?
-                .query_row(params![tenant.as_str(), id.as_str()], device)
-                .optional()
-        })
+        device_of(self, tenant, id)
     }
 
     fn devices(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Device>> {
-        self.with_reader("reading devices", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT id, created_at, last_seen FROM device WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?",
-            )?;
-            let rows = statement.query_map(params![tenant.as_str(), after.unwrap_or(""), limit], device)?;
-            rows.collect()
-        })
+        devices_of(self, tenant, after, limit)
+    }
+
+    fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality> {
+        cardinality_of(self, tenant)
+    }
+
+    fn dead_message(&self, source: Source, offset: u64) -> Result<Option<DeadMessage>> {
+        dead_message_of(self, source, offset)
+    }
+
+    fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
+        dead_messages_of(self, tenant, limit)
     }
 
     fn held(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Value>>> {
@@ -124,41 +125,70 @@ impl SeriesReader for Sqlite {
             held.collect()
         })
     }
+}
 
-    fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality> {
-        self.with_reader("counting series", |connection| {
-            connection
-                .prepare_cached(
-                    "SELECT (SELECT count(*) FROM device WHERE tenant = ?1),
-                         (SELECT count(*) FROM device JOIN series ON series.device = device.no WHERE tenant = ?1)",
-                )?
-                .query_row([tenant.as_str()], |row| {
-                    Ok(Cardinality { devices: count(row, 0)?, series: count(row, 1)? })
-                })
-        })
-    }
+// What the tables beside the points answer, whatever keeps the points.
 
-    fn dead_message(&self, source: Source, offset: u64) -> Result<Option<DeadMessage>> {
-        self.with_reader("reading a dead message", |connection| {
-            let sql = format!(
-                "{DEAD_MESSAGES} WHERE topic_no = ? AND lane = ? AND partition = ? AND \"offset\" = ?"
-            );
-            let place = params![source.topic, source.lane as u8, source.partition, offset.cast_signed()];
-            connection.prepare_cached(&sql)?.query_row(place, |row| dead_message(connection, row)).optional()
-        })
-    }
+pub(crate) fn device_of(store: &impl Books, tenant: &TenantId, id: &DeviceId) -> Result<Option<Device>> {
+    store.with_books("reading a device", |connection| {
+        connection
+            .prepare_cached("SELECT id, created_at, last_seen FROM device WHERE tenant = ? AND id = ?")?
+            .query_row(params![tenant.as_str(), id.as_str()], device_row)
+            .optional()
+    })
+}
 
-    fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
-        self.with_reader("reading dead letters", |connection| {
-            let mut statement = connection.prepare_cached(&format!(
-                "{DEAD_MESSAGES} WHERE tenant = ?
-                 ORDER BY arrived_at DESC, topic_no DESC, lane DESC, partition DESC, \"offset\" DESC LIMIT ?"
-            ))?;
-            let messages =
-                statement.query_map(params![tenant, limit], |row| dead_message(connection, row))?;
-            messages.collect()
-        })
-    }
+pub(crate) fn devices_of(
+    store: &impl Books,
+    tenant: &TenantId,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Device>> {
+    store.with_books("reading devices", |connection| {
+        let mut statement = connection.prepare_cached(
+            "SELECT id, created_at, last_seen FROM device WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?",
+        )?;
+        let rows = statement.query_map(params![tenant.as_str(), after.unwrap_or(""), limit], device_row)?;
+        rows.collect()
+    })
+}
+
+pub(crate) fn cardinality_of(store: &impl Books, tenant: &TenantId) -> Result<Cardinality> {
+    store.with_books("counting series", |connection| {
+        connection
+            .prepare_cached(
+                "SELECT (SELECT count(*) FROM device WHERE tenant = ?1),
+                     (SELECT count(*) FROM device JOIN series ON series.device = device.no WHERE tenant = ?1)",
+            )?
+            .query_row([tenant.as_str()], |row| {
+                Ok(Cardinality { devices: count(row, 0)?, series: count(row, 1)? })
+            })
+    })
+}
+
+pub(crate) fn dead_message_of(
+    store: &impl Books,
+    source: Source,
+    offset: u64,
+) -> Result<Option<DeadMessage>> {
+    store.with_books("reading a dead message", |connection| {
+        let sql =
+            format!("{DEAD_MESSAGES} WHERE topic_no = ? AND lane = ? AND partition = ? AND \"offset\" = ?");
+        let place = params![source.topic, source.lane as u8, source.partition, offset.cast_signed()];
+        connection.prepare_cached(&sql)?.query_row(place, |row| dead_message_row(connection, row)).optional()
+    })
+}
+
+pub(crate) fn dead_messages_of(store: &impl Books, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
+    store.with_books("reading dead letters", |connection| {
+        let mut statement = connection.prepare_cached(&format!(
+            "{DEAD_MESSAGES} WHERE tenant = ?
+             ORDER BY arrived_at DESC, topic_no DESC, lane DESC, partition DESC, \"offset\" DESC LIMIT ?"
+        ))?;
+        let messages =
+            statement.query_map(params![tenant, limit], |row| dead_message_row(connection, row))?;
+        messages.collect()
+    })
 }
 
 /// Tenant, device, metric.
@@ -174,7 +204,7 @@ fn series(connection: &Connection, names: SeriesName<'_>) -> rusqlite::Result<Op
         .optional()
 }
 
-fn dead_message(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<DeadMessage> {
+fn dead_message_row(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<DeadMessage> {
     let no: i64 = row.get(0)?;
     let mut letters = connection
         .prepare_cached("SELECT reading, reason FROM dead_letter WHERE message = ? ORDER BY seq")?;
@@ -202,12 +232,12 @@ fn stage(name: &str) -> &'static str {
     STAGES.into_iter().find(|known| *known == name).unwrap_or("unknown")
 }
 
-fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+fn device_row(row: &Row<'_>) -> rusqlite::Result<Device> {
     Ok(Device { id: device_id(row, 0)?, created_at: time(row, 1)?, last_seen: time(row, 2)? })
 }
 
 /// The columns `time`, `seq`, `claimed`, `clock`, `arrived_at`, the first five.
-pub(super) fn when(row: &Row<'_>) -> rusqlite::Result<When> {
+pub(crate) fn when(row: &Row<'_>) -> rusqlite::Result<When> {
     let origin = row.get(3)?;
     let origin = TimeOrigin::from_number(origin)
         .ok_or_else(|| rusqlite::Error::IntegralValueOutOfRange(3, i64::from(origin)))?;
@@ -215,24 +245,24 @@ pub(super) fn when(row: &Row<'_>) -> rusqlite::Result<When> {
     Ok(When { time: time(row, 0)?, origin, arrived_at: time(row, 4)?, claimed: time(row, 2)?, seq })
 }
 
-pub(super) fn metric(row: &Row<'_>, column: usize) -> rusqlite::Result<MetricName> {
+pub(crate) fn metric(row: &Row<'_>, column: usize) -> rusqlite::Result<MetricName> {
     MetricName::parse(&row.get::<_, String>(column)?).map_err(|e| unreadable(column, e))
 }
 
-pub(super) fn device_id(row: &Row<'_>, column: usize) -> rusqlite::Result<DeviceId> {
+pub(crate) fn device_id(row: &Row<'_>, column: usize) -> rusqlite::Result<DeviceId> {
     DeviceId::parse(&row.get::<_, String>(column)?).map_err(|e| unreadable(column, e))
 }
 
-pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(crate) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
-pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_nanos)
 }
 
 /// The value in the columns `kind`, `value`, `lng`, which follow one another.
-pub(super) fn value(row: &Row<'_>, kind: usize) -> rusqlite::Result<Value> {
+pub(crate) fn value(row: &Row<'_>, kind: usize) -> rusqlite::Result<Value> {
     let number = |column| float(row, column);
     Ok(match row.get(kind)? {
         0_u8 => Value::Float(number(kind + 1)?),
@@ -245,7 +275,7 @@ pub(super) fn value(row: &Row<'_>, kind: usize) -> rusqlite::Result<Value> {
 }
 
 /// A float; SQLite makes a NaN NULL.
-pub(super) fn float(row: &Row<'_>, column: usize) -> rusqlite::Result<f64> {
+pub(crate) fn float(row: &Row<'_>, column: usize) -> rusqlite::Result<f64> {
     row.get::<_, Option<f64>>(column).map(|number| number.unwrap_or(f64::NAN))
 }
 

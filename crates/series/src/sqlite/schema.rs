@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub const VERSION: u32 = STEPS.len() as u32;
 
 /// From an empty file to the tables of today. A step that was published is never edited.
-const STEPS: [&str; 2] = [POINTS, BOOKS];
+pub(crate) const STEPS: [&str; 2] = [POINTS, BOOKS];
 
 /// `point.kind`: 0 float, 1 integer, 2 boolean, 3 text, 4 location (`value` latitude, `lng` longitude).
 /// `value` and `lng` are ANY, not REAL: a REAL column loses the sign of zero.
@@ -124,11 +124,17 @@ INSERT INTO account
 ";
 
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
+    upgrade(connection, path, &STEPS)
+}
+
+/// Takes the steps that the file has not seen yet.
+pub(crate) fn upgrade(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<()> {
+    let known = steps.len() as u32;
     let failed = |error| fault("preparing the store", path, error);
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
     let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-    if found > VERSION {
-        return Err(Error::Newer { place: path.display().to_string(), found, known: VERSION });
+    if found > known {
+        return Err(Error::Newer { place: path.display().to_string(), found, known });
     }
     // NORMAL: a commit is whole or not there, and durable once `durable.rs` has synced it, which also does what
     // `wal_autocheckpoint` would do in the middle of a commit.
@@ -139,12 +145,12 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
         )
         .map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    if found < VERSION {
+    if found < known {
         let upgrade = connection.transaction().map_err(failed)?;
-        for step in &STEPS[found as usize..] {
+        for step in &steps[found as usize..] {
             upgrade.execute_batch(step).map_err(failed)?;
         }
-        upgrade.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+        upgrade.pragma_update(None, "user_version", known).map_err(failed)?;
         upgrade.commit().map_err(failed)?;
     }
     Ok(())

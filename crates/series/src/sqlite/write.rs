@@ -6,18 +6,18 @@ use record::Lane;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::names::Names;
-use super::{Sqlite, books, fault, points};
+use super::{Books, Sqlite, books, fault, points};
 use crate::{Error, Note, Position, Result, SeriesWriter, Source, Span, WriteBatch, Written};
 
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     connection: Connection,
     path: PathBuf,
     names: Names,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, path: PathBuf) -> Self {
+    pub(crate) fn new(connection: Connection, path: PathBuf) -> Self {
         Self { connection, path, names: Names::default() }
     }
 
@@ -54,30 +54,37 @@ impl SeriesWriter for Sqlite {
     }
 
     fn positions(&self) -> Result<Vec<Position>> {
-        self.with_reader("reading the positions", |connection| {
-            let mut rows = connection.prepare("SELECT topic, lane, partition, \"offset\" FROM position")?;
-            let positions = rows.query_map([], |row| {
-                let source = source_of(row.get(0)?, row.get(1)?, row.get(2)?);
-                Ok(Position { source, offset: row.get::<_, i64>(3)?.cast_unsigned() })
-            })?;
-            positions.collect()
-        })
+        self.with_reader("reading the positions", positions)
     }
 
     fn notes(&self) -> Result<Vec<Note>> {
-        self.with_reader("reading the notes", |connection| {
-            let mut rows =
-                connection.prepare("SELECT partition, number, bytes FROM note ORDER BY partition, number")?;
-            let notes = rows.query_map([], |row| {
-                let number = row.get::<_, i64>(1)?.cast_unsigned();
-                Ok(Note { partition: row.get(0)?, number, bytes: row.get(2)? })
-            })?;
-            notes.collect()
-        })
+        notes_of(self)
     }
 }
 
-pub(super) fn source_of(topic: u8, lane: u8, partition: u16) -> Source {
+/// The next offset of each partition.
+pub(crate) fn positions(connection: &Connection) -> rusqlite::Result<Vec<Position>> {
+    let mut rows = connection.prepare("SELECT topic, lane, partition, \"offset\" FROM position")?;
+    let positions = rows.query_map([], |row| {
+        let source = source_of(row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Position { source, offset: row.get::<_, i64>(3)?.cast_unsigned() })
+    })?;
+    positions.collect()
+}
+
+pub(crate) fn notes_of(store: &impl Books) -> Result<Vec<Note>> {
+    store.with_books("reading the notes", |connection| {
+        let mut rows =
+            connection.prepare("SELECT partition, number, bytes FROM note ORDER BY partition, number")?;
+        let notes = rows.query_map([], |row| {
+            let number = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Note { partition: row.get(0)?, number, bytes: row.get(2)? })
+        })?;
+        notes.collect()
+    })
+}
+
+pub(crate) fn source_of(topic: u8, lane: u8, partition: u16) -> Source {
     let lane = if lane == Lane::Live as u8 { Lane::Live } else { Lane::Backfill };
     Source { topic, lane, partition }
 }
@@ -90,25 +97,31 @@ fn position(transaction: &Transaction<'_>, source: Source) -> rusqlite::Result<O
         .map(|offset| offset.map(i64::cast_unsigned))
 }
 
-fn write_all(
-    transaction: &Transaction<'_>,
-    names: &mut Names,
-    batch: &WriteBatch,
-) -> rusqlite::Result<Written> {
+fn write_all(connection: &Connection, names: &mut Names, batch: &WriteBatch) -> rusqlite::Result<Written> {
     let mut written = Written::default();
     for (tenant, readings) in &batch.readings {
         let late = batch.late.get(tenant).map_or(&[][..], Vec::as_slice);
-        points::write(transaction, names, tenant, readings, late, &mut written)?;
+        points::write(connection, names, tenant, readings, late, &mut written)?;
     }
-    let replaced = books::void_windows(transaction, names, &batch.void_windows)?;
-    books::windows(transaction, names, &batch.windows, &replaced)?;
-    written.dead_letters = books::dead(transaction, &batch.dead)?;
-    books::resolve(transaction, &batch.resolved)?;
-    books::account(transaction, &batch.account)?;
-    books::clocks(transaction, &batch.clocks)?;
-    books::notes(transaction, &batch.notes, &batch.forget)?;
+    written.dead_letters = write_books(connection, names, batch)?;
+    Ok(written)
+}
+
+/// Everything of a batch but its readings. Returns how many dead letters there were.
+pub(crate) fn write_books(
+    connection: &Connection,
+    names: &mut Names,
+    batch: &WriteBatch,
+) -> rusqlite::Result<u64> {
+    let replaced = books::void_windows(connection, names, &batch.void_windows)?;
+    books::windows(connection, names, &batch.windows, &replaced)?;
+    let dead_letters = books::dead(connection, &batch.dead)?;
+    books::resolve(connection, &batch.resolved)?;
+    books::account(connection, &batch.account)?;
+    books::clocks(connection, &batch.clocks)?;
+    books::notes(connection, &batch.notes, &batch.forget)?;
     for &Span { source, from, to } in &batch.spans {
-        transaction
+        connection
             .prepare_cached(
                 "INSERT INTO position (topic, lane, partition, \"offset\", first) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET \"offset\" = ?4",
@@ -121,5 +134,5 @@ fn write_all(
                 from.cast_signed()
             ])?;
     }
-    Ok(written)
+    Ok(dead_letters)
 }

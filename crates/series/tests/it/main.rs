@@ -5,5 +5,7 @@
 mod books;
 mod conformance;
 mod keys;
+mod parquet;
 mod scan;
+mod stores;
 mod upgrade;

@@ -2,7 +2,8 @@
 
 use record::ValueRef;
 
-// Odd numbers without pattern (digits of pi). Fixed for ever: checkpoints hold digests made with them.
+// Odd numbers without pattern (digits of pi). Checkpoints hold digests made with them: whatever changes here is another
+// version of the state.
 const BY_KIND: [u64; 5] = [
     0x243f_6a88_85a3_08d3,
     0x1319_8a2e_0370_7345,
@@ -14,8 +15,8 @@ const STIR: u64 = 0xbe54_66cf_34e9_0c6d;
 const STIR_SLOT: u64 = 0xc0ac_29b7_c97c_50dd;
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The fingerprint of a value. Equal values have equal ones: any NaN is the same as any other, `-0.0` as `0.0`,
-/// and an integer never as a float.
+/// The fingerprint of a value. Values that are the same for the store (`series::same`) have equal ones: any NaN is the same as
+/// any other, `-0.0` as `0.0`, and an integer as the float of its size, where there is one.
 ///
 /// Two different values share one with a probability of 2⁻⁶⁴ unless a device searches for such a pair, which
 /// could only spoil corrections of its own readings.
@@ -24,11 +25,19 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 pub fn digest(value: ValueRef<'_>) -> u64 {
     match value {
         ValueRef::Float(x) => word(0, bits(x)),
+        ValueRef::Int(x) if is_float(x) => word(0, bits(x as f64)),
         ValueRef::Int(x) => word(1, x as u64),
         ValueRef::Bool(x) => word(2, u64::from(x)),
         ValueRef::Text(x) => text(x.as_bytes()),
         ValueRef::Location { lat, lng } => fold(word(4, bits(lat)) ^ bits(lng), STIR),
     }
+}
+
+/// Whether there is a float of exactly this size. 2^63 is one, and would come back as 2^63 - 1.
+#[inline]
+fn is_float(x: i64) -> bool {
+    let float = x as f64;
+    float as i64 == x && float < 9_223_372_036_854_775_808.0
 }
 
 /// The fingerprint of a value in a slot; those of several slots are added up, so that their order does not matter.
@@ -85,6 +94,8 @@ mod tests {
             (ValueRef::Float(f64::NAN), ValueRef::Float(other_nan)),
             (ValueRef::Float(0.0), ValueRef::Float(-0.0)),
             (location(0.0, -0.0), location(-0.0, 0.0)),
+            (ValueRef::Int(-7), ValueRef::Float(-7.0)),
+            (ValueRef::Int(i64::MIN), ValueRef::Float(-9_223_372_036_854_775_808.0)),
         ] {
             assert_eq!(digest(a), digest(b), "{a:?} {b:?}");
         }
@@ -95,7 +106,10 @@ mod tests {
         values.push(ValueRef::Text(""));
         values.extend([ValueRef::Bool(false), ValueRef::Bool(true), ValueRef::Float(f64::NAN)]);
         values.extend((-1000..1000).map(ValueRef::Int));
-        values.extend((-1000..1000).map(|n| ValueRef::Float(f64::from(n) / 10.0)));
+        values.extend([i64::MAX, i64::MAX - 1, (1 << 53) + 1].map(ValueRef::Int));
+        values.push(ValueRef::Float(9_223_372_036_854_775_808.0));
+        let tenths = (-1000..1000).filter(|n| n % 10 != 0); // the others are integers
+        values.extend(tenths.map(|n| ValueRef::Float(f64::from(n) / 10.0)));
         values.extend((-90..90).map(|n| location(f64::from(n), 1.0)));
         values.extend((-90..0).map(|n| location(1.0, f64::from(n))));
         let digests: BTreeSet<u64> = values.iter().map(|&value| digest(value)).collect();
@@ -107,10 +121,10 @@ mod tests {
 
     #[test]
     fn a_digest_never_changes() {
-        // Fixed for ever: checkpoints hold them.
+        // Checkpoints hold them: a change is another version of the state.
         let of = [
             ValueRef::Float(21.5),
-            ValueRef::Int(-7),
+            ValueRef::Int(i64::MAX),
             ValueRef::Bool(true),
             ValueRef::Text("open the door"),
             ValueRef::Location { lat: 53.5, lng: 10.0 },

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use log::Lane;
 use record::{DeviceId, DeviceNo, MetricNo, Readings, TenantId, TimeOrigin, Timestamp, When};
+use series::same;
 use series::{Amounts, ClockRow, DeadLetter, Key, LateRow};
 use wire::payload::{Element, Scratch};
 
@@ -15,7 +16,6 @@ use crate::answers::{Answers, Held, Unanswered};
 use crate::budget::Counted;
 use crate::dedup::{self, Fate, Moment};
 use crate::devices::{Series, Translation};
-use crate::engine::same;
 use crate::enrich::Kept;
 use crate::output::{Bench, Output};
 use crate::validate::Verdict;

@@ -1,0 +1,26 @@
+//! Errors of the disk and of the Parquet library, in the words of this crate.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use parquet::errors::ParquetError;
+
+use crate::Error;
+
+pub(crate) fn io_fault(operation: &'static str, path: &Path, error: &std::io::Error) -> Error {
+    let place = path.display().to_string();
+    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return Error::Full { place };
+    }
+    Error::Database { operation, place, reason: error.to_string() }
+}
+
+/// The library wraps errors of the disk.
+pub(super) fn parquet_fault(operation: &'static str, path: &Path, error: ParquetError) -> Error {
+    if let ParquetError::External(inner) = &error
+        && let Some(error) = inner.downcast_ref::<std::io::Error>()
+    {
+        return io_fault(operation, path, error);
+    }
+    Error::Database { operation, place: path.display().to_string(), reason: error.to_string() }
+}

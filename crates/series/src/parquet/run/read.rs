@@ -1,0 +1,326 @@
+//! A run as it is read: one device's rows, or all of them one piece after the other.
+
+use std::fs::File;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parquet::basic::Type as Physical;
+use parquet::column::reader::{ColumnReader, get_column_reader};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::SchemaDescriptor;
+
+use super::fault::{io_fault, parquet_fault};
+use super::schema::{self, Hidden};
+use super::sidecar::{Refusal, Sidecar, VERSION};
+use super::sidecar_path;
+use super::source::{Damage, Source, damage, read_block};
+use super::unpack;
+use crate::parquet::{ColumnNo, Entity, Rows};
+use crate::{Error, Result};
+
+/// A run, opened: its sidecar and the Parquet file's footer are in memory and checked, the pages are on disk.
+#[derive(Debug)]
+pub struct Run {
+    path: PathBuf,
+    sidecar: Arc<Sidecar>,
+    metadata: ParquetMetaData,
+    source: Arc<Source>,
+    /// First row of each row group, and the number of rows.
+    group_starts: Vec<u64>,
+}
+
+impl Run {
+    /// Opens a run by the path of its Parquet file.
+    ///
+    /// # Errors
+    /// [`Error::Database`] when a file cannot be read, [`Error::Damaged`] when it is not what was written,
+    /// [`Error::Newer`] when a later version wrote it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let sidecar = Arc::new(read_sidecar(&sidecar_path(path))?);
+        let file = File::open(path).map_err(|error| io_fault("opening", path, &error))?;
+        let size_bytes = file.metadata().map_err(|error| io_fault("opening", path, &error))?.len();
+        let failed = |error| fault(path, error);
+        if size_bytes != sidecar.file_bytes {
+            let reason = format!("it has {size_bytes} bytes, {} were written", sidecar.file_bytes);
+            return Err(failed(damage(size_bytes.min(sidecar.file_bytes), reason)));
+        }
+        let footer = read_block(&file, sidecar.footer).map_err(failed)?;
+        let mut reader = ParquetMetaDataReader::new()
+            .with_column_index_policy(PageIndexPolicy::Skip)
+            .with_offset_index_policy(PageIndexPolicy::Required);
+        let metadata = reader.try_parse_sized(&footer, size_bytes).and_then(|()| reader.finish());
+        let metadata = metadata.map_err(failed)?;
+        check(&metadata, &sidecar).map_err(|reason| failed(damage(sidecar.footer.offset, reason)))?;
+        let mut group_starts = vec![0];
+        for group in metadata.row_groups() {
+            group_starts.push(group_starts[group_starts.len() - 1] + group.num_rows() as u64);
+        }
+        let source = Arc::new(Source { file, size_bytes, pages: Arc::clone(&sidecar) });
+        Ok(Self { path: path.to_owned(), sidecar, metadata, source, group_starts })
+    }
+
+    /// Its Parquet file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What stands beside it.
+    #[must_use]
+    pub fn sidecar(&self) -> &Sidecar {
+        &self.sidecar
+    }
+
+    /// The memory it takes while it is open, bytes, nearly.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.sidecar.size_bytes() + self.metadata.memory_size()
+    }
+
+    /// The rows of an entity whose claimed time is within a range, with these metrics (those of them the file has).
+    /// `None` when there are none.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub fn entity(
+        self: &Arc<Self>,
+        entity: Entity,
+        claimed: &RangeInclusive<i64>,
+        columns: &[ColumnNo],
+        detail: Detail,
+    ) -> Result<Option<Rows>> {
+        let Some((rows, known)) = self.sidecar.entity(entity) else { return Ok(None) };
+        if known.last < *claimed.start() || known.first > *claimed.end() {
+            return Ok(None);
+        }
+        let mut range = rows.clone();
+        if known.first < *claimed.start() || known.last > *claimed.end() {
+            // The keys first: they say which pages of the metrics are needed.
+            let mut keys = Rows::default();
+            let mut scan = self.scan_entity(entity, rows.clone(), &[], Detail::Times);
+            while scan.read(usize::MAX, &mut keys)? > 0 {}
+            let from = keys.claimed.partition_point(|at| at < claimed.start());
+            let to = keys.claimed.partition_point(|at| at <= claimed.end());
+            range = rows.start + from as u64..rows.start + to as u64;
+        }
+        if range.is_empty() {
+            return Ok(None);
+        }
+        let mut scan = self.scan_entity(entity, range, columns, detail);
+        let mut found = scan.rows();
+        while scan.read(usize::MAX, &mut found)? > 0 {}
+        Ok(Some(found))
+    }
+
+    /// Reads a range of rows piece by piece, with these metrics, or all that the file has.
+    #[must_use]
+    pub fn scan(self: &Arc<Self>, rows: Range<u64>, columns: Option<&[ColumnNo]>) -> Scan {
+        let wanted = |no| columns.is_none_or(|columns| columns.contains(&no));
+        let plan = &self.sidecar.plan;
+        let columns = (0..plan.columns.len()).filter(|&at| wanted(plan.columns[at].no)).collect();
+        Scan { run: Arc::clone(self), rows, columns, group: None, entity: None, detail: Detail::Whole }
+    }
+
+    fn scan_entity(
+        self: &Arc<Self>,
+        entity: Entity,
+        rows: Range<u64>,
+        columns: &[ColumnNo],
+        detail: Detail,
+    ) -> Scan {
+        Scan { entity: Some(entity), detail, ..self.scan(rows, Some(columns)) }
+    }
+}
+
+/// What of a row's times is wanted: each is a column to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Event time, claimed time and sequence number. Arrival is then told as the event time, and the clock as the device's.
+    Times,
+    /// All of it.
+    Whole,
+}
+
+/// A reader of a run that goes forward, one page of each column in memory.
+#[derive(Debug)]
+pub struct Scan {
+    run: Arc<Run>,
+    /// What is still to be read.
+    rows: Range<u64>,
+    /// Which of the plan's columns.
+    columns: Vec<usize>,
+    group: Option<Group>,
+    /// Whose rows these all are, if that is known.
+    entity: Option<Entity>,
+    detail: Detail,
+}
+
+/// The readers of a row group's columns.
+struct Group {
+    /// One past its last row.
+    end: u64,
+    hidden: Vec<(Hidden, ColumnReader)>,
+    metrics: Vec<Vec<ColumnReader>>,
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+impl Scan {
+    /// Rows without any, of the metrics that are read.
+    #[must_use]
+    pub fn rows(&self) -> Rows {
+        Rows::new(self.columns.iter().map(|&at| self.run.sidecar.plan.columns[at].no))
+    }
+
+    /// Adds at most so many of the next rows to those given (from [`Scan::rows`]). Returns how many; 0 at the end.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub fn read(&mut self, most: usize, into: &mut Rows) -> Result<usize> {
+        if self.rows.is_empty() {
+            return Ok(0);
+        }
+        if self.group.as_ref().is_none_or(|group| group.end <= self.rows.start) {
+            self.group = Some(self.open_group().map_err(|error| fault(&self.run.path, error))?);
+        }
+        let group = self.group.as_mut().expect("it was opened just now");
+        let count = (group.end.min(self.rows.end) - self.rows.start).min(most as u64) as usize;
+        let plan = &self.run.sidecar.plan;
+        let outcome =
+            unpack::keys(&mut group.hidden, count, plan, self.entity, into).and_then(|exceptions| {
+                for (column, (at, readers)) in
+                    into.columns.iter_mut().zip(self.columns.iter().zip(&mut group.metrics))
+                {
+                    unpack::metric(readers, count, plan.columns[*at].kind, &mut column.cells)?;
+                }
+                unpack::exceptions(&exceptions, into, count)
+            });
+        outcome.map_err(|error| self.place(error))?;
+        self.rows.start += count as u64;
+        Ok(count)
+    }
+
+    fn place(&self, error: ParquetError) -> Error {
+        match error {
+            error @ ParquetError::External(_) => fault(&self.run.path, error),
+            other => fault(&self.run.path, damage(0, format!("rows from {}: {other}", self.rows.start))),
+        }
+    }
+
+    fn open_group(&self) -> parquet::errors::Result<Group> {
+        let run = &*self.run;
+        let at = run.group_starts.partition_point(|&start| start <= self.rows.start) - 1;
+        let skip = (self.rows.start - run.group_starts[at]) as usize;
+        let open = |leaf: usize| open_column(run, at, leaf, skip);
+        let plan = &run.sidecar.plan;
+        let columns = schema::hidden(plan);
+        let mut hidden = Vec::new();
+        for (leaf, &column) in columns.iter().enumerate() {
+            let needless = match column {
+                Hidden::Group | Hidden::Device => self.entity.is_some(),
+                Hidden::Delay | Hidden::Origin => self.detail == Detail::Times,
+                Hidden::Exceptions => run.sidecar.exceptions == 0 || self.columns.is_empty(),
+                _ => false,
+            };
+            if !needless {
+                hidden.push((column, open(leaf)?));
+            }
+        }
+        let mut leaf = columns.len();
+        let mut metrics = Vec::new();
+        for (at, column) in plan.columns.iter().enumerate() {
+            let width = schema::width(column.kind);
+            if self.columns.contains(&at) {
+                metrics.push((leaf..leaf + width).map(open).collect::<parquet::errors::Result<Vec<_>>>()?);
+            }
+            leaf += width;
+        }
+        Ok(Group { end: run.group_starts[at + 1], hidden, metrics })
+    }
+}
+
+fn open_column(run: &Run, group: usize, leaf: usize, skip: usize) -> parquet::errors::Result<ColumnReader> {
+    let metadata = run.metadata.row_group(group);
+    let chunk = metadata.column(leaf);
+    let index = run.metadata.offset_index().and_then(|index| index.get(group)?.get(leaf));
+    let pages = index.map(|index| index.page_locations.clone());
+    let pages = pages.ok_or_else(|| damage(run.sidecar.footer.offset, "there is no offset index"))?;
+    let reader =
+        SerializedPageReader::new(Arc::clone(&run.source), chunk, metadata.num_rows() as usize, Some(pages))?;
+    let mut reader = get_column_reader(chunk.column_descr_ptr(), Box::new(reader));
+    if skip > 0 {
+        unpack::skip(&mut reader, skip)?;
+    }
+    Ok(reader)
+}
+
+fn read_sidecar(path: &Path) -> Result<Sidecar> {
+    let bytes = std::fs::read(path).map_err(|error| io_fault("opening", path, &error))?;
+    Sidecar::decode(&bytes).map_err(|refusal| match refusal {
+        Refusal::Newer(found) => Error::Newer {
+            place: path.display().to_string(),
+            found: u32::from(found),
+            known: u32::from(VERSION),
+        },
+        Refusal::Damaged(reason) => Error::Damaged {
+            place: path.display().to_string(),
+            at: "the sidecar".to_owned(),
+            reason: reason.to_owned(),
+        },
+    })
+}
+
+/// Whether footer and sidecar are of the same file.
+fn check(metadata: &ParquetMetaData, sidecar: &Sidecar) -> std::result::Result<(), String> {
+    let root = schema::of(&sidecar.plan).map_err(|error| error.to_string())?;
+    let expected = SchemaDescriptor::new(root);
+    let found = metadata.file_metadata().schema_descr();
+    if found.num_columns() != expected.num_columns() {
+        return Err(format!(
+            "it has {} columns, {} are expected",
+            found.num_columns(),
+            expected.num_columns()
+        ));
+    }
+    for (found, expected) in found.columns().iter().zip(expected.columns()) {
+        let facts = |column: &parquet::schema::types::ColumnDescriptor| -> (Physical, i16, i16, Vec<String>) {
+            let path = column.path().parts().to_vec();
+            (column.physical_type(), column.max_def_level(), column.max_rep_level(), path)
+        };
+        if facts(found) != facts(expected) {
+            return Err(format!("column {} is not what was written", expected.path()));
+        }
+    }
+    let rows =
+        metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum::<u64>();
+    let whole = metadata.row_groups().iter().all(|group| group.num_rows() > 0);
+    if rows != sidecar.rows || !whole {
+        return Err(format!("it has {rows} rows, {} are expected", sidecar.rows));
+    }
+    Ok(())
+}
+
+fn fault(path: &Path, error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<Damage>() {
+            Ok(damage) => Error::Damaged {
+                place: path.display().to_string(),
+                at: format!("byte {}", damage.at),
+                reason: damage.reason,
+            },
+            Err(other) => parquet_fault("reading", path, ParquetError::External(other)),
+        },
+        other => Error::Damaged {
+            place: path.display().to_string(),
+            at: "its footer".to_owned(),
+            reason: other.to_string(),
+        },
+    }
+}

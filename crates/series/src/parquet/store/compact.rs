@@ -1,0 +1,236 @@
+//! Many runs become few. Merging happens beside everything else; what it made takes the place of what it was made from in
+//! the open transaction, and is durable with the next flush.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::flush::facts;
+use super::manifest::{self, RunFacts};
+use super::period::Period;
+use super::{Parquet, RunEntry, Visible};
+use crate::Result;
+use crate::parquet::merge::merge;
+use crate::sqlite::{fault, sync_directory_of};
+
+/// Most runs of a period that may hold one entity: what a question about a device's day opens at most, per period.
+const MOST_OVERLAPPING: usize = 8;
+
+/// A run joins a merge of newer ones when it is not larger than so many times all of them together: so a reading is
+/// written again a few times, not with every merge.
+const SIZE_RATIO: u64 = 2;
+
+impl Parquet {
+    /// What is due at `now_ms` (milliseconds since the epoch, of a clock that does not jump): a flush, then one merge
+    /// at most. Says whether there is more to do at once. To be called every second or so, on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`crate::SeriesWriter::flush`]; [`crate::Error::Damaged`] when a run cannot be merged.
+    pub fn maintain(&self, now_ms: i64) -> Result<bool> {
+        if self.flush_due(now_ms) {
+            crate::SeriesWriter::flush(self)?;
+        }
+        self.compact(now_ms)
+    }
+
+    fn flush_due(&self, now_ms: i64) -> bool {
+        let since = {
+            let mut writer = self.writer.lock();
+            if !writer.dirty {
+                return false;
+            }
+            *writer.dirty_since_ms.get_or_insert(now_ms)
+        };
+        let (bytes, readings) = {
+            let visible = self.visible.read();
+            let bytes: usize = visible.buffers.values().map(super::Buffer::size_bytes).sum();
+            (bytes, visible.buffers.values().map(super::Buffer::readings).sum::<u64>())
+        };
+        let few = readings < self.options.small_readings;
+        let after = if few { self.options.flush_small_after_ms } else { self.options.flush_after_ms };
+        bytes >= self.options.buffer_bytes / 2 || now_ms - since >= after
+    }
+
+    /// Merges once, where it is most needed. Says whether it did.
+    fn compact(&self, now_ms: i64) -> Result<bool> {
+        let mut quiet = self.compacting.lock();
+        let job = self.visible.read().job(now_ms, self.options.quiet_after_ms, &mut quiet);
+        let Some(job) = job else { return Ok(false) };
+        let inputs = job.iter().map(|entry| self.cache.open(entry)).collect::<Result<Vec<_>>>()?;
+        let mut numbers = Vec::new();
+        let of_one = |a: &usize, b: &usize| job[*a].facts.generation == job[*b].facts.generation;
+        let order: Vec<usize> = (0..job.len()).collect();
+        let generations: Vec<Vec<_>> = order
+            .chunk_by(of_one)
+            .map(|runs| runs.iter().map(|&at| Arc::clone(&inputs[at])).collect())
+            .collect();
+        let outputs = merge(&generations, self.options.file_bytes, || {
+            let no = self.next_run_no();
+            numbers.push(no);
+            manifest::run_path(&self.runs, no)
+        });
+        let outputs = match outputs {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                numbers.iter().for_each(|&no| super::remove_files(&manifest::run_path(&self.runs, no)));
+                return Err(error);
+            }
+        };
+        let first = &job[0].facts;
+        let generation = job.iter().map(|entry| entry.facts.generation).max().unwrap_or(0);
+        let level = job.iter().map(|entry| entry.facts.level).max().unwrap_or(0) + 1;
+        let made = outputs.iter().zip(&numbers).map(|(output, &no)| {
+            let facts = facts(&output.written, first.table, first.period, level);
+            RunEntry::new(&self.runs, RunFacts { no, generation, ..facts })
+        });
+        self.replace(&job, made.collect())?;
+        Ok(true)
+    }
+
+    /// A number no other file has had since the store was opened: also not one that readers still have. After a crash
+    /// files that no commit holds are removed, and their numbers are free again.
+    pub(super) fn next_run_no(&self) -> u64 {
+        self.last_run_no.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn replace(&self, job: &[Arc<RunEntry>], made: Vec<Arc<RunEntry>>) -> Result<()> {
+        if let Some(first) = made.first() {
+            sync_directory_of(&first.path)?;
+        }
+        let mut writer = self.writer()?;
+        let still_there = {
+            let visible = self.visible.read();
+            job.iter().all(|entry| visible.runs.iter().any(|run| Arc::ptr_eq(run, entry)))
+        };
+        if !still_there {
+            // The store went back to its last commit meanwhile.
+            made.iter().for_each(|run| run.doom());
+            return Ok(());
+        }
+        let failed = |error| fault("replacing runs", &self.manifest, error);
+        writer.connection.execute_batch("SAVEPOINT runs").map_err(failed)?;
+        let noted = job
+            .iter()
+            .try_for_each(|entry| manifest::remove_run(&writer.connection, entry.facts.no))
+            .and_then(|()| made.iter().try_for_each(|run| manifest::add_run(&writer.connection, &run.facts)));
+        if let Err(error) = noted {
+            made.iter().for_each(|run| run.doom());
+            if writer.connection.is_autocommit() {
+                self.reset(&mut writer)?;
+            } else {
+                writer.connection.execute_batch("ROLLBACK TO runs; RELEASE runs").map_err(failed)?;
+            }
+            return Err(failed(error));
+        }
+        writer.connection.execute_batch("RELEASE runs").map_err(failed)?;
+        let mut visible = self.visible.write();
+        visible.runs.retain(|run| !job.iter().any(|entry| Arc::ptr_eq(run, entry)));
+        visible.runs.extend(made.iter().cloned());
+        visible.runs.sort_by_key(|run| (run.facts.generation, run.facts.no));
+        for entry in job {
+            self.cache.forget(entry.facts.no);
+            // One that no commit ever held goes at once, but for its readers.
+            match writer.uncommitted.iter().position(|run| Arc::ptr_eq(run, entry)) {
+                Some(at) => writer.uncommitted.remove(at).doom(),
+                None => writer.leaving.push(Arc::clone(entry)),
+            }
+        }
+        writer.uncommitted.extend(made);
+        Ok(())
+    }
+}
+
+/// Since when the periods that are over have had their newest run, so that late data is merged once it has come and not
+/// with every flush of it.
+#[derive(Debug, Default)]
+pub(super) struct Quiet(HashMap<(u32, Period), (u64, i64)>);
+
+impl Quiet {
+    fn is_over(&mut self, place: (u32, Period), newest: u64, now_ms: i64, after_ms: i64) -> bool {
+        let known = self.0.entry(place).or_insert((newest, now_ms));
+        if known.0 != newest {
+            *known = (newest, now_ms);
+        }
+        now_ms.saturating_sub(known.1) >= after_ms
+    }
+}
+
+impl Visible {
+    /// What to merge: where too many runs hold an entity, or a period has become quiet.
+    fn job(&self, now_ms: i64, quiet_after_ms: i64, since: &mut Quiet) -> Option<Vec<Arc<RunEntry>>> {
+        let mut places: Vec<_> = self.runs.iter().map(|run| (run.facts.table, run.facts.period)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let mut quiet = None;
+        since.0.retain(|place, _| places.binary_search(place).is_ok());
+        for (table, period) in places {
+            let here = |run: &&Arc<RunEntry>| (run.facts.table, run.facts.period) == (table, period);
+            let runs: Vec<_> = self.runs.iter().filter(here).cloned().collect();
+            let deepest = deepest(&runs);
+            if generations(&deepest) > MOST_OVERLAPPING {
+                return Some(closed(newest_of_a_size(deepest), &runs));
+            }
+            let ended = period.end() / 1_000_000 <= now_ms.saturating_sub(quiet_after_ms);
+            let newest = deepest.iter().map(|run| run.facts.generation).max().unwrap_or(0);
+            if generations(&deepest) > 1
+                && ended
+                && since.is_over((table, period), newest, now_ms, quiet_after_ms)
+            {
+                quiet.get_or_insert_with(|| closed(deepest, &runs));
+            }
+        }
+        quiet
+    }
+}
+
+/// How many versions of a reading there may be: runs of one generation are parts of one flush or one merge and have no
+/// key in common, also where the day of a device is so large that it had to be parted.
+fn generations(runs: &[Arc<RunEntry>]) -> usize {
+    runs.iter().map(|run| run.facts.generation).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// The largest set of runs that may all hold one entity. Ranges begin where a run begins.
+fn deepest(runs: &[Arc<RunEntry>]) -> Vec<Arc<RunEntry>> {
+    let at = |start: &Arc<RunEntry>| {
+        let entity = start.facts.entities.0;
+        let holds = |run: &&Arc<RunEntry>| (run.facts.entities.0..=run.facts.entities.1).contains(&entity);
+        runs.iter().filter(holds).cloned().collect::<Vec<_>>()
+    };
+    runs.iter().map(at).max_by_key(|runs| generations(runs)).unwrap_or_default()
+}
+
+/// The newest of these, and older ones as long as they are not much larger than those together.
+fn newest_of_a_size(mut runs: Vec<Arc<RunEntry>>) -> Vec<Arc<RunEntry>> {
+    runs.sort_by_key(|run| std::cmp::Reverse((run.facts.generation, run.facts.no)));
+    let mut size_bytes = 0;
+    let worth = runs.iter().enumerate().take_while(|(at, run)| {
+        let joins = *at < 2 || run.facts.size_bytes <= SIZE_RATIO * size_bytes;
+        size_bytes += run.facts.size_bytes;
+        joins
+    });
+    let count = worth.count();
+    runs.truncate(count);
+    runs
+}
+
+/// With every run that lies between the oldest and the newest of them and holds entities of theirs: were it left out, what
+/// is merged would be newer than it, or older, in parts. The oldest first.
+fn closed(mut job: Vec<Arc<RunEntry>>, runs: &[Arc<RunEntry>]) -> Vec<Arc<RunEntry>> {
+    loop {
+        let oldest = job.iter().map(|run| run.facts.generation).min();
+        let newest = job.iter().map(|run| run.facts.generation).max();
+        let missing = runs.iter().find(|run| {
+            let generation = Some(run.facts.generation);
+            generation >= oldest
+                && generation <= newest
+                && !job.iter().any(|of| Arc::ptr_eq(of, run))
+                && job.iter().any(|of| of.facts.overlaps(&run.facts))
+        });
+        match missing {
+            Some(run) => job.push(Arc::clone(run)),
+            None => break,
+        }
+    }
+    job.sort_by_key(|run| (run.facts.generation, run.facts.no));
+    job
+}

@@ -1,0 +1,315 @@
+//! Which files there are, and what names stand for: SQLite tables beside those of the books, in the same commits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::period::{Grain, Period};
+use crate::parquet::{ColumnNo, Entity};
+use crate::sqlite::{fault, schema, sync_directory_of};
+use crate::{Error, Result};
+
+/// The manifest's file.
+pub(super) const FILE: &str = "manifest.db";
+
+/// Most metrics of a table: a file's footer names each of its columns, and a reader of one looks at all of them.
+pub(super) const TABLE_COLUMNS: u32 = 256;
+
+/// The schema's version, kept in `PRAGMA user_version`.
+pub(super) const VERSION: u32 = STEPS.len() as u32;
+
+/// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
+const STEPS: [&str; 3] = [schema::STEPS[0], schema::STEPS[1], RUNS];
+
+/// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
+/// [`TABLE_COLUMNS`] metrics of one tenant. `run.first_entity`, `last_entity`: group and device ([`Entity`]).
+/// `run.grain` and `run.period`: [`Period`]. Times are nanoseconds since the epoch. `last_row.readings`:
+/// docs/formats/manifest.md.
+const RUNS: &str = "
+CREATE TABLE metric (
+    no INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, tbl INTEGER NOT NULL, grp INTEGER NOT NULL,
+    UNIQUE (tenant, name)
+) STRICT;
+CREATE TABLE run (
+    no INTEGER PRIMARY KEY, tbl INTEGER NOT NULL, grain INTEGER NOT NULL, period INTEGER NOT NULL,
+    level INTEGER NOT NULL, generation INTEGER NOT NULL,
+    first_entity INTEGER NOT NULL, last_entity INTEGER NOT NULL,
+    first_claimed INTEGER NOT NULL, last_claimed INTEGER NOT NULL,
+    earliest_shift INTEGER NOT NULL, latest_shift INTEGER NOT NULL,
+    \"rows\" INTEGER NOT NULL, readings INTEGER NOT NULL, size_bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO counter VALUES ('generation', 0);
+CREATE TABLE last_row (device INTEGER PRIMARY KEY, readings BLOB NOT NULL) STRICT;
+";
+
+/// What the manifest knows of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RunFacts {
+    pub(super) no: u64,
+    pub(super) table: u32,
+    pub(super) period: Period,
+    pub(super) level: u32,
+    pub(super) generation: u64,
+    pub(super) entities: (Entity, Entity),
+    pub(super) claimed: (i64, i64),
+    pub(super) shifts: (i64, i64),
+    pub(super) rows: u64,
+    pub(super) readings: u64,
+    pub(super) size_bytes: u64,
+}
+
+impl RunFacts {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        self.entities.0 <= other.entities.1 && other.entities.0 <= self.entities.1
+    }
+
+    pub(super) fn may_hold(&self, entity: Entity, claimed: &std::ops::RangeInclusive<i64>) -> bool {
+        (self.entities.0..=self.entities.1).contains(&entity)
+            && self.claimed.0 <= *claimed.end()
+            && *claimed.start() <= self.claimed.1
+    }
+}
+
+pub(super) fn open(directory: &Path) -> Result<(Connection, PathBuf)> {
+    let path = directory.join(FILE);
+    let mut connection =
+        Connection::open(&path).map_err(|error| fault("opening the manifest", &path, error))?;
+    schema::upgrade(&mut connection, &path, &STEPS)?;
+    // FULL: a flush is this file's commit, and the log may drop what it holds.
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;")
+        .map_err(|error| fault("opening the manifest", &path, error))?;
+    sync_directory_of(&path)?;
+    Ok((connection, path))
+}
+
+/// Where a run's file is: a number, so that no name of a user becomes a path.
+pub(super) fn run_path(directory: &Path, no: u64) -> PathBuf {
+    directory.join(format!("{no:012}.parquet"))
+}
+
+pub(super) fn runs(connection: &Connection) -> rusqlite::Result<Vec<RunFacts>> {
+    let mut statement = connection.prepare(
+        "SELECT no, tbl, grain, period, level, generation, first_entity, last_entity, first_claimed, last_claimed,
+             earliest_shift, latest_shift, \"rows\", readings, size_bytes
+         FROM run ORDER BY generation, no",
+    )?;
+    let runs = statement.query_map([], |row| {
+        let grain: u8 = row.get(2)?;
+        let grain =
+            Grain::from_number(grain).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, i64::from(grain)))?;
+        let number = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);
+        Ok(RunFacts {
+            no: number(0)?,
+            table: row.get(1)?,
+            period: Period { grain, index: row.get(3)? },
+            level: row.get(4)?,
+            generation: number(5)?,
+            entities: (Entity(number(6)?), Entity(number(7)?)),
+            claimed: (row.get(8)?, row.get(9)?),
+            shifts: (row.get(10)?, row.get(11)?),
+            rows: number(12)?,
+            readings: number(13)?,
+            size_bytes: number(14)?,
+        })
+    })?;
+    runs.collect()
+}
+
+pub(super) fn add_run(connection: &Connection, run: &RunFacts) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+        .execute(params![
+            run.no.cast_signed(),
+            run.table,
+            run.period.grain as u8,
+            run.period.index,
+            run.level,
+            run.generation.cast_signed(),
+            run.entities.0.0.cast_signed(),
+            run.entities.1.0.cast_signed(),
+            run.claimed.0,
+            run.claimed.1,
+            run.shifts.0,
+            run.shifts.1,
+            run.rows.cast_signed(),
+            run.readings.cast_signed(),
+            run.size_bytes.cast_signed(),
+        ])
+        .map(|_| ())
+}
+
+pub(super) fn remove_run(connection: &Connection, no: u64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM run WHERE no = ?")?.execute([no.cast_signed()]).map(|_| ())
+}
+
+pub(super) fn counter(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT value FROM counter WHERE name = ?")?
+        .query_row([name], |row| row.get::<_, i64>(0))
+        .map(i64::cast_unsigned)
+}
+
+pub(super) fn set_counter(connection: &Connection, name: &str, value: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE counter SET value = ?2 WHERE name = ?1")?
+        .execute(params![name, value.cast_signed()])
+        .map(|_| ())
+}
+
+/// A metric of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Metric {
+    pub(super) no: ColumnNo,
+    pub(super) tenant: String,
+    pub(super) name: String,
+    pub(super) table: u32,
+    pub(super) group: u32,
+}
+
+/// The metrics, all in memory: their number is bounded by the tenants' budgets and does not grow with the fleet.
+#[derive(Debug, Default)]
+pub(super) struct Metrics {
+    by_name: HashMap<String, HashMap<String, ColumnNo>>,
+    by_no: HashMap<ColumnNo, Metric>,
+    /// By tenant, table and group: what a device may have rows of.
+    by_group: HashMap<String, BTreeMap<(u32, u32), Vec<ColumnNo>>>,
+    /// How many metrics each table has, and whose it is.
+    tables: Vec<(String, u32)>,
+    groups: u32,
+}
+
+impl Metrics {
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut statement =
+            connection.prepare("SELECT no, tenant, name, tbl, grp FROM metric ORDER BY no")?;
+        let mut metrics = Self::default();
+        let rows = statement.query_map([], |row| {
+            let no = ColumnNo(row.get(0)?);
+            Ok(Metric { no, tenant: row.get(1)?, name: row.get(2)?, table: row.get(3)?, group: row.get(4)? })
+        })?;
+        for metric in rows {
+            metrics.keep(metric?);
+        }
+        Ok(metrics)
+    }
+
+    fn keep(&mut self, metric: Metric) {
+        let table = metric.table as usize;
+        if self.tables.len() <= table {
+            self.tables.resize(table + 1, (String::new(), 0));
+        }
+        self.tables[table].0.clone_from(&metric.tenant);
+        self.tables[table].1 += 1;
+        self.groups = self.groups.max(metric.group + 1);
+        self.by_name.entry(metric.tenant.clone()).or_default().insert(metric.name.clone(), metric.no);
+        let groups = self.by_group.entry(metric.tenant.clone()).or_default();
+        groups.entry((metric.table, metric.group)).or_default().push(metric.no);
+        self.by_no.insert(metric.no, metric);
+    }
+
+    pub(super) fn find(&self, tenant: &str, name: &str) -> Option<&Metric> {
+        self.by_no.get(self.by_name.get(tenant)?.get(name)?)
+    }
+
+    pub(super) fn get(&self, no: ColumnNo) -> Option<&Metric> {
+        self.by_no.get(&no)
+    }
+
+    /// Table, group and metrics of each group of a tenant.
+    pub(super) fn groups(&self, tenant: &str) -> impl Iterator<Item = ((u32, u32), &[ColumnNo])> {
+        let groups = self.by_group.get(tenant).into_iter().flatten();
+        groups.map(|(&place, columns)| (place, columns.as_slice()))
+    }
+
+    pub(super) fn tables(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.tables.iter().enumerate().map(|(no, (tenant, _))| (no as u32, tenant.as_str()))
+    }
+
+    /// Adds the metrics of a message that are new. They join the group of a metric that came with them, if one is known;
+    /// else they are a new one.
+    pub(super) fn add(
+        &mut self,
+        connection: &Connection,
+        tenant: &str,
+        together: &[&str],
+    ) -> rusqlite::Result<()> {
+        let company = together.iter().find_map(|name| self.find(tenant, name));
+        let mut place = company.map(|metric| (metric.table, metric.group));
+        for name in together {
+            if self.find(tenant, name).is_some() {
+                continue;
+            }
+            let (table, group) = match place {
+                Some((table, group)) if self.tables[table as usize].1 < TABLE_COLUMNS => (table, group),
+                // A full table: the rest of the message goes to another, as a group of its own there.
+                _ => (self.table_with_room(tenant), self.groups),
+            };
+            place = Some((table, group));
+            let no = connection
+                .prepare_cached("INSERT INTO metric (tenant, name, tbl, grp) VALUES (?, ?, ?, ?)")?
+                .insert(params![tenant, name, table, group])?;
+            let no =
+                ColumnNo(u32::try_from(no).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, no))?);
+            self.keep(Metric { no, tenant: tenant.to_owned(), name: (*name).to_owned(), table, group });
+        }
+        Ok(())
+    }
+
+    fn table_with_room(&self, tenant: &str) -> u32 {
+        let room = |(of, metrics): &(String, u32)| of == tenant && *metrics < TABLE_COLUMNS;
+        self.tables.iter().position(room).unwrap_or(self.tables.len()) as u32
+    }
+}
+
+/// The number of a device; `None` when it has never sent anything.
+pub(super) fn device(connection: &Connection, tenant: &str, device: &str) -> rusqlite::Result<Option<u32>> {
+    connection
+        .prepare_cached("SELECT no FROM device WHERE tenant = ? AND id = ?")?
+        .query_row([tenant, device], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn last_row(connection: &Connection, device: u32) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT readings FROM last_row WHERE device = ?")?
+        .query_row([device], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn set_last_row(connection: &Connection, device: u32, readings: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO last_row VALUES (?, ?)")?
+        .execute(params![device, readings])
+        .map(|_| ())
+}
+
+/// Removes files that the manifest does not know: a crash came between their writing and the commit. One that it knows
+/// and that is not there is damage.
+pub(super) fn recover_files(directory: &Path, runs: &[RunFacts]) -> Result<()> {
+    let broken =
+        |error: std::io::Error| crate::parquet::run::fault::io_fault("recovering", directory, &error);
+    let mut expected: HashMap<PathBuf, bool> = HashMap::new();
+    for run in runs {
+        let path = run_path(directory, run.no);
+        expected.insert(crate::parquet::run::sidecar_path(&path), false);
+        expected.insert(path, false);
+    }
+    for entry in std::fs::read_dir(directory).map_err(broken)? {
+        let path = entry.map_err(broken)?.path();
+        match expected.get_mut(&path) {
+            Some(found) => *found = true,
+            None => std::fs::remove_file(&path).map_err(broken)?,
+        }
+    }
+    match expected.into_iter().filter(|(_, found)| !found).map(|(path, _)| path).min() {
+        None => Ok(()),
+        Some(path) => Err(Error::Damaged {
+            place: path.display().to_string(),
+            at: "the file itself".to_owned(),
+            reason: "the manifest knows it and it is not there".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,109 @@
+//! Readings get their places: device, table, group, column. Looked up once in a batch, not once in a reading.
+
+use record::{DeviceNo, ReadingRef, Readings, TenantId, Timestamp};
+use rusqlite::params;
+
+use super::Parquet;
+use super::write::{Incoming, Writer};
+use crate::parquet::{ColumnNo, Entity};
+
+/// Most series that are remembered to be in the books already, in some 32 MB; then all are forgotten and looked up again.
+const REMEMBERED_SERIES: usize = 1 << 20;
+
+/// Table, group and column of a metric.
+type Place = (u32, u32, ColumnNo);
+
+impl Parquet {
+    /// Gives the readings of a batch their places; new names join the tables.
+    pub(super) fn name<'b>(
+        &self,
+        writer: &mut Writer,
+        tenant: &TenantId,
+        readings: &'b Readings,
+    ) -> rusqlite::Result<Vec<Incoming<'b>>> {
+        let mut devices: Vec<Option<(u32, Timestamp)>> = vec![None; readings.devices().len()];
+        let mut places: Vec<Option<Place>> = vec![None; readings.metrics().len()];
+        let mut named = Vec::with_capacity(readings.len());
+        for reading in readings.iter() {
+            let DeviceNo(at) = reading.device_no;
+            let known = match devices[at as usize] {
+                Some(known) => known,
+                None => (self.name_device(writer, tenant, &reading)?, reading.when.arrived_at),
+            };
+            devices[at as usize] = Some((known.0, known.1.max(reading.when.arrived_at)));
+            let place = match places[reading.metric_no.0 as usize] {
+                Some(place) => place,
+                None => self.name_metric(writer, tenant, readings, named.len())?,
+            };
+            places[reading.metric_no.0 as usize] = Some(place);
+            let (device, (table, group, column)) = (known.0, place);
+            note_series(writer, device, column, reading.metric)?;
+            named.push(Incoming { reading, device, table, entity: Entity::new(group, device), column });
+        }
+        let mut touch = writer
+            .connection
+            .prepare_cached("UPDATE device SET last_seen = max(last_seen, ?2) WHERE no = ?1")?;
+        for (device, last) in devices.into_iter().flatten() {
+            touch.execute(params![device, last.nanos()])?;
+        }
+        Ok(named)
+    }
+
+    fn name_device(
+        &self,
+        writer: &mut Writer,
+        tenant: &TenantId,
+        reading: &ReadingRef<'_>,
+    ) -> rusqlite::Result<u32> {
+        let Writer { connection, names, .. } = writer;
+        let no = names.device(connection, tenant, reading.device, reading.when.arrived_at)?;
+        let no = u32::try_from(no).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, no))?;
+        let mut visible = self.visible.write();
+        let fresh = visible.fresh_devices.entry(tenant.as_str().to_owned()).or_default();
+        if !fresh.contains_key(reading.device) {
+            fresh.insert(reading.device.to_owned(), no);
+        }
+        Ok(no)
+    }
+
+    /// The place of the metric in a row. If it is new, those of the same message are looked at with it.
+    fn name_metric(
+        &self,
+        writer: &Writer,
+        tenant: &TenantId,
+        readings: &Readings,
+        row: usize,
+    ) -> rusqlite::Result<Place> {
+        let of = readings.get(row).expect("the row is below the length");
+        if let Some(known) = self.visible.read().metrics.find(tenant.as_str(), of.metric) {
+            return Ok((known.table, known.group, known.no));
+        }
+        let same_message = |other: &ReadingRef<'_>| other.device_no == of.device_no && other.when == of.when;
+        let first = (0..row)
+            .rev()
+            .take_while(|&at| readings.get(at).is_some_and(|other| same_message(&other)))
+            .last();
+        let together: Vec<&str> = (first.unwrap_or(row)..readings.len())
+            .map_while(|at| readings.get(at).filter(same_message))
+            .map(|other| other.metric)
+            .collect();
+        let mut visible = self.visible.write();
+        visible.metrics.add(&writer.connection, tenant.as_str(), &together)?;
+        let known = visible.metrics.find(tenant.as_str(), of.metric).expect("it was added just now");
+        Ok((known.table, known.group, known.no))
+    }
+}
+
+/// Sees to it that the books know a series.
+fn note_series(writer: &mut Writer, device: u32, column: ColumnNo, metric: &str) -> rusqlite::Result<()> {
+    let series = u64::from(device) << 32 | u64::from(column.0);
+    if writer.known_series.contains(&series) {
+        return Ok(());
+    }
+    writer.names.series(&writer.connection, i64::from(device), metric)?;
+    if writer.known_series.len() >= REMEMBERED_SERIES {
+        writer.known_series.clear();
+    }
+    writer.known_series.insert(series);
+    Ok(())
+}

@@ -1,0 +1,343 @@
+//! Questions: from the buffer and the runs together, the newest value of each key.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+
+use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
+
+use super::buffer::row_key;
+use super::last::{self, LastRow};
+use super::{Parquet, RunEntry, Visible, manifest};
+use crate::parquet::run::Detail;
+use crate::parquet::{ColumnNo, Entity};
+use crate::sqlite::read as tables;
+use crate::{Cardinality, DeadMessage, Device, Error, Key, Point, Result, SeriesReader, Source};
+
+/// Values by claimed time, sequence number and metric.
+pub(super) type Found = BTreeMap<(i64, u64, ColumnNo), (When, Value)>;
+
+const ALL_TIME: RangeInclusive<i64> = i64::MIN..=i64::MAX;
+const DAY_NANOS: i64 = 86_400_000_000_000;
+
+/// What is known of one entity at a moment: files, and what the buffer had.
+struct Snapshot {
+    entity: Entity,
+    runs: Vec<Arc<RunEntry>>,
+    buffered: Found,
+    /// Bounds of event time less claimed time.
+    shifts: (i64, i64),
+}
+
+impl Visible {
+    fn snapshot(
+        &self,
+        table: u32,
+        entity: Entity,
+        columns: &[ColumnNo],
+        claimed: &RangeInclusive<i64>,
+    ) -> Snapshot {
+        let of_table = self.runs.iter().filter(|run| run.facts.table == table);
+        let runs: Vec<_> = of_table.filter(|run| run.facts.may_hold(entity, claimed)).cloned().collect();
+        let mut shifts = runs.iter().map(|run| run.facts.shifts).fold((0, 0), widest);
+        let mut buffered = Found::new();
+        if let Some(buffer) = self.buffers.get(&table) {
+            shifts = widest(shifts, buffer.shifts());
+            buffer.visit(entity, claimed, columns, &mut |no, when, value| {
+                buffered.insert((when.claimed.nanos(), when.seq, no), (when, value.to_value()));
+            });
+        }
+        Snapshot { entity, runs, buffered, shifts }
+    }
+}
+
+fn widest(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
+    (a.0.min(b.0), a.1.max(b.1))
+}
+
+impl Parquet {
+    /// The newest values of an entity's keys in a range of claimed times.
+    pub(super) fn find(
+        &self,
+        table: u32,
+        entity: Entity,
+        columns: &[ColumnNo],
+        claimed: &RangeInclusive<i64>,
+    ) -> Result<Found> {
+        let snapshot = self.visible.read().snapshot(table, entity, columns, claimed);
+        self.merge(&snapshot, columns, claimed, Detail::Whole)
+    }
+
+    fn merge(
+        &self,
+        snapshot: &Snapshot,
+        columns: &[ColumnNo],
+        claimed: &RangeInclusive<i64>,
+        detail: Detail,
+    ) -> Result<Found> {
+        let mut found = Found::new();
+        for entry in &snapshot.runs {
+            if !entry.facts.may_hold(snapshot.entity, claimed) {
+                continue;
+            }
+            let run = self.cache.open(entry)?;
+            let Some(rows) = run.entity(snapshot.entity, claimed, columns, detail)? else { continue };
+            for column in rows.columns() {
+                for row in 0..rows.len() {
+                    if let Some(value) = column.cells.get(row) {
+                        let when = rows.when(row);
+                        found.insert((when.claimed.nanos(), when.seq, column.no), (when, value.to_value()));
+                    }
+                }
+            }
+        }
+        let buffered = snapshot.buffered.range((*claimed.start(), 0, ColumnNo(0))..);
+        let buffered = buffered.take_while(|((at, ..), _)| at <= claimed.end());
+        found.extend(buffered.map(|(key, held)| (*key, held.clone())));
+        Ok(found)
+    }
+
+    /// The latest reading of a series, by looking at all of them.
+    pub(super) fn search_last(
+        &self,
+        table: u32,
+        entity: Entity,
+        column: ColumnNo,
+    ) -> Result<Option<(When, Value)>> {
+        let found = self.find(table, entity, &[column], &ALL_TIME)?;
+        Ok(found.into_values().max_by_key(|(when, _)| last::order(when)))
+    }
+
+    fn device_no(&self, tenant: &str, device: &str) -> Result<Option<u32>> {
+        let fresh = {
+            let visible = self.visible.read();
+            visible.fresh_devices.get(tenant).and_then(|devices| devices.get(device).copied())
+        };
+        match fresh {
+            Some(no) => Ok(Some(no)),
+            None => self.with_committed("looking for a device", |connection| {
+                manifest::device(connection, tenant, device)
+            }),
+        }
+    }
+
+    /// Table, entity and column of a series; `None` when nobody ever sent it.
+    fn series_place(
+        &self,
+        tenant: &str,
+        device: &str,
+        metric: &str,
+    ) -> Result<Option<(u32, Entity, ColumnNo)>> {
+        let metric = self.visible.read().metrics.find(tenant, metric).cloned();
+        let Some(metric) = metric else { return Ok(None) };
+        let device = self.device_no(tenant, device)?;
+        Ok(device.map(|device| (metric.table, Entity::new(metric.group, device), metric.no)))
+    }
+
+    /// How many readings each tenant has, by reading all keys there are.
+    pub(super) fn count_points(&self) -> Result<Vec<(String, u64)>> {
+        let visible = self.visible.read();
+        let mut tables: Vec<(u32, String, Vec<ColumnNo>)> = Vec::new();
+        for (table, tenant) in visible.metrics.tables() {
+            let of = visible.metrics.groups(tenant).filter(|((of, _), _)| *of == table);
+            tables.push((table, tenant.to_owned(), of.flat_map(|(_, columns)| columns).copied().collect()));
+        }
+        drop(visible);
+        let mut counts = BTreeMap::<String, u64>::new();
+        for (table, tenant, columns) in tables {
+            *counts.entry(tenant).or_default() += self.count_table(table, &columns)?;
+        }
+        Ok(counts.into_iter().filter(|(_, points)| *points > 0).collect())
+    }
+
+    fn count_table(&self, table: u32, columns: &[ColumnNo]) -> Result<u64> {
+        let (runs, mut entities) = {
+            let visible = self.visible.read();
+            let runs: Vec<_> = visible.runs.iter().filter(|run| run.facts.table == table).cloned().collect();
+            (runs, visible.buffers.get(&table).map(super::Buffer::entities).unwrap_or_default())
+        };
+        for entry in &runs {
+            let run = self.cache.open(entry)?;
+            entities.extend(run.sidecar().entities.iter().map(|known| known.entity));
+        }
+        entities.sort_unstable();
+        entities.dedup();
+        let mut count = 0;
+        for entity in entities {
+            let snapshot = self.visible.read().snapshot(table, entity, columns, &ALL_TIME);
+            self.by_stretches(&snapshot, columns, &ALL_TIME, &mut |found| {
+                count += found.len() as u64;
+                true
+            })?;
+        }
+        Ok(count)
+    }
+
+    /// Visits an entity's values day by day, so that a long answer does not stand in memory.
+    fn by_stretches(
+        &self,
+        snapshot: &Snapshot,
+        columns: &[ColumnNo],
+        claimed: &RangeInclusive<i64>,
+        visit: &mut dyn FnMut(Found) -> bool,
+    ) -> Result<()> {
+        let mut from = *claimed.start();
+        loop {
+            // On from the next claimed time that anything is at.
+            let in_runs = snapshot.runs.iter().filter(|run| run.facts.claimed.1 >= from);
+            let in_runs = in_runs.map(|run| run.facts.claimed.0.max(from)).min();
+            let buffered = snapshot.buffered.range((from, 0, ColumnNo(0))..).next().map(|((at, ..), _)| *at);
+            let next = [in_runs, buffered].into_iter().flatten().min();
+            let Some(start) = next.filter(|next| next <= claimed.end()) else { return Ok(()) };
+            let end = start.saturating_add(DAY_NANOS - 1).min(*claimed.end());
+            if !visit(self.merge(snapshot, columns, &(start..=end), Detail::Times)?) || end == i64::MAX {
+                return Ok(());
+            }
+            from = end + 1;
+        }
+    }
+}
+
+impl SeriesReader for Parquet {
+    fn points(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        range: Range<Timestamp>,
+        visit: &mut dyn FnMut(Point) -> bool,
+    ) -> Result<()> {
+        let place = self.series_place(tenant.as_str(), device.as_str(), metric.as_str())?;
+        let Some((table, entity, column)) = place else { return Ok(()) };
+        if range.start >= range.end {
+            return Ok(());
+        }
+        let columns = [column];
+        let (first, last) = (range.start.nanos(), range.end.nanos() - 1);
+        let shifts = self.visible.read().snapshot(table, entity, &[], &ALL_TIME).shifts;
+        let claimed = first.saturating_sub(shifts.1)..=last.saturating_sub(shifts.0);
+        let snapshot = self.visible.read().snapshot(table, entity, &columns, &claimed);
+        let mut pass = |mut found: Vec<(When, Value)>| {
+            found.retain(|(when, _)| range.contains(&when.time));
+            found.sort_by_key(|(when, _)| last::order(when));
+            found.into_iter().all(|(when, value)| visit(Point { time: when.time, value }))
+        };
+        if snapshot.shifts == (0, 0) {
+            return self.by_stretches(&snapshot, &columns, &claimed, &mut |found| {
+                pass(found.into_values().collect())
+            });
+        }
+        // Where clocks were put right, event times do not follow the keys: sorted as a whole.
+        let found = self.merge(&snapshot, &columns, &claimed, Detail::Times)?;
+        pass(found.into_values().collect());
+        Ok(())
+    }
+
+    fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>> {
+        let Some(no) = self.device_no(tenant.as_str(), device.as_str())? else { return Ok(Vec::new()) };
+        // The buffer first: what leaves it meanwhile is then in the last rows.
+        let buffered = self.visible.read().buffered_of(tenant.as_str(), no);
+        let stored = self
+            .with_committed("reading the latest values", |connection| manifest::last_row(connection, no))?;
+        let mut row = match stored {
+            Some(bytes) => last::decode(&bytes).ok_or_else(|| self.bad_last_row(no))?,
+            None => LastRow::new(),
+        };
+        self.renew(&mut row, buffered)?;
+        let mut readings = Vec::with_capacity(row.len());
+        let visible = self.visible.read();
+        for (column, (when, value)) in row {
+            let metric = visible.metrics.get(column).and_then(|known| MetricName::parse(&known.name).ok());
+            let metric = metric.ok_or_else(|| self.bad_last_row(no))?;
+            readings.push(Reading { device: device.clone(), metric, when, value });
+        }
+        readings.sort_by(|a, b| a.metric.cmp(&b.metric));
+        Ok(readings)
+    }
+
+    fn device(&self, tenant: &TenantId, device: &DeviceId) -> Result<Option<Device>> {
+        tables::device_of(self, tenant, device)
+    }
+
+    fn devices(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Device>> {
+        tables::devices_of(self, tenant, after, limit)
+    }
+
+    fn held(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Value>>> {
+        let held = |key: &Key<'_>| {
+            let place = self.series_place(key.tenant, key.device, key.metric)?;
+            let Some((table, entity, column)) = place else { return Ok(None) };
+            let claimed = key.claimed.nanos();
+            let mut found = self.find(table, entity, &[column], &(claimed..=claimed))?;
+            Ok(found.remove(&(claimed, key.seq, column)).map(|(_, value)| value))
+        };
+        keys.iter().map(held).collect()
+    }
+
+    fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality> {
+        tables::cardinality_of(self, tenant)
+    }
+
+    fn dead_message(&self, source: Source, offset: u64) -> Result<Option<DeadMessage>> {
+        tables::dead_message_of(self, source, offset)
+    }
+
+    fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
+        tables::dead_messages_of(self, tenant, limit)
+    }
+}
+
+/// The latest buffered reading of each metric of a device, and where the metric is.
+pub(super) type Buffered = BTreeMap<ColumnNo, (u32, Entity, When, Value)>;
+
+impl Visible {
+    pub(super) fn buffered_of(&self, tenant: &str, device: u32) -> Buffered {
+        let mut all = Buffered::new();
+        for ((table, group), columns) in self.metrics.groups(tenant) {
+            let Some(buffer) = self.buffers.get(&table) else { continue };
+            let entity = Entity::new(group, device);
+            buffer.visit(entity, &ALL_TIME, columns, &mut |no, when, value| match all.entry(no) {
+                Entry::Vacant(first) => drop(first.insert((table, entity, when, value.to_value()))),
+                Entry::Occupied(mut known) if last::order(&known.get().2) <= last::order(&when) => {
+                    known.insert((table, entity, when, value.to_value()));
+                }
+                Entry::Occupied(_) => {}
+            });
+        }
+        all
+    }
+
+    fn is_buffered(&self, table: u32, entity: Entity, column: ColumnNo, when: &When) -> bool {
+        let key = row_key(entity, when.claimed, when.seq);
+        self.buffers.get(&table).is_some_and(|buffer| buffer.find(key, column).is_some())
+    }
+}
+
+impl Parquet {
+    /// Brings a last row up to date with what is buffered.
+    pub(super) fn renew(&self, row: &mut LastRow, buffered: Buffered) -> Result<()> {
+        for (no, (table, entity, when, value)) in buffered {
+            let stored = row.get(&no).map(|(when, _)| *when);
+            match stored.filter(|stored| last::order(stored) > last::order(&when)) {
+                None => drop(row.insert(no, (when, value))),
+                Some(stored) if self.visible.read().is_buffered(table, entity, no, &stored) => {
+                    // The last reading was put right to an earlier time: another one may be the last now.
+                    if let Some(other) = self.search_last(table, entity, no)? {
+                        row.insert(no, other);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn bad_last_row(&self, device: u32) -> Error {
+        Error::Damaged {
+            place: self.manifest.display().to_string(),
+            at: format!("the last row of device {device}"),
+            reason: "it cannot be read".to_owned(),
+        }
+    }
+}

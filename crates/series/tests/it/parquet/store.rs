@@ -1,0 +1,415 @@
+//! The store against the memory store: whatever comes, in whatever order, with crashes, flushes and merges between.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use penstock_series::parquet::store::Options;
+use penstock_series::{
+    Error, Key, LateRow, Memory, Parquet, Position, SeriesAudit, SeriesReader, SeriesWriter, Source, Span,
+    WriteBatch,
+};
+use record::{DeviceId, Lane, MetricName, Reading, TenantId, TimeOrigin, Timestamp, Value, When};
+
+use super::rows::{Random, Taste, told};
+use crate::conformance::ALWAYS;
+use crate::stores::merge_all;
+
+const SOURCE: Source = Source { topic: 0, lane: Lane::Live, partition: 0 };
+
+fn small() -> Options {
+    Options { file_bytes: 20_000, small_readings: 0, ..Options::default() }
+}
+
+fn tenants() -> [TenantId; 2] {
+    [TenantId::default_tenant(), TenantId::parse("other").unwrap()]
+}
+
+const DEVICES: [&str; 4] = ["a", "b", "größe", "z"];
+
+/// A fleet whose metrics drift.
+struct World {
+    random: Random,
+    metrics: Vec<(String, Taste)>,
+    now_ms: i64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let metrics = (0..6).map(|n| (format!("m{n}"), Taste::any(&mut random))).collect();
+        Self { random, metrics, now_ms: 1_700_000_000_000 }
+    }
+
+    /// A message's readings: some metrics at one moment. Times come again, so that keys meet.
+    fn message(&mut self, readings: &mut Vec<Reading>) {
+        let random = &mut self.random;
+        let device = DeviceId::parse(DEVICES[random.below(4) as usize]).unwrap();
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        let time = self.now_ms - random.below(30) as i64 * 1000;
+        let time = if random.one_in(8) { time - random.below(5_000_000_000) as i64 } else { time };
+        let mut when = When::by_device(at(time), at(self.now_ms + random.below(50) as i64));
+        if random.one_in(12) {
+            when.time = at(time + random.below(100_000) as i64 - 50_000);
+            when.origin = TimeOrigin::Corrected;
+        }
+        when.seq = if random.one_in(4) { random.below(3) } else { 0 };
+        let alone = random.one_in(3);
+        let first = random.below(self.metrics.len() as u64) as usize;
+        let count = if alone { 1 } else { 1 + random.below(4) as usize };
+        for n in first..(first + count).min(self.metrics.len()) {
+            let (name, taste) = &self.metrics[n];
+            let value = taste.value(random);
+            let metric = MetricName::parse(name).unwrap();
+            readings.push(Reading { device: device.clone(), metric, when, value });
+        }
+        if random.one_in(40) {
+            let new = format!("m{}", random.below(40));
+            let at = random.below(self.metrics.len() as u64) as usize;
+            self.metrics[at] = (new, Taste::any(random));
+        }
+        self.now_ms += random.below(20_000) as i64;
+    }
+
+    fn batch(&mut self, from: u64) -> WriteBatch {
+        let mut batch = WriteBatch::default();
+        for tenant in tenants() {
+            let mut readings = Vec::new();
+            for _ in 0..self.random.below(30) {
+                self.message(&mut readings);
+            }
+            if readings.is_empty() {
+                continue;
+            }
+            if self.random.one_in(3) {
+                let row = self.random.below(readings.len() as u64) as u32;
+                let watermark = Timestamp::from_millis(self.now_ms).unwrap();
+                batch.late.insert(tenant.clone(), vec![LateRow { row, watermark }]);
+            }
+            batch.readings.insert(tenant, readings.iter().collect());
+        }
+        batch.spans.push(Span { source: SOURCE, from, to: from + 1 });
+        batch
+    }
+}
+
+fn reading_told(reading: &Reading) -> String {
+    format!("{} {:?} {}", reading.metric, reading.when, told(reading.value.as_ref()))
+}
+
+fn compare(store: &Parquet, model: &Memory, what: &str) {
+    for tenant in tenants() {
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        model
+            .series(&tenant, &mut |device, metric| {
+                all.entry(device.to_owned()).or_default().push(metric.to_owned());
+                true
+            })
+            .unwrap();
+        for (device, metrics) in all {
+            let device = DeviceId::parse(&device).unwrap();
+            let latest = |store: &dyn SeriesReader| {
+                store.latest(&tenant, &device).unwrap().iter().map(reading_told).collect::<Vec<_>>()
+            };
+            assert_eq!(latest(store), latest(model), "{what}: latest of {device}");
+            for metric in metrics {
+                let metric = MetricName::parse(&metric).unwrap();
+                let points = |store: &dyn SeriesReader, range| {
+                    let mut points = Vec::new();
+                    let mut visit = |point: penstock_series::Point| {
+                        points.push((point.time, told(point.value.as_ref())));
+                        true
+                    };
+                    store.points(&tenant, &device, &metric, range, &mut visit).unwrap();
+                    points
+                };
+                let expected = points(model, ALWAYS);
+                assert_eq!(points(store, ALWAYS), expected, "{what}: {tenant} {device} {metric}");
+                let some = expected[expected.len() / 3].0..expected[expected.len() * 2 / 3].0;
+                assert_eq!(points(store, some.clone()), points(model, some), "{what}: a range of {metric}");
+            }
+        }
+        let superseded = |store: &dyn SeriesAudit| {
+            let old = store.superseded(&tenant, 10_000).unwrap();
+            old.iter().map(|old| (reading_told(&old.reading), old.replaced_at)).collect::<Vec<_>>()
+        };
+        assert_eq!(superseded(store), superseded(model), "{what}");
+        assert_eq!(store.cardinality(&tenant).unwrap(), model.cardinality(&tenant).unwrap(), "{what}");
+        let devices = |store: &dyn SeriesReader| store.devices(&tenant, None, 99).unwrap();
+        assert_eq!(devices(store), devices(model), "{what}");
+    }
+    assert_eq!(store.audit().unwrap(), model.audit().unwrap(), "{what}");
+}
+
+/// What stands under the keys of a batch.
+fn held(store: &dyn SeriesReader, batch: &WriteBatch) -> Vec<Option<String>> {
+    let readings =
+        batch.readings.iter().flat_map(|(tenant, readings)| readings.iter().map(move |r| (tenant, r)));
+    let keys: Vec<_> = readings
+        .map(|(tenant, of)| Key {
+            tenant: tenant.as_str(),
+            device: of.device,
+            metric: of.metric,
+            claimed: of.when.claimed,
+            seq: of.when.seq,
+        })
+        .collect();
+    let held = store.held(&keys).unwrap();
+    held.into_iter().map(|value| value.map(|value| told(value.as_ref()))).collect()
+}
+
+fn offset(positions: &[Position]) -> u64 {
+    positions.first().map_or(0, |at| at.offset)
+}
+
+#[test]
+fn the_store_says_what_the_memory_store_says_through_crashes_flushes_and_merges() {
+    for seed in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut world = World::new(seed);
+        let model = Memory::new();
+        let mut store = Parquet::open(dir.path(), small()).unwrap();
+        let mut batches = Vec::new();
+        for step in 0..60 {
+            let what = format!("seed {seed} step {step}");
+            match world.random.below(10) {
+                0..5 => {
+                    let batch = world.batch(batches.len() as u64);
+                    let written = model.write(&batch).unwrap();
+                    assert_eq!(store.write(&batch).unwrap(), written, "{what}");
+                    assert_eq!(held(&store, &batch), held(&model, &batch), "{what}");
+                    batches.push(batch);
+                }
+                5 | 6 => {
+                    store.flush().unwrap();
+                    assert_eq!(store.positions().unwrap(), store.durable_positions());
+                }
+                7 => {
+                    let quiet = if world.random.one_in(4) { i64::MAX } else { world.now_ms };
+                    store.maintain(quiet).unwrap();
+                }
+                8 => {
+                    let durable = store.durable_positions();
+                    drop(store);
+                    store = Parquet::open(dir.path(), small()).unwrap();
+                    assert_eq!(store.positions().unwrap(), durable, "{what}");
+                    let from = offset(&durable) as usize;
+                    for batch in &batches[from..] {
+                        store.write(batch).unwrap();
+                    }
+                }
+                _ => {
+                    let refused = world.batch(batches.len() as u64 + 7);
+                    if !batches.is_empty() {
+                        assert!(matches!(store.write(&refused), Err(Error::Conflict { .. })), "{what}");
+                    }
+                }
+            }
+            if step % 20 == 19 {
+                compare(&store, &model, &what);
+            }
+        }
+        store.flush().unwrap();
+        merge_all(&store);
+        compare(&store, &model, &format!("seed {seed}, merged"));
+        store.flush().unwrap();
+        drop(store);
+        compare(&Parquet::open(dir.path(), small()).unwrap(), &model, &format!("seed {seed}, opened again"));
+    }
+}
+
+fn files(dir: &Path) -> usize {
+    std::fs::read_dir(dir.join("runs")).unwrap().count()
+}
+
+fn write_one(store: &Parquet, from: u64, readings: &[Reading]) {
+    let readings = BTreeMap::from([(TenantId::default_tenant(), readings.iter().collect())]);
+    let spans = vec![Span { source: SOURCE, from, to: from + 1 }];
+    store.write(&WriteBatch { readings, spans, ..WriteBatch::default() }).unwrap();
+}
+
+fn simple(device: &str, metric: &str, millis: i64, value: i64) -> Reading {
+    let at = Timestamp::from_millis(millis).unwrap();
+    Reading {
+        device: DeviceId::parse(device).unwrap(),
+        metric: MetricName::parse(metric).unwrap(),
+        when: When::by_device(at, at),
+        value: Value::Int(value),
+    }
+}
+
+#[test]
+fn weeks_of_one_reading_an_hour_are_a_few_files() {
+    hourly(30, 12, 30);
+}
+
+#[test]
+#[ignore = "takes minutes: 8760 flushes"]
+fn a_year_of_one_reading_an_hour_is_a_few_files() {
+    hourly(365, 40, 80);
+}
+
+/// A flush each hour, as often as there could be one; merges as they fall due.
+fn hourly(days: i64, most_runs: usize, most_files: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    let (start, hour) = (1_700_000_000_000, 3_600_000);
+    let mut most = 0;
+    for n in 0..days * 24 {
+        let now = start + n * hour;
+        let readings: Vec<_> = (0..3).map(|device| simple(&format!("d{device}"), "m", now, n)).collect();
+        write_one(&store, n as u64, &readings);
+        store.maintain(now).unwrap();
+        while store.maintain(now + hour - 1).unwrap() {}
+        most = most.max(store.run_count());
+    }
+    store.flush().unwrap();
+    assert!(most <= most_runs, "{most} runs at once");
+    assert!(files(dir.path()) <= most_files, "{} files are left", files(dir.path()));
+    let mut points = 0;
+    let (device, metric) = (DeviceId::parse("d1").unwrap(), MetricName::parse("m").unwrap());
+    let mut visit = |_| {
+        points += 1;
+        true
+    };
+    store.points(&TenantId::default_tenant(), &device, &metric, ALWAYS, &mut visit).unwrap();
+    assert_eq!(points, days * 24);
+}
+
+/// Names and sizes of the runs' files.
+fn listing(dir: &Path) -> BTreeMap<String, u64> {
+    let entries = std::fs::read_dir(dir.join("runs")).unwrap().map(Result::unwrap);
+    entries.map(|e| (e.file_name().into_string().unwrap(), e.metadata().unwrap().len())).collect()
+}
+
+#[test]
+fn late_data_leaves_the_files_of_other_days_and_devices_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Parquet::open(dir.path(), Options { file_bytes: 20_000, ..Options::default() }).unwrap();
+    let (start, day) = (1_700_006_400_000, 86_400_000); // a midnight
+    let mut random = Random(1);
+    let mut offset = 0;
+    for at in 0..3 {
+        let readings: Vec<_> = (0..40)
+            .flat_map(|device| (0..200).map(move |n| (device, n)))
+            .map(|(device, n)| {
+                simple(&format!("d{device:02}"), "m", start + at * day + n * 1000, random.next() as i64)
+            })
+            .collect();
+        for half in readings.chunks(4001) {
+            write_one(&store, offset, half);
+            offset += 1;
+            store.flush().unwrap();
+        }
+    }
+    let mut now = start + 9 * day;
+    while store.maintain(now).unwrap() {}
+    now += day;
+    while store.maintain(now).unwrap() {}
+    store.flush().unwrap();
+    let before = listing(dir.path());
+    // A device's second day, again and again.
+    for n in 0..30 {
+        let readings: Vec<_> =
+            (0..5000).map(|k| simple("d05", "m", start + day + 300_000 + n * 5000 + k, k)).collect();
+        write_one(&store, offset, &readings);
+        offset += 1;
+        store.flush().unwrap();
+        while store.maintain(now).unwrap() {}
+        now += day / 24;
+    }
+    while store.maintain(now).unwrap() {}
+    store.flush().unwrap();
+    let after = listing(dir.path());
+    let gone: Vec<_> = before.keys().filter(|name| !after.contains_key(*name)).collect();
+    let runs_of_a_day = before.len() / 2 / 3;
+    assert!(runs_of_a_day >= 2, "{before:?}");
+    // The run that holds the device's day, one on each side of it at most, and their sidecars.
+    assert!(gone.len() <= 6, "{gone:?} of {before:?} were written again");
+}
+
+#[test]
+fn what_a_crash_left_behind_is_removed_and_what_is_missing_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    assert!(
+        matches!(Parquet::open(dir.path(), Options::default()), Err(Error::Database { .. })),
+        "two at once"
+    );
+    write_one(&store, 0, &[simple("a", "m", 1, 1)]);
+    store.flush().unwrap();
+    write_one(&store, 1, &[simple("a", "m", 2, 2)]);
+    drop(store);
+    let runs = dir.path().join("runs");
+    std::fs::write(runs.join("000000000009.parquet"), b"half").unwrap();
+    std::fs::write(runs.join("000000000009.side"), b"").unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(files(dir.path()), 2);
+    assert_eq!(offset(&store.positions().unwrap()), 1, "the second batch was not flushed");
+    drop(store);
+    std::fs::remove_file(runs.join("000000000001.side")).unwrap();
+    let refused = Parquet::open(dir.path(), Options::default());
+    assert!(
+        matches!(&refused, Err(Error::Damaged { place, .. }) if place.ends_with("000000000001.side")),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_damaged_run_fails_the_questions_that_need_it_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    let day = 86_400_000;
+    for n in 0..2 {
+        let readings: Vec<_> = (0..5000).map(|k| simple("a", "m", n * 40 * day + k, k)).collect();
+        write_one(&store, n as u64, &readings);
+        store.flush().unwrap();
+    }
+    drop(store);
+    let path = dir.path().join("runs/000000000001.parquet");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let half = bytes.len() / 2;
+    bytes[4..half].iter_mut().for_each(|byte| *byte = !*byte);
+    std::fs::write(&path, bytes).unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    let points = |from: i64, to: i64| {
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        let (device, metric) = (DeviceId::parse("a").unwrap(), MetricName::parse("m").unwrap());
+        let mut count = 0;
+        let mut visit = |_| {
+            count += 1;
+            true
+        };
+        store
+            .points(&TenantId::default_tenant(), &device, &metric, at(from)..at(to), &mut visit)
+            .map(|()| count)
+    };
+    assert_eq!(points(40 * day, 41 * day).unwrap(), 5000);
+    let refused = points(0, day);
+    assert!(
+        matches!(&refused, Err(Error::Damaged { place, .. }) if place.contains("000000000001")),
+        "{refused:?}"
+    );
+    assert_eq!(store.latest(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_flush_that_fails_makes_nothing_durable_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    write_one(&store, 0, &[simple("a", "m", 1, 1)]);
+    let (runs, away) = (dir.path().join("runs"), dir.path().join("away"));
+    std::fs::rename(&runs, &away).unwrap();
+    assert!(matches!(store.flush(), Err(Error::Database { .. })));
+    write_one(&store, 1, &[simple("a", "m", 2, 2)]);
+    assert_eq!(store.durable_positions(), []);
+    assert_eq!(offset(&store.positions().unwrap()), 2);
+    std::fs::rename(&away, &runs).unwrap();
+    store.flush().unwrap();
+    assert_eq!(offset(&store.durable_positions()), 2);
+    drop(store);
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    let latest = store.latest(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap();
+    assert_eq!(latest, [simple("a", "m", 2, 2)]);
+    assert_eq!(store.audit().unwrap().tenants[0].points, 2);
+    assert_eq!(files(dir.path()), 2, "what the failed flush began is gone");
+}
