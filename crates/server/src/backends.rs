@@ -47,7 +47,7 @@ impl Backends {
     }
 }
 
-pub(crate) fn metadata_file(config: &Config) -> PathBuf {
+fn metadata_file(config: &Config) -> PathBuf {
     config.data_dir.join("metadata.db")
 }
 

@@ -16,7 +16,7 @@ use schema::Catalog;
 use serde::Serialize;
 use stream::Monitor;
 
-use crate::backends::{self, Backends};
+use crate::backends::Backends;
 use crate::config::Role;
 use crate::datasets::{self, Datasets};
 use crate::facts::Registered;

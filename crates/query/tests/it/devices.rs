@@ -42,10 +42,10 @@ fn devices_that_spoke_or_are_registered_have_the_facts_that_hold() {
     assert_eq!(
         ask(facts),
         "id,metrics,type,site,lat,lng,place,firmware,tags,registered_at,silent\r\n\
-         d0,0,,kiel,,,,,,1970-01-01T00:00:06Z,1\r\n\
-         d1,2,pump,,53.5,9,\"Hall \"\"3\"\"\",2.1,\"{\"\"line\"\":\"\"4\"\"}\",1970-01-01T00:00:05Z,0\r\n\
-         d2,1,,,,,,,,,0\r\n\
-         d3,1,,bremen,,,,,,,0\r\n"
+         d0,0,,kiel,,,,,,1970-01-01T00:00:06Z,true\r\n\
+         d1,2,pump,,53.5,9.0,\"Hall \"\"3\"\"\",2.1,\"{\"\"line\"\":\"\"4\"\"}\",1970-01-01T00:00:05Z,false\r\n\
+         d2,1,,,,,,,,,false\r\n\
+         d3,1,,bremen,,,,,,,false\r\n"
     );
     let joined = "SELECT device_id, count(*) AS n FROM telemetry JOIN devices ON id = device_id
         WHERE devices.type = 'pump' AND tags ->> 'line' = '4' GROUP BY 1";

@@ -136,7 +136,7 @@ mod tests {
 
     const EXPECTED: [u64; 5] = [
         0x9afe_23fc_f431_8bcb,
-        0x1ec6_9bb4_9e49_6e25,
+        0xe2c8_1d2e_5b27_e8c3,
         0x6218_3321_f2be_f6bb,
         0xcf86_5170_dbff_21e6,
         0x5d44_f240_f32c_b21d,
