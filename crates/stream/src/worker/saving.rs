@@ -15,8 +15,16 @@ use super::{End, Flow, Worker, outcome_of};
 pub(super) struct Saving {
     partition: u16,
     began: Instant,
-    /// The first note that is not in it, the offsets it stands at, and its bytes.
-    job: JoinHandle<Result<(u64, [u64; 2], usize), String>>,
+    job: JoinHandle<Result<Saved, String>>,
+}
+
+/// A checkpoint that is on the disk.
+struct Saved {
+    /// The first note that is not in it.
+    note: u64,
+    /// The offsets it stands at.
+    next: [u64; 2],
+    bytes: u64,
 }
 
 impl Worker {
@@ -69,7 +77,8 @@ impl Worker {
         let job = tokio::task::spawn_blocking(move || {
             store.flush().map_err(|error| error.to_string())?;
             folder.write(&checkpoint).map_err(|error| error.to_string())?;
-            Ok((checkpoint.note, checkpoint.next, checkpoint.state.len()))
+            let bytes = checkpoint.state.len() as u64;
+            Ok(Saved { note: checkpoint.note, next: checkpoint.next, bytes })
         });
         self.saving = Some(Saving { partition, began, job });
     }
@@ -78,8 +87,8 @@ impl Worker {
     pub(super) async fn saved(&mut self) {
         let Some(Saving { partition: index, began, job }) = self.saving.take() else { return };
         match (outcome_of(job).await, &mut self.engine) {
-            (Some(Ok((note, next, bytes))), Some(engine)) => {
-                self.shared.checkpointed(index, bytes as u64, began.elapsed());
+            (Some(Ok(Saved { note, next, bytes })), Some(engine)) => {
+                self.shared.checkpointed(index, bytes, began.elapsed());
                 if let Some(before) = engine.checkpointed(index, note, next) {
                     let lanes = [Lane::Live, Lane::Backfill];
                     let at = |lane: Lane| PartitionId { topic: Topic::Raw, lane, index };

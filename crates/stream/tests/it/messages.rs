@@ -97,7 +97,7 @@ async fn every_message_has_an_outcome() {
 #[tokio::test]
 async fn a_reading_is_stored_once_whatever_comes_how_often() {
     let one = r#"{"ts":1700000000,"metrics":{"a":1,"b":2.5,"c":"on"}}"#;
-    let cases: [(&[&str], [i64; 4]); 10] = [
+    let cases: [(&[&str], [i64; 4]); 11] = [
         (&[one, one, one], [3, 6, 0, 0]),
         // Twenty metrics of one moment are no duplicates, however they come.
         (&[r#"{"ts":1,"metric":"a","value":1}"#, r#"{"ts":1,"metric":"b","value":1}"#], [2, 0, 0, 0]),
@@ -112,8 +112,9 @@ async fn a_reading_is_stored_once_whatever_comes_how_often() {
             ],
             [1, 1, 0, 0],
         ),
-        // One type is not another.
-        (&[r#"{"ts":1,"metric":"a","value":1}"#, r#"{"ts":1,"metric":"a","value":1.0}"#], [2, 0, 1, 0]),
+        // A number is the same however it is written; a text is another value.
+        (&[r#"{"ts":1,"metric":"a","value":1}"#, r#"{"ts":1,"metric":"a","value":1.0}"#], [1, 1, 0, 0]),
+        (&[r#"{"ts":1,"metric":"a","value":1}"#, r#"{"ts":1,"metric":"a","value":"1"}"#], [2, 0, 1, 0]),
         // The same metric and moment twice in one message: in order.
         (
             &[
