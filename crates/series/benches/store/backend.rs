@@ -1,4 +1,4 @@
-//! The whole store: batches as the stream writes them, flushes, merges, questions.
+//! The whole store: batches as the stream writes them, rolls, merges, questions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,24 +22,24 @@ pub(crate) fn report(devices: u32, minutes: i64, dir: &Path) {
         readings += batch.readings.values().map(|readings| readings.len() as u64).sum::<u64>();
         wrote.by(|| store.write(&batch)).unwrap();
         if interval % 60 == 59 {
-            flushed.by(|| store.flush()).unwrap();
+            flushed.by(|| store.roll()).unwrap();
             while merged.by(|| store.maintain(fleet::START_MS)).unwrap() {}
         }
     }
     println!("write: {}", wrote.speed(readings));
     println!(
-        "flush: {}; {:.3} B/reading",
+        "roll: {}; {:.3} B/reading",
         flushed.speed(readings),
         store.size_bytes() as f64 / readings as f64
     );
     println!("merges on the way: {}", merged.speed(readings));
-    // Half of the next flush is buffered while questions are asked.
+    // Half of the next roll is buffered while questions are asked.
     for interval in minutes * 6..minutes * 6 + 30 {
         store.write(&batch(&mut fleet, interval)).unwrap();
     }
     println!("{} runs, and the buffer:", store.run_count());
     questions(&store, devices, minutes);
-    store.flush().unwrap();
+    store.roll().unwrap();
     let quiet = fleet::START_MS + 40 * 86_400_000;
     for now in [quiet, 2 * quiet] {
         while store.maintain(now).unwrap() {}

@@ -182,6 +182,20 @@ impl Rows {
         self.origin.extend_from_slice(&other.origin[rows]);
     }
 
+    /// Keeps the first `rows` rows.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.entity.truncate(rows);
+        self.claimed.truncate(rows);
+        self.seq.truncate(rows);
+        self.time.truncate(rows);
+        self.arrived_at.truncate(rows);
+        self.origin.truncate(rows);
+        for column in &mut self.columns {
+            let left = column.cells.len().min(rows);
+            column.cells.resize(left);
+        }
+    }
+
     /// Empties it and keeps metrics and memory.
     pub(crate) fn clear(&mut self) {
         self.entity.clear();

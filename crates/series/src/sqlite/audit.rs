@@ -6,7 +6,7 @@ use std::ops::Range;
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::Books;
+use super::{Books, at_one_moment};
 use super::read::{count, device_id, float, metric, time, value, when};
 use super::write::source_of;
 use crate::{
@@ -65,11 +65,8 @@ impl<B: Books> SeriesAudit for B {
     }
 
     fn audit(&self) -> Result<Audit> {
-        let (audit, beside) = self.with_books("auditing", |connection| {
-            // In one savepoint, so that every count is of the same moment.
-            Ok((at_one_moment(connection, audit)?, self.points_beside()))
-        })?;
-        Ok(add_points(audit, beside?))
+        let (audit, beside) = self.audited(audit)?;
+        Ok(add_points(audit, beside))
     }
 
     fn figures(&self) -> Result<Figures> {
@@ -174,17 +171,6 @@ impl<B: Books> SeriesAudit for B {
             rows.collect()
         })
     }
-}
-
-/// Runs several questions on one state of the file. A savepoint, because there may be a transaction already.
-fn at_one_moment<T>(
-    connection: &Connection,
-    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    connection.execute_batch("SAVEPOINT moment")?;
-    let outcome = read(connection);
-    connection.execute_batch("RELEASE moment")?;
-    outcome
 }
 
 fn add_points(mut audit: Audit, beside: Vec<(String, u64)>) -> Audit {

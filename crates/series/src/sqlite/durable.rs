@@ -17,7 +17,6 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::sync_directory_of;
-use super::write::Writer;
 use crate::{Error, Result};
 
 /// Rows written, of whatever table, after which the write-ahead file is carried over: some megabytes.
@@ -30,7 +29,7 @@ const ROUNDS: usize = 8;
 
 /// What makes commits durable.
 #[derive(Debug)]
-pub(super) struct Durable {
+pub(crate) struct Durable {
     path: PathBuf,
     /// A sync has failed: what the system had not yet written may be gone although later syncs succeed.
     failed: AtomicBool,
@@ -40,29 +39,40 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    pub(super) fn start(path: &Path, writer: Arc<Mutex<Writer>>) -> io::Result<Self> {
+    /// `writer` is locked while the write-ahead file is begun anew: nothing is written meanwhile.
+    pub(crate) fn start<W: Send + 'static>(path: &Path, writer: Arc<Mutex<W>>) -> Result<Self> {
         let (carry, wanted) = sync_channel(1);
         let place = path.to_owned();
         let thread = std::thread::Builder::new()
             .name("series-carry".into())
-            .spawn(move || carry_over(&place, &writer, &wanted))?;
+            .spawn(move || carry_over(&place, &writer, &wanted))
+            .map_err(|error| Error::Database {
+                operation: "starting a thread of the store",
+                place: path.display().to_string(),
+                reason: error.to_string(),
+            })?;
         let (failed, rows) = (AtomicBool::new(false), AtomicU64::new(0));
         Ok(Self { path: path.to_owned(), failed, rows, carry: Some(carry), thread: Some(thread) })
     }
 
     /// Notes that so many rows were committed.
-    pub(super) fn committed(&self, rows: u64) {
+    pub(crate) fn committed(&self, rows: u64) {
         if self.rows.fetch_add(rows, Ordering::Relaxed) + rows >= ROWS {
-            self.rows.store(0, Ordering::Relaxed);
-            if let Some(carry) = &self.carry {
-                // Full: it is asked already.
-                let _ = carry.try_send(());
-            }
+            self.carry();
+        }
+    }
+
+    /// Has the write-ahead file carried over, soon.
+    pub(crate) fn carry(&self) {
+        self.rows.store(0, Ordering::Relaxed);
+        if let Some(carry) = &self.carry {
+            // Full: it is asked already.
+            let _ = carry.try_send(());
         }
     }
 
     /// Syncs what was committed before the call.
-    pub(super) fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         let failed = |reason: String| Error::Database {
             operation: "syncing the store",
             place: self.path.display().to_string(),
@@ -102,10 +112,17 @@ impl Drop for Durable {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        // So that a store that was closed is one file, as small as what is in it. What is left is carried over when it is
+        // opened again.
+        let closed = Connection::open(&self.path)
+            .and_then(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        if let Err(error) = closed {
+            tracing::warn!(%error, store = %self.path.display(), "the store's write-ahead file could not be carried over");
+        }
     }
 }
 
-fn carry_over(path: &Path, writer: &Mutex<Writer>, wanted: &Receiver<()>) {
+fn carry_over<W>(path: &Path, writer: &Mutex<W>, wanted: &Receiver<()>) {
     while wanted.recv().is_ok() {
         if let Err(error) = once(path, writer) {
             // It only grows; the next time may succeed.
@@ -116,7 +133,7 @@ fn carry_over(path: &Path, writer: &Mutex<Writer>, wanted: &Receiver<()>) {
 
 /// Most of it beside the writer, which goes on meanwhile; then the little that is left while the writer waits, so that
 /// the file can begin anew.
-fn once(path: &Path, writer: &Mutex<Writer>) -> rusqlite::Result<()> {
+fn once<W>(path: &Path, writer: &Mutex<W>) -> rusqlite::Result<()> {
     let connection = Connection::open(path)?;
     let carry = || {
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {

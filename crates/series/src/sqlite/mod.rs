@@ -5,11 +5,11 @@
 
 mod audit;
 pub(crate) mod books;
-mod durable;
+pub(crate) mod durable;
 pub(crate) mod names;
 pub(crate) mod points;
 pub(crate) mod read;
-mod scan;
+pub(crate) mod scan;
 pub(crate) mod schema;
 pub(crate) mod write;
 
@@ -24,6 +24,7 @@ pub use schema::VERSION as SCHEMA_VERSION;
 
 use crate::{Error, Result};
 use durable::Durable;
+use scan::Scanners;
 use write::Writer;
 
 /// Most idle reading connections kept. A point query takes a fraction of a millisecond; more would only hold
@@ -37,7 +38,7 @@ pub struct Sqlite {
     writer: Arc<Mutex<Writer>>,
     durable: Durable,
     readers: Mutex<Vec<Connection>>,
-    scanners: scan::Idle,
+    scanners: Scanners,
 }
 
 /// A store whose books (windows, account, dead messages, late readings, clocks, notes) are the tables of `schema.rs`,
@@ -50,10 +51,24 @@ pub(crate) trait Books: Send + Sync + 'static {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T>;
 
-    /// How many readings each tenant has outside of the tables. Called while the books are held.
-    fn points_beside(&self) -> Result<Vec<(String, u64)>> {
-        Ok(Vec::new())
+    /// Asks the books, and counts the readings that each tenant has outside of the tables, at one moment.
+    fn audited<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<(T, Vec<(String, u64)>)> {
+        self.with_books("auditing", |connection| Ok((at_one_moment(connection, read)?, Vec::new())))
     }
+}
+
+/// Reads in one savepoint, so that everything is of the same moment.
+pub(crate) fn at_one_moment<T>(
+    connection: &Connection,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.execute_batch("SAVEPOINT moment")?;
+    let outcome = read(connection);
+    connection.execute_batch("RELEASE moment")?;
+    outcome
 }
 
 impl Books for Sqlite {
@@ -77,12 +92,8 @@ impl Sqlite {
         schema::prepare(&mut connection, path)?;
         sync_directory_of(path)?;
         let writer = Arc::new(Mutex::new(Writer::new(connection, path.to_owned())));
-        let durable = Durable::start(path, Arc::clone(&writer)).map_err(|error| Error::Database {
-            operation: "starting a thread of the store",
-            place: path.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        let (readers, scanners) = (Mutex::new(Vec::new()), scan::Idle::default());
+        let durable = Durable::start(path, Arc::clone(&writer))?;
+        let (readers, scanners) = (Mutex::new(Vec::new()), Scanners::new(path));
         Ok(Self { path: path.to_owned(), writer, durable, readers, scanners })
     }
 
@@ -101,7 +112,7 @@ impl Sqlite {
         let idle = self.readers.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.open_reader().map_err(failed)?,
+            None => open_reader(&self.path).map_err(failed)?,
         };
         let outcome = read(&connection).map_err(failed)?;
         let mut readers = self.readers.lock();
@@ -110,13 +121,14 @@ impl Sqlite {
         }
         Ok(outcome)
     }
+}
 
-    fn open_reader(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        Ok(connection)
-    }
+/// A connection that only reads.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
 }
 
 /// SQLite syncs the directory for its journals; the name of a file just created is ours to keep.

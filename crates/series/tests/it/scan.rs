@@ -15,6 +15,7 @@ use penstock_series::{
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
 
 use crate::conformance::{LIVE, reading};
+use crate::stores::{Pushed, Then};
 
 trait Store: SeriesWriter + SeriesScan {}
 impl<T: SeriesWriter + SeriesScan> Store for T {}
@@ -23,6 +24,10 @@ fn on_all(check: impl Fn(&dyn Store)) {
     check(&Memory::new());
     let dir = tempfile::tempdir().unwrap();
     check(&Sqlite::open(&dir.path().join("series.db")).unwrap());
+    for then in [Then::Nothing, Then::Roll, Then::Merge] {
+        let dir = tempfile::tempdir().unwrap();
+        check(&Pushed::new(dir.path(), then));
+    }
 }
 
 fn at(nanos: i64) -> Timestamp {
@@ -46,15 +51,18 @@ fn read(snapshot: &Arc<dyn Snapshot>, scan: Scan) -> Vec<RecordBatch> {
 
 /// Every row as a text, sorted: the order is not promised.
 fn rows(snapshot: &Arc<dyn Snapshot>, scan: Scan) -> Vec<String> {
-    let mut rows = Vec::new();
-    for batch in read(snapshot, scan) {
-        for row in 0..batch.num_rows() {
-            let cells: Vec<String> = batch.columns().iter().map(|column| cell(column, row)).collect();
-            rows.push(cells.join(","));
-        }
-    }
+    let mut rows: Vec<String> = read(snapshot, scan).iter().flat_map(told).collect();
     rows.sort();
     rows
+}
+
+/// The rows of a batch as texts.
+pub(crate) fn told(batch: &RecordBatch) -> Vec<String> {
+    let told = |row| {
+        let cells: Vec<String> = batch.columns().iter().map(|column| cell(column, row)).collect();
+        cells.join(",")
+    };
+    (0..batch.num_rows()).map(told).collect()
 }
 
 fn cell(column: &dyn Array, row: usize) -> String {

@@ -1,12 +1,12 @@
 //! The backends that the contract is asked of; the buffering one in every state it can be in.
 
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{
     AccountEntry, Audit, Cardinality, ClockRow, DeadMessage, Device, Figures, Key, LateReading, Memory, Note,
-    Parquet, Point, Position, Result, SeriesAudit, SeriesReader, SeriesWriter, Source, Sqlite, Superseded,
+    Parquet, Point, Position, Result, SeriesAudit, SeriesReader, SeriesScan, SeriesWriter, Snapshot, Source, Sqlite, Superseded,
     WindowRow, WriteBatch, Written,
 };
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value};
@@ -19,7 +19,7 @@ pub(crate) fn on_all(check: impl Fn(&dyn Store)) {
     check(&Memory::new());
     let dir = tempfile::tempdir().unwrap();
     check(&Sqlite::open(&dir.path().join("series.db")).unwrap());
-    for then in [Then::Nothing, Then::Flush, Then::Crash, Then::Merge] {
+    for then in [Then::Nothing, Then::Crash, Then::Roll, Then::RollAndCrash, Then::Merge] {
         let dir = tempfile::tempdir().unwrap();
         check(&Pushed::new(dir.path(), then));
     }
@@ -29,10 +29,12 @@ pub(crate) fn on_all(check: impl Fn(&dyn Store)) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Then {
     Nothing,
-    Flush,
-    /// A flush, and then the process is gone and another opens the store.
+    /// The process is gone and another opens the store.
     Crash,
-    /// A flush, and all runs of a period become one.
+    /// What is buffered becomes runs.
+    Roll,
+    RollAndCrash,
+    /// Likewise, and all runs of a period become one.
     Merge,
 }
 
@@ -59,24 +61,28 @@ impl Pushed {
     fn push_on(&self) {
         let mut store = self.store.lock().unwrap();
         let open = store.as_ref().unwrap();
+        if matches!(self.then, Then::Roll | Then::RollAndCrash | Then::Merge) {
+            open.roll().unwrap();
+        }
         match self.then {
-            Then::Nothing => {}
-            Then::Flush => open.flush().unwrap(),
-            Then::Crash => {
-                open.flush().unwrap();
-                // What is not in the last commit is not needed; the lock has to go before it is taken again.
+            Then::Nothing | Then::Roll => {}
+            Then::Crash | Then::RollAndCrash => {
+                // The lock has to go before it is taken again.
                 *store = None;
                 *store = Some(Parquet::open(&self.dir, Options::default()).unwrap());
             }
-            Then::Merge => {
-                open.flush().unwrap();
-                merge_all(open);
-            }
+            Then::Merge => merge_all(open),
         }
     }
 
     fn with<T>(&self, call: impl FnOnce(&Parquet) -> T) -> T {
         call(self.store.lock().unwrap().as_ref().unwrap())
+    }
+}
+
+impl SeriesScan for Pushed {
+    fn snapshot(&self, tenant: &TenantId) -> Result<Arc<dyn Snapshot>> {
+        self.with(|store| store.snapshot(tenant))
     }
 }
 

@@ -173,6 +173,12 @@ impl std::fmt::Debug for Group {
 }
 
 impl Scan {
+    /// Reads of the times only what is wanted.
+    #[must_use]
+    pub fn with_detail(self, detail: Detail) -> Self {
+        Self { detail, ..self }
+    }
+
     /// Rows without any, of the metrics that are read.
     #[must_use]
     pub fn rows(&self) -> Rows {

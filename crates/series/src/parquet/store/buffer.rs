@@ -1,5 +1,9 @@
-//! Rows that are not in a file yet, as columns, with an index: so that every question sees them at once, and a flush has
-//! them sorted.
+//! Rows that are not in a file yet, as columns, with an index: so that every question sees them at once, and they leave
+//! for a file sorted.
+//!
+//! Rows are only added. Those of earlier batches are sealed: a later value of one of their keys gets a row of its own,
+//! and the newest row of a key counts. So who knows how many rows there were sees the buffer as it was, and a batch that
+//! was not committed is cut off again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -14,29 +18,40 @@ pub(super) struct Buffer {
     /// In the order they came. A column may be shorter than the rows: the rest of it is empty.
     rows: Rows,
     /// Entity, claimed time, sequence number, row. Of one key the newest row comes last.
-    index: BTreeSet<(u64, i64, u64, u32)>,
+    index: BTreeSet<Place>,
+    /// Cells with a value, those that a newer row of their key has replaced included.
     readings: u64,
     /// Bounds of event time less claimed time.
     shifts: (i64, i64),
+    /// Bounds of claimed time, or wider.
+    claimed: Option<(i64, i64)>,
     /// The last row that was put in: the next reading is nearly always of the same moment.
     last: Option<(Entity, When, u32)>,
-    /// Whether that row is the only one of its key.
-    last_alone: bool,
+    /// What the last batch began with.
+    sealed: Sealed,
+}
+
+/// An entry of the index.
+pub(super) type Place = (u64, i64, u64, u32);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sealed {
+    rows: usize,
+    readings: u64,
+    shifts: (i64, i64),
 }
 
 /// What a row and its index entry take beside the cells, bytes.
 const ROW_BYTES: usize = 41 + 48;
 
-/// Where a buffered value stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    row: u32,
-    column: usize,
-}
-
 impl Buffer {
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// How many rows there are now: what a snapshot sees for ever.
+    pub(super) fn rows(&self) -> usize {
+        self.rows.len()
     }
 
     pub(super) fn readings(&self) -> u64 {
@@ -48,36 +63,35 @@ impl Buffer {
             + self.rows.columns.iter().map(|column| column.cells.size_bytes()).sum::<usize>()
     }
 
-    /// Where the value of a reading's key stands.
-    pub(super) fn find(&self, key: RowKey, column: ColumnNo) -> Option<Place> {
-        let column = self.rows.columns.binary_search_by_key(&column, |column| column.no).ok()?;
-        if let Some((entity, when, row)) = self.last
-            && self.last_alone
-            && (entity, when.claimed.nanos(), when.seq) == (key.entity, key.claimed, key.seq)
-        {
-            let place = Place { row, column };
-            return self.value(place).is_some().then_some(place);
+    /// A batch begins: what is there is not changed any more.
+    pub(super) fn seal(&mut self) {
+        self.sealed = Sealed { rows: self.rows.len(), readings: self.readings, shifts: self.shifts };
+        self.last = None;
+    }
+
+    /// Cuts off what came since [`Buffer::seal`].
+    pub(super) fn take_back(&mut self) {
+        let Sealed { rows, readings, shifts } = self.sealed;
+        for row in rows..self.rows.len() {
+            let key = self.rows.key(row);
+            self.index.remove(&(key.entity.0, key.claimed, key.seq, row as u32));
         }
-        self.rows_of(key).map(|row| Place { row, column }).find(|&place| self.value(place).is_some())
+        self.rows.truncate(rows);
+        (self.readings, self.shifts, self.last) = (readings, shifts, None);
     }
 
-    pub(super) fn value(&self, place: Place) -> Option<ValueRef<'_>> {
-        self.rows.columns[place.column].cells.get(place.row as usize)
+    /// The value of a key, and its times.
+    pub(super) fn find(&self, key: RowKey, column: ColumnNo) -> Option<(When, ValueRef<'_>)> {
+        let cells = self.rows.cells(column)?;
+        self.rows_of(key).rev().find_map(|row| {
+            let value = cells.get(row as usize)?;
+            Some((self.rows.when(row as usize), value))
+        })
     }
 
-    pub(super) fn when(&self, place: Place) -> When {
-        self.rows.when(place.row as usize)
-    }
-
-    /// Takes a value out.
-    pub(super) fn remove(&mut self, place: Place) {
-        self.rows.columns[place.column].cells.set(place.row as usize, None);
-        self.readings -= 1;
-    }
-
-    /// Puts a reading in whose key has no value here.
+    /// Puts a reading in. It takes the place of what the buffer has of its key.
     pub(super) fn put(&mut self, entity: Entity, column: ColumnNo, when: When, value: ValueRef<'_>) {
-        let row = self.row(entity, when);
+        let row = self.row(entity, when) as usize;
         let columns = &mut self.rows.columns;
         let at = match columns.binary_search_by_key(&column, |column| column.no) {
             Ok(at) => at,
@@ -87,18 +101,19 @@ impl Buffer {
             }
         };
         let cells = &mut columns[at].cells;
-        if cells.len() == row as usize {
+        if cells.len() == row {
             cells.push(Some(value));
-        } else {
-            if cells.len() < row as usize {
-                cells.resize(row as usize + 1);
-            }
-            cells.set(row as usize, Some(value));
+            self.readings += 1;
+            return;
         }
-        self.readings += 1;
+        if cells.len() < row {
+            cells.resize(row + 1);
+        }
+        self.readings += u64::from(cells.get(row).is_none());
+        cells.set(row, Some(value));
     }
 
-    /// The row of a moment, which is made if there is none.
+    /// The row of a moment, which is made if the batch has none that is the newest of its key.
     fn row(&mut self, entity: Entity, when: When) -> u32 {
         if let Some((of, at, row)) = self.last
             && of == entity
@@ -107,19 +122,22 @@ impl Buffer {
             return row;
         }
         let key = RowKey { entity, claimed: when.claimed.nanos(), seq: when.seq };
-        let alone = self.rows_of(key).next().is_none();
-        let known = self.rows_of(key).find(|&row| self.rows.when(row as usize) == when);
-        let row = known.unwrap_or_else(|| {
-            let row =
-                u32::try_from(self.rows.len()).expect("a buffer is flushed long before it has so many rows");
-            self.rows.push_when(entity, when);
-            let shift = when.time.nanos().saturating_sub(key.claimed);
-            self.shifts = (self.shifts.0.min(shift), self.shifts.1.max(shift));
-            self.index.insert((entity.0, key.claimed, key.seq, row));
-            row
-        });
+        let newest = self.rows_of(key).next_back().map(|row| row as usize);
+        let known = newest.filter(|&row| row >= self.sealed.rows && self.rows.when(row) == when);
+        let row = known.unwrap_or_else(|| self.add_row(key, when)) as u32;
         self.last = Some((entity, when, row));
-        self.last_alone = alone;
+        row
+    }
+
+    fn add_row(&mut self, key: RowKey, when: When) -> usize {
+        let row = self.rows.len();
+        let no = u32::try_from(row).expect("a buffer becomes a file long before it has so many rows");
+        self.rows.push_when(key.entity, when);
+        let shift = when.time.nanos().saturating_sub(key.claimed);
+        self.shifts = (self.shifts.0.min(shift), self.shifts.1.max(shift));
+        let (first, last) = self.claimed.unwrap_or((key.claimed, key.claimed));
+        self.claimed = Some((first.min(key.claimed), last.max(key.claimed)));
+        self.index.insert((key.entity.0, key.claimed, key.seq, no));
         row
     }
 
@@ -128,7 +146,7 @@ impl Buffer {
         self.index.range(of(0)..=of(u32::MAX)).map(|&(.., row)| row)
     }
 
-    /// Visits the values of some metrics of an entity whose claimed time is in a range.
+    /// Visits the values that count, of some metrics of an entity, whose claimed time is in a range. In no order.
     pub(super) fn visit(
         &self,
         entity: Entity,
@@ -136,21 +154,63 @@ impl Buffer {
         columns: &[ColumnNo],
         visit: &mut dyn FnMut(ColumnNo, When, ValueRef<'_>),
     ) {
-        if claimed.is_empty() {
+        let (from, to) = ((entity.0, *claimed.start(), 0, 0), (entity.0, *claimed.end(), u64::MAX, u32::MAX));
+        if from > to {
             return;
         }
-        let from = (entity.0, *claimed.start(), 0, 0);
-        let to = (entity.0, *claimed.end(), u64::MAX, u32::MAX);
-        for &(.., row) in self.index.range(from..=to) {
-            for column in columns.iter().filter_map(|&no| self.rows.cells(no).map(|cells| (no, cells))) {
-                if let Some(value) = column.1.get(row as usize) {
-                    visit(column.0, self.rows.when(row as usize), value);
+        let cells = columns.iter().filter_map(|&no| self.rows.cells(no).map(|cells| (no, cells)));
+        let cells: Vec<_> = cells.collect();
+        let (mut key, mut told) = (None, Vec::new());
+        // Of one key the newest comes first.
+        for &(_, claimed, seq, row) in self.index.range(from..=to).rev() {
+            if key.replace((claimed, seq)) != Some((claimed, seq)) {
+                told.clear();
+            }
+            for (no, cells) in &cells {
+                if let Some(value) = cells.get(row as usize)
+                    && !told.contains(no)
+                {
+                    visit(*no, self.rows.when(row as usize), value);
+                    told.push(*no);
                 }
             }
         }
     }
 
-    /// The entities that have rows, each with the columns of which it has values: what changes their last values.
+    /// Visits the latest value of each of some metrics of an entity, of what the buffer has.
+    pub(super) fn latest(
+        &self,
+        entity: Entity,
+        columns: &[ColumnNo],
+        visit: &mut dyn FnMut(ColumnNo, When, ValueRef<'_>),
+    ) {
+        if self.shifts != (0, 0) {
+            // Event times do not follow the keys: all are looked at.
+            return self.visit(entity, &(i64::MIN..=i64::MAX), columns, visit);
+        }
+        let cells = columns.iter().filter_map(|&no| self.rows.cells(no).map(|cells| (no, cells)));
+        let mut missing: Vec<_> = cells.collect();
+        for &(.., row) in self.index.range((entity.0, i64::MIN, 0, 0)..=(entity.0, i64::MAX, u64::MAX, u32::MAX)).rev() {
+            missing.retain(|(no, cells)| match cells.get(row as usize) {
+                Some(value) => {
+                    visit(*no, self.rows.when(row as usize), value);
+                    false
+                }
+                None => true,
+            });
+            if missing.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Whether an entity has rows.
+    pub(super) fn holds(&self, entity: Entity) -> bool {
+        let (from, to) = ((entity.0, i64::MIN, 0, 0), (entity.0, i64::MAX, u64::MAX, u32::MAX));
+        self.index.range(from..=to).next().is_some()
+    }
+
+    /// The entities that have rows.
     pub(super) fn entities(&self) -> Vec<Entity> {
         let mut entities: Vec<Entity> = Vec::new();
         let mut from = 0_u64;
@@ -163,51 +223,124 @@ impl Buffer {
         entities
     }
 
-    pub(super) fn columns(&self) -> Vec<ColumnNo> {
-        self.rows.columns.iter().map(|column| column.no).collect()
-    }
-
     /// The smallest and the largest difference between event time and claimed time.
     pub(super) fn shifts(&self) -> (i64, i64) {
         self.shifts
     }
 
-    /// The rows in the order of their keys, those without a value left out, parted by `part` of their claimed time.
+    /// Bounds of the rows' claimed times.
+    pub(super) fn claimed(&self) -> (i64, i64) {
+        self.claimed.unwrap_or((i64::MAX, i64::MIN))
+    }
+
+    /// The rows in the order of their keys, no value of a key twice, parted by `part` of their claimed time.
     pub(super) fn sorted<P: Ord>(&self, part: impl Fn(i64) -> P) -> BTreeMap<P, Rows> {
-        let mut rows: BTreeMap<P, Vec<u32>> = BTreeMap::new();
-        let filled = self.filled();
-        for &(_, claimed, _, row) in &self.index {
-            if filled[row as usize] {
-                rows.entry(part(claimed)).or_default().push(row);
-            }
+        let mut picked: BTreeMap<P, Picked> = BTreeMap::new();
+        let places: Vec<Place> = self.index.iter().copied().collect();
+        for key in places.chunk_by(same_key) {
+            self.pick(key, picked.entry(part(key[0].1)).or_default());
         }
-        rows.into_iter().map(|(part, order)| (part, self.gather(&order))).collect()
+        let columns = || self.rows.columns.iter().map(|column| column.no);
+        picked
+            .into_iter()
+            .map(|(part, picked)| {
+                let mut rows = Rows::new(columns());
+                self.gather(&picked, &mut rows);
+                (part, rows)
+            })
+            .collect()
     }
 
-    /// Which rows have a value: a correction may have taken a row's last one.
-    fn filled(&self) -> Vec<bool> {
-        let mut filled = vec![false; self.rows.len()];
-        for column in &self.rows.columns {
-            for (filled, &kind) in filled.iter_mut().zip(column.cells.kinds()) {
-                *filled |= kind != 0;
+    /// Adds the next rows behind a place, in the order of their keys and whole keys at a time, about `most` of them, of
+    /// the buffer's first `among` rows, as far as `wanted` says where to go on. Says behind which place to go on; `None`
+    /// at the end.
+    pub(super) fn read(
+        &self,
+        from: Place,
+        among: usize,
+        most: usize,
+        wanted: &mut dyn FnMut(Place) -> Next,
+        into: &mut Rows,
+    ) -> Option<Place> {
+        let mut picked = Picked::default();
+        let (mut at, mut key) = (from, Vec::new());
+        let next = 'reading: loop {
+            let mut jump = None;
+            for &place in self.index.range(at..) {
+                if place.3 as usize >= among {
+                    continue;
+                }
+                if key.last().is_some_and(|last| !same_key(last, &place)) {
+                    self.pick(&key, &mut picked);
+                    key.clear();
+                    if picked.rows.len() >= most {
+                        break 'reading Some(place);
+                    }
+                }
+                match wanted(place) {
+                    Next::Take => key.push(place),
+                    Next::From(place) => {
+                        jump = Some(place);
+                        break;
+                    }
+                    Next::End => break,
+                }
             }
-        }
-        filled
+            match jump {
+                Some(place) => at = place,
+                None => break None,
+            }
+        };
+        self.pick(&key, &mut picked);
+        self.gather(&picked, into);
+        next
     }
 
-    fn gather(&self, order: &[u32]) -> Rows {
-        let mut rows = Rows::new(self.columns());
-        let all = &self.rows;
-        rows.entity.extend(order.iter().map(|&row| all.entity[row as usize]));
-        rows.claimed.extend(order.iter().map(|&row| all.claimed[row as usize]));
-        rows.seq.extend(order.iter().map(|&row| all.seq[row as usize]));
-        rows.time.extend(order.iter().map(|&row| all.time[row as usize]));
-        rows.arrived_at.extend(order.iter().map(|&row| all.arrived_at[row as usize]));
-        rows.origin.extend(order.iter().map(|&row| all.origin[row as usize]));
-        for (to, from) in rows.columns.iter_mut().zip(&all.columns) {
-            to.cells.extend_gathered(&from.cells, order);
+    /// Picks the rows of one key, the newest last: what a newer one has replaced is blank.
+    fn pick(&self, key: &[Place], picked: &mut Picked) {
+        if let [place] = key {
+            picked.rows.push(place.3);
+            return;
         }
-        rows
+        for (at, &(.., row)) in key.iter().enumerate() {
+            let newer = &key[at + 1..];
+            let has = |row: u32, column: &Column| column.cells.get(row as usize).is_some();
+            let mut left = 0;
+            let blanks = picked.blanks.len();
+            for column in self.rows.columns.iter().filter(|column| has(row, column)) {
+                if newer.iter().any(|&(.., newer)| has(newer, column)) {
+                    picked.blanks.push((picked.rows.len(), column.no));
+                } else {
+                    left += 1;
+                }
+            }
+            match left {
+                0 => picked.blanks.truncate(blanks),
+                _ => picked.rows.push(row),
+            }
+        }
+    }
+
+    fn gather(&self, picked: &Picked, into: &mut Rows) {
+        let (all, order, from) = (&self.rows, &picked.rows, into.len());
+        into.entity.extend(order.iter().map(|&row| all.entity[row as usize]));
+        into.claimed.extend(order.iter().map(|&row| all.claimed[row as usize]));
+        into.seq.extend(order.iter().map(|&row| all.seq[row as usize]));
+        into.time.extend(order.iter().map(|&row| all.time[row as usize]));
+        into.arrived_at.extend(order.iter().map(|&row| all.arrived_at[row as usize]));
+        into.origin.extend(order.iter().map(|&row| all.origin[row as usize]));
+        let rows = into.len();
+        for to in &mut into.columns {
+            match all.cells(to.no) {
+                Some(cells) => to.cells.extend_gathered(cells, order),
+                None => to.cells.resize(rows),
+            }
+        }
+        for &(row, no) in &picked.blanks {
+            if let Ok(at) = into.columns.binary_search_by_key(&no, |column| column.no) {
+                into.columns[at].cells.set(from + row, None);
+            }
+        }
     }
 
     /// How many readings each claimed time's part has.
@@ -226,9 +359,23 @@ impl Buffer {
     }
 }
 
-/// Numerically equal is the same; any NaN is the same as any other.
-pub(super) fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
-    crate::model::same(a, b)
+/// What [`Buffer::read`] does with a row.
+pub(super) enum Next {
+    Take,
+    /// Nothing before this place is wanted.
+    From(Place),
+    End,
+}
+
+/// Rows in an order, and the cells of them that are not taken, by place in that order.
+#[derive(Default)]
+struct Picked {
+    rows: Vec<u32>,
+    blanks: Vec<(usize, ColumnNo)>,
+}
+
+fn same_key(a: &Place, b: &Place) -> bool {
+    (a.0, a.1, a.2) == (b.0, b.1, b.2)
 }
 
 /// For keys of rows.

@@ -1,11 +1,11 @@
 //! Many runs become few. Merging happens beside everything else; what it made takes the place of what it was made from in
-//! the open transaction, and is durable with the next flush.
+//! one commit, and the files of that go once the commit is on disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::flush::facts;
+use super::roll::facts;
 use super::manifest::{self, RunFacts};
 use super::period::Period;
 use super::{Parquet, RunEntry, Visible};
@@ -21,34 +21,35 @@ const MOST_OVERLAPPING: usize = 8;
 const SIZE_RATIO: u64 = 2;
 
 impl Parquet {
-    /// What is due at `now_ms` (milliseconds since the epoch, of a clock that does not jump): a flush, then one merge
-    /// at most. Says whether there is more to do at once. To be called every second or so, on a thread that may block.
+    /// What is due at `now_ms` (milliseconds since the epoch, of a clock that does not jump): the buffer rolled into runs,
+    /// then one merge at most. Says whether there is more to do at once. To be called every second or so, on a thread that
+    /// may block.
     ///
     /// # Errors
-    /// As [`crate::SeriesWriter::flush`]; [`crate::Error::Damaged`] when a run cannot be merged.
+    /// [`crate::Error::Full`], [`crate::Error::Database`] when the disk refuses; [`crate::Error::Damaged`] when a run cannot
+    /// be merged. What was buffered stays so, and is tried again with the next call.
     pub fn maintain(&self, now_ms: i64) -> Result<bool> {
-        if self.flush_due(now_ms) {
-            crate::SeriesWriter::flush(self)?;
+        if self.roll_due(now_ms) {
+            self.roll()?;
         }
         self.compact(now_ms)
     }
 
-    fn flush_due(&self, now_ms: i64) -> bool {
-        let since = {
-            let mut writer = self.writer.lock();
-            if !writer.dirty {
-                return false;
-            }
-            *writer.dirty_since_ms.get_or_insert(now_ms)
-        };
-        let (bytes, readings) = {
-            let visible = self.visible.read();
-            let bytes: usize = visible.buffers.values().map(super::Buffer::size_bytes).sum();
-            (bytes, visible.buffers.values().map(super::Buffer::readings).sum::<u64>())
-        };
+    fn roll_due(&self, now_ms: i64) -> bool {
+        let mut since = self.rolling.lock();
+        let visible = self.visible.read();
+        let (bytes, readings) = visible.all_buffers().fold((0, 0), |(bytes, readings), buffer| {
+            let buffer = buffer.read();
+            (bytes + buffer.size_bytes(), readings + buffer.readings())
+        });
+        if readings == 0 {
+            *since = None;
+            return false;
+        }
+        let waited = now_ms - *since.get_or_insert(now_ms);
         let few = readings < self.options.small_readings;
-        let after = if few { self.options.flush_small_after_ms } else { self.options.flush_after_ms };
-        bytes >= self.options.buffer_bytes / 2 || now_ms - since >= after
+        let after = if few { self.options.roll_small_after_ms } else { self.options.roll_after_ms };
+        bytes >= self.options.buffer_bytes / 2 || waited >= after || visible.rolling.is_some()
     }
 
     /// Merges once, where it is most needed. Says whether it did.
@@ -97,45 +98,25 @@ impl Parquet {
         if let Some(first) = made.first() {
             sync_directory_of(&first.path)?;
         }
-        let mut writer = self.writer()?;
-        let still_there = {
-            let visible = self.visible.read();
-            job.iter().all(|entry| visible.runs.iter().any(|run| Arc::ptr_eq(run, entry)))
-        };
-        if !still_there {
-            // The store went back to its last commit meanwhile.
+        let writer = self.writer.lock();
+        let exchanged = self.exchange(&writer.connection, |connection| {
+            job.iter().try_for_each(|entry| manifest::remove_run(connection, entry.facts.no))?;
+            made.iter().try_for_each(|run| manifest::add_run(connection, &run.facts))
+        });
+        if let Err(error) = exchanged {
             made.iter().for_each(|run| run.doom());
-            return Ok(());
+            return Err(fault("replacing runs", &self.manifest, error));
         }
-        let failed = |error| fault("replacing runs", &self.manifest, error);
-        writer.connection.execute_batch("SAVEPOINT runs").map_err(failed)?;
-        let noted = job
-            .iter()
-            .try_for_each(|entry| manifest::remove_run(&writer.connection, entry.facts.no))
-            .and_then(|()| made.iter().try_for_each(|run| manifest::add_run(&writer.connection, &run.facts)));
-        if let Err(error) = noted {
-            made.iter().for_each(|run| run.doom());
-            if writer.connection.is_autocommit() {
-                self.reset(&mut writer)?;
-            } else {
-                writer.connection.execute_batch("ROLLBACK TO runs; RELEASE runs").map_err(failed)?;
-            }
-            return Err(failed(error));
-        }
-        writer.connection.execute_batch("RELEASE runs").map_err(failed)?;
         let mut visible = self.visible.write();
         visible.runs.retain(|run| !job.iter().any(|entry| Arc::ptr_eq(run, entry)));
-        visible.runs.extend(made.iter().cloned());
+        visible.runs.extend(made);
         visible.runs.sort_by_key(|run| (run.facts.generation, run.facts.no));
-        for entry in job {
-            self.cache.forget(entry.facts.no);
-            // One that no commit ever held goes at once, but for its readers.
-            match writer.uncommitted.iter().position(|run| Arc::ptr_eq(run, entry)) {
-                Some(at) => writer.uncommitted.remove(at).doom(),
-                None => writer.leaving.push(Arc::clone(entry)),
-            }
-        }
-        writer.uncommitted.extend(made);
+        drop((visible, writer));
+        job.iter().for_each(|entry| self.cache.forget(entry.facts.no));
+        // Before the commit is on disk a power cut would bring back a manifest that knows the old files. Should it not
+        // get there, they stay until the store is opened again.
+        self.durable.sync()?;
+        job.iter().for_each(|entry| entry.doom());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -20,7 +21,7 @@ pub(super) const TABLE_COLUMNS: u32 = 256;
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 3] = [schema::STEPS[0], schema::STEPS[1], RUNS];
+const STEPS: [&str; 4] = [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
 /// [`TABLE_COLUMNS`] metrics of one tenant. `run.first_entity`, `last_entity`: group and device ([`Entity`]).
@@ -42,6 +43,11 @@ CREATE TABLE run (
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO counter VALUES ('generation', 0);
 CREATE TABLE last_row (device INTEGER PRIMARY KEY, readings BLOB NOT NULL) STRICT;
+";
+
+/// What batches put into the buffer, until it stands in a run: [`super::fresh`].
+const FRESH: &str = "
+CREATE TABLE fresh (no INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 ";
 
 /// What the manifest knows of a run.
@@ -74,15 +80,50 @@ impl RunFacts {
 
 pub(super) fn open(directory: &Path) -> Result<(Connection, PathBuf)> {
     let path = directory.join(FILE);
-    let mut connection =
-        Connection::open(&path).map_err(|error| fault("opening the manifest", &path, error))?;
+    let failed = |error| fault("opening the manifest", &path, error);
+    let mut connection = Connection::open(&path).map_err(failed)?;
+    // Blocks of readings come and go: the file can become smaller again. Heeded only while it is empty.
+    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(failed)?;
     schema::upgrade(&mut connection, &path, &STEPS)?;
-    // FULL: a flush is this file's commit, and the log may drop what it holds.
-    connection
-        .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;")
-        .map_err(|error| fault("opening the manifest", &path, error))?;
     sync_directory_of(&path)?;
     Ok((connection, path))
+}
+
+/// Keeps a block, and returns its number.
+pub(super) fn add_fresh(connection: &Connection, bytes: &[u8]) -> rusqlite::Result<i64> {
+    connection.prepare_cached("INSERT INTO fresh (bytes) VALUES (?)")?.insert([bytes])
+}
+
+/// Visits the blocks in the order they came.
+pub(super) fn fresh(
+    connection: &Connection,
+    visit: &mut dyn FnMut(i64, &[u8]) -> Result<()>,
+) -> rusqlite::Result<Result<()>> {
+    let mut statement = connection.prepare("SELECT no, bytes FROM fresh ORDER BY no")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Err(error) = visit(row.get(0)?, row.get_ref(1)?.as_blob()?) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Forgets the blocks up to a number: they stand in runs.
+pub(super) fn forget_fresh(connection: &Connection, up_to: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM fresh WHERE no <= ?")?.execute([up_to]).map(|_| ())
+}
+
+/// Gives free pages back to the system where they are most of the file.
+pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<()> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let (free, all) = (number("PRAGMA freelist_count")?, number("PRAGMA page_count")?);
+    if free * 2 > all {
+        let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+    }
+    Ok(())
 }
 
 /// Where a run's file is: a number, so that no name of a user becomes a path.
@@ -173,7 +214,7 @@ pub(super) struct Metric {
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     by_name: HashMap<String, HashMap<String, ColumnNo>>,
-    by_no: HashMap<ColumnNo, Metric>,
+    by_no: HashMap<ColumnNo, Arc<Metric>>,
     /// By tenant, table and group: what a device may have rows of.
     by_group: HashMap<String, BTreeMap<(u32, u32), Vec<ColumnNo>>>,
     /// How many metrics each table has, and whose it is.
@@ -207,20 +248,26 @@ impl Metrics {
         self.by_name.entry(metric.tenant.clone()).or_default().insert(metric.name.clone(), metric.no);
         let groups = self.by_group.entry(metric.tenant.clone()).or_default();
         groups.entry((metric.table, metric.group)).or_default().push(metric.no);
-        self.by_no.insert(metric.no, metric);
+        self.by_no.insert(metric.no, Arc::new(metric));
     }
 
-    pub(super) fn find(&self, tenant: &str, name: &str) -> Option<&Metric> {
+    pub(super) fn find(&self, tenant: &str, name: &str) -> Option<&Arc<Metric>> {
         self.by_no.get(self.by_name.get(tenant)?.get(name)?)
     }
 
-    pub(super) fn get(&self, no: ColumnNo) -> Option<&Metric> {
+    pub(super) fn get(&self, no: ColumnNo) -> Option<&Arc<Metric>> {
         self.by_no.get(&no)
     }
 
     /// Table, group and metrics of each group of a tenant.
     pub(super) fn groups(&self, tenant: &str) -> impl Iterator<Item = ((u32, u32), &[ColumnNo])> {
         let groups = self.by_group.get(tenant).into_iter().flatten();
+        groups.map(|(&place, columns)| (place, columns.as_slice()))
+    }
+
+    /// Those of all tenants.
+    pub(super) fn all_groups(&self) -> impl Iterator<Item = ((u32, u32), &[ColumnNo])> {
+        let groups = self.by_group.values().flatten();
         groups.map(|(&place, columns)| (place, columns.as_slice()))
     }
 

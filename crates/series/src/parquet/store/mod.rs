@@ -1,41 +1,46 @@
 //! The store on Parquet files: the backend.
 //!
 //! ```text
-//! write ─▶ buffer (columns, indexed) ──flush──▶ runs ──compact──▶ fewer runs
-//!    └───▶ books: one open SQLite transaction ──┘ commit: runs, books and positions at once
+//! write ─▶ buffer (columns, indexed) ──roll──▶ runs ──compact──▶ fewer runs
+//!    └───▶ manifest: the books, and the buffer's blocks until they stand in runs; one commit for each batch
 //! ```
 //!
-//! What `write` took is visible at once and durable with the next flush: buffered rows become files, the files are
-//! synced, and then the transaction that has been open since the last flush commits, with everything that the batches
-//! brought for the books, with the new files, and with the positions. A crash before it takes all of that back, and the
-//! writer reads on from the durable positions. So there is one log and no second one.
+//! What `write` took is visible at once and durable with the next flush, which syncs the manifest's write-ahead file and
+//! makes no file. When enough is buffered, or it has waited long enough, it is rolled into runs: a new buffer takes its
+//! place, the runs are written beside everything else, and one commit exchanges blocks for runs. So batches wait for
+//! neither, and what a crash leaves is always the beginning of what was written.
 //!
-//! Readers of points take no lock that a flush or a compaction holds: they copy what they need from the buffer, and keep
-//! the files they read alive.
+//! Readers take no lock that rolling or a compaction holds: they copy what they need from the buffers, and keep the files
+//! they read alive.
 
 mod buffer;
 mod cache;
 mod compact;
-mod flush;
+mod fresh;
 mod last;
 mod manifest;
+mod moment;
 mod names;
 mod period;
 mod read;
+mod roll;
+mod scan;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use crate::parquet::run::fault::io_fault;
 use crate::parquet::run::sidecar_path;
-use crate::sqlite::{Books, fault};
-use crate::{Position, Result, Source};
+use crate::sqlite::durable::Durable;
+use crate::sqlite::scan::Scanners;
+use crate::sqlite::{Books, at_one_moment, fault, open_reader};
+use crate::{Error, Result, Source};
 use buffer::Buffer;
 use cache::Cache;
 use manifest::{Metrics, RunFacts};
@@ -52,13 +57,14 @@ mod manifest_version {
 /// Limits of the store. The defaults suit a site as well as a fleet; tests make them small.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How much is buffered before it is flushed, bytes. Twice as much is where `write` is refused, if the disk is full.
+    /// How much is buffered before it becomes runs, bytes. Half of it is where that begins, all of it where `write` waits
+    /// for it.
     pub buffer_bytes: usize,
-    /// A flush is due so long after the first write since the last, milliseconds. So much is read again from the log
-    /// after a crash; and small flushes make large files.
-    pub flush_after_ms: i64,
+    /// The buffer is rolled into runs so long after the first write since the last time, milliseconds. The longer, the
+    /// larger and the fewer the files.
+    pub roll_after_ms: i64,
     /// Instead of it, when there are fewer readings than `small_readings`.
-    pub flush_small_after_ms: i64,
+    pub roll_small_after_ms: i64,
     /// What is few.
     pub small_readings: u64,
     /// About how large compacted files are, bytes: what is written again when late data comes for its devices.
@@ -73,8 +79,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             buffer_bytes: 128 << 20,
-            flush_after_ms: 600_000,
-            flush_small_after_ms: 3_600_000,
+            roll_after_ms: 600_000,
+            roll_small_after_ms: 3_600_000,
             small_readings: 65_536,
             file_bytes: 128 << 20,
             quiet_after_ms: 3_600_000,
@@ -85,17 +91,20 @@ impl Default for Options {
 
 /// The store in a directory: `manifest.db` and `runs/`.
 ///
-/// Somebody has to call [`Parquet::maintain`] every second or so, and [`crate::SeriesWriter::flush`] before the process ends;
-/// without the latter the next start reads the buffered part of the log again.
+/// Somebody has to call [`Parquet::maintain`] every second or so.
 #[derive(Debug)]
 pub struct Parquet {
     manifest: PathBuf,
     runs: PathBuf,
     options: Options,
-    writer: Mutex<Writer>,
+    writer: Arc<Mutex<Writer>>,
+    durable: Durable,
     visible: RwLock<Visible>,
     readers: Mutex<Vec<Connection>>,
-    cache: Cache,
+    scanners: Scanners,
+    cache: Arc<Cache>,
+    /// One roll at a time, and since when the buffer has had something, by the clock of [`Parquet::maintain`].
+    rolling: Mutex<Option<i64>>,
     /// One compaction at a time: it takes a core and the disk.
     compacting: Mutex<compact::Quiet>,
     last_run_no: AtomicU64,
@@ -106,14 +115,36 @@ pub struct Parquet {
 #[derive(Debug, Default)]
 struct Visible {
     metrics: Metrics,
-    /// By table.
-    buffers: BTreeMap<u32, Buffer>,
+    /// What batches go into.
+    buffers: Buffers,
+    /// What is being rolled into runs. Newer than those, older than what is in the buffers.
+    rolling: Option<Rolling>,
     /// By rising generation.
     runs: Vec<Arc<RunEntry>>,
     positions: BTreeMap<Source, u64>,
-    durable: BTreeMap<Source, u64>,
-    /// Numbers of devices that the last commit did not know.
-    fresh_devices: HashMap<String, HashMap<String, u32>>,
+}
+
+/// By table.
+type Buffers = BTreeMap<u32, Arc<RwLock<Buffer>>>;
+
+/// Buffers that nothing more goes into.
+#[derive(Clone, Debug)]
+struct Rolling {
+    buffers: Buffers,
+    /// The last block that is in them.
+    last_block: i64,
+}
+
+impl Visible {
+    /// All buffers of a table, the oldest first.
+    fn buffers_of(&self, table: u32) -> impl Iterator<Item = &Arc<RwLock<Buffer>>> {
+        let rolling = self.rolling.iter().filter_map(move |rolling| rolling.buffers.get(&table));
+        rolling.chain(self.buffers.get(&table))
+    }
+
+    fn all_buffers(&self) -> impl Iterator<Item = &Arc<RwLock<Buffer>>> {
+        self.rolling.iter().flat_map(|rolling| rolling.buffers.values()).chain(self.buffers.values())
+    }
 }
 
 /// A run that readers may be reading. Its files go when the last of them is done.
@@ -165,13 +196,17 @@ impl Parquet {
         let failed = |error| fault("opening the store", &manifest, error);
         let known = manifest::runs(&connection).map_err(failed)?;
         manifest::recover_files(&runs, &known)?;
-        let writer = Writer::begin(connection).map_err(failed)?;
-        let visible = load(&writer.connection, &runs).map_err(failed)?;
+        let mut visible = load(&connection, &runs).map_err(failed)?;
+        let last_block = load_fresh(&connection, &manifest, &mut visible)?;
+        let writer = Arc::new(Mutex::new(Writer::new(connection, last_block)));
         Ok(Self {
-            writer: Mutex::new(writer),
+            durable: Durable::start(&manifest, Arc::clone(&writer))?,
+            writer,
             visible: RwLock::new(visible),
             readers: Mutex::new(Vec::new()),
-            cache: Cache::new(options.cache_bytes),
+            scanners: Scanners::new(&manifest),
+            cache: Arc::new(Cache::new(options.cache_bytes)),
+            rolling: Mutex::default(),
             compacting: Mutex::default(),
             last_run_no: AtomicU64::new(known.iter().map(|run| run.no).max().unwrap_or(0)),
             manifest,
@@ -179,15 +214,6 @@ impl Parquet {
             options,
             _lock: lock,
         })
-    }
-
-    /// For every partition, the next offset that the store would want after a crash now: where the last flush left it.
-    /// It flushes by itself ([`Parquet::maintain`]), so who only wants to know how far it is durable (the log's retention, a
-    /// checkpoint that may wait) asks this. A flush for each checkpoint would make a file for each.
-    #[must_use]
-    pub fn durable_positions(&self) -> Vec<Position> {
-        let visible = self.visible.read();
-        visible.durable.iter().map(|(&source, &offset)| Position { source, offset }).collect()
     }
 
     /// How many runs there are.
@@ -202,10 +228,10 @@ impl Parquet {
         self.visible.read().runs.iter().map(|run| run.facts.size_bytes).sum()
     }
 
-    /// How much is buffered, bytes: what a crash would have the writer read again.
+    /// How much is buffered, bytes.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.visible.read().buffers.values().map(Buffer::size_bytes).sum()
+        self.visible.read().all_buffers().map(|buffer| buffer.read().size_bytes()).sum()
     }
 
     /// Asks the state of the last commit, on a connection that no writer waits for.
@@ -218,10 +244,7 @@ impl Parquet {
         let idle = self.readers.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                Connection::open_with_flags(&self.manifest, flags).map_err(failed)?
-            }
+            None => open_reader(&self.manifest).map_err(failed)?,
         };
         let outcome = read(&connection).map_err(failed)?;
         let mut readers = self.readers.lock();
@@ -238,12 +261,16 @@ impl Books for Parquet {
         operation: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let writer = self.writer()?;
-        read(&writer.connection).map_err(|error| fault(operation, &self.manifest, error))
+        self.with_committed(operation, read)
     }
 
-    fn points_beside(&self) -> Result<Vec<(String, u64)>> {
-        self.count_points()
+    fn audited<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<(T, Vec<(String, u64)>)> {
+        let moment = self.moment("")?;
+        let books = moment.books.ask("auditing", |connection| at_one_moment(connection, read))?;
+        Ok((books, moment.count_readings()?))
     }
 }
 
@@ -261,15 +288,38 @@ fn lock(directory: &Path) -> Result<std::fs::File> {
     Ok(file)
 }
 
-/// What the manifest says, as the open transaction sees it.
+/// What the manifest says of names, runs and positions.
 fn load(connection: &Connection, runs: &Path) -> rusqlite::Result<Visible> {
     let positions: BTreeMap<Source, u64> =
         crate::sqlite::write::positions(connection)?.into_iter().map(|at| (at.source, at.offset)).collect();
     Ok(Visible {
         metrics: Metrics::load(connection)?,
         runs: manifest::runs(connection)?.into_iter().map(|facts| RunEntry::new(runs, facts)).collect(),
-        durable: positions.clone(),
         positions,
         ..Visible::default()
     })
+}
+
+/// Fills the buffers with the blocks that stand in no run yet. Returns the number of the last.
+fn load_fresh(connection: &Connection, manifest: &Path, visible: &mut Visible) -> Result<i64> {
+    let mut last = 0;
+    let Visible { metrics, buffers, .. } = visible;
+    let outcome = manifest::fresh(connection, &mut |no, bytes| {
+        let damaged = |reason: &str| Error::Damaged {
+            place: manifest.display().to_string(),
+            at: format!("block {no} of fresh readings"),
+            reason: reason.to_owned(),
+        };
+        last = no;
+        buffers.values().for_each(|buffer| buffer.write().seal());
+        let mut unknown = false;
+        fresh::read(bytes, &mut |entity, column, when, value| match metrics.get(column) {
+            Some(metric) => buffers.entry(metric.table).or_default().write().put(entity, column, when, value),
+            None => unknown = true,
+        })
+        .map_err(damaged)?;
+        if unknown { Err(damaged("it has a metric that nobody named")) } else { Ok(()) }
+    });
+    outcome.map_err(|error| fault("opening the store", manifest, error))??;
+    Ok(last)
 }

@@ -57,13 +57,7 @@ impl Parquet {
     ) -> rusqlite::Result<u32> {
         let Writer { connection, names, .. } = writer;
         let no = names.device(connection, tenant, reading.device, reading.when.arrived_at)?;
-        let no = u32::try_from(no).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, no))?;
-        let mut visible = self.visible.write();
-        let fresh = visible.fresh_devices.entry(tenant.as_str().to_owned()).or_default();
-        if !fresh.contains_key(reading.device) {
-            fresh.insert(reading.device.to_owned(), no);
-        }
-        Ok(no)
+        u32::try_from(no).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, no))
     }
 
     /// The place of the metric in a row. If it is new, those of the same message are looked at with it.

@@ -5,11 +5,13 @@ use std::collections::btree_map::Entry;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
+use parking_lot::RwLock;
+use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, ValueRef, When};
 
 use super::buffer::row_key;
 use super::last::{self, LastRow};
-use super::{Parquet, RunEntry, Visible, manifest};
+use super::buffer::Buffer;
+use super::{Parquet, Rolling, RunEntry, Visible, manifest};
 use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity};
 use crate::sqlite::read as tables;
@@ -42,7 +44,8 @@ impl Visible {
         let runs: Vec<_> = of_table.filter(|run| run.facts.may_hold(entity, claimed)).cloned().collect();
         let mut shifts = runs.iter().map(|run| run.facts.shifts).fold((0, 0), widest);
         let mut buffered = Found::new();
-        if let Some(buffer) = self.buffers.get(&table) {
+        for buffer in self.buffers_of(table) {
+            let buffer = buffer.read();
             shifts = widest(shifts, buffer.shifts());
             buffer.visit(entity, claimed, columns, &mut |no, when, value| {
                 buffered.insert((when.claimed.nanos(), when.seq, no), (when, value.to_value()));
@@ -110,16 +113,7 @@ impl Parquet {
     }
 
     fn device_no(&self, tenant: &str, device: &str) -> Result<Option<u32>> {
-        let fresh = {
-            let visible = self.visible.read();
-            visible.fresh_devices.get(tenant).and_then(|devices| devices.get(device).copied())
-        };
-        match fresh {
-            Some(no) => Ok(Some(no)),
-            None => self.with_committed("looking for a device", |connection| {
-                manifest::device(connection, tenant, device)
-            }),
-        }
+        self.with_committed("looking for a device", |connection| manifest::device(connection, tenant, device))
     }
 
     /// Table, entity and column of a series; `None` when nobody ever sent it.
@@ -133,45 +127,6 @@ impl Parquet {
         let Some(metric) = metric else { return Ok(None) };
         let device = self.device_no(tenant, device)?;
         Ok(device.map(|device| (metric.table, Entity::new(metric.group, device), metric.no)))
-    }
-
-    /// How many readings each tenant has, by reading all keys there are.
-    pub(super) fn count_points(&self) -> Result<Vec<(String, u64)>> {
-        let visible = self.visible.read();
-        let mut tables: Vec<(u32, String, Vec<ColumnNo>)> = Vec::new();
-        for (table, tenant) in visible.metrics.tables() {
-            let of = visible.metrics.groups(tenant).filter(|((of, _), _)| *of == table);
-            tables.push((table, tenant.to_owned(), of.flat_map(|(_, columns)| columns).copied().collect()));
-        }
-        drop(visible);
-        let mut counts = BTreeMap::<String, u64>::new();
-        for (table, tenant, columns) in tables {
-            *counts.entry(tenant).or_default() += self.count_table(table, &columns)?;
-        }
-        Ok(counts.into_iter().filter(|(_, points)| *points > 0).collect())
-    }
-
-    fn count_table(&self, table: u32, columns: &[ColumnNo]) -> Result<u64> {
-        let (runs, mut entities) = {
-            let visible = self.visible.read();
-            let runs: Vec<_> = visible.runs.iter().filter(|run| run.facts.table == table).cloned().collect();
-            (runs, visible.buffers.get(&table).map(super::Buffer::entities).unwrap_or_default())
-        };
-        for entry in &runs {
-            let run = self.cache.open(entry)?;
-            entities.extend(run.sidecar().entities.iter().map(|known| known.entity));
-        }
-        entities.sort_unstable();
-        entities.dedup();
-        let mut count = 0;
-        for entity in entities {
-            let snapshot = self.visible.read().snapshot(table, entity, columns, &ALL_TIME);
-            self.by_stretches(&snapshot, columns, &ALL_TIME, &mut |found| {
-                count += found.len() as u64;
-                true
-            })?;
-        }
-        Ok(count)
     }
 
     /// Visits an entity's values day by day, so that a long answer does not stand in memory.
@@ -236,15 +191,10 @@ impl SeriesReader for Parquet {
 
     fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>> {
         let Some(no) = self.device_no(tenant.as_str(), device.as_str())? else { return Ok(Vec::new()) };
-        // The buffer first: what leaves it meanwhile is then in the last rows.
-        let buffered = self.visible.read().buffered_of(tenant.as_str(), no);
-        let stored = self
-            .with_committed("reading the latest values", |connection| manifest::last_row(connection, no))?;
-        let mut row = match stored {
-            Some(bytes) => last::decode(&bytes).ok_or_else(|| self.bad_last_row(no))?,
-            None => LastRow::new(),
-        };
-        self.renew(&mut row, buffered)?;
+        // The buffers first: what leaves them meanwhile is then in the last rows.
+        let buffered = self.visible.read().buffered_of(tenant.as_str(), no, None);
+        let mut row = self.last_row(no)?;
+        self.renew(&mut row, buffered, None)?;
         let mut readings = Vec::with_capacity(row.len());
         let visible = self.visible.read();
         for (column, (when, value)) in row {
@@ -265,14 +215,26 @@ impl SeriesReader for Parquet {
     }
 
     fn held(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Value>>> {
-        let held = |key: &Key<'_>| {
-            let place = self.series_place(key.tenant, key.device, key.metric)?;
-            let Some((table, entity, column)) = place else { return Ok(None) };
+        let mut held = Vec::with_capacity(keys.len());
+        // Keys of one series usually come together.
+        let mut last = None;
+        for key in keys {
+            let names = (key.tenant, key.device, key.metric);
+            let place = match last {
+                Some((of, place)) if of == names => place,
+                _ => self.series_place(key.tenant, key.device, key.metric)?,
+            };
+            last = Some((names, place));
             let claimed = key.claimed.nanos();
-            let mut found = self.find(table, entity, &[column], &(claimed..=claimed))?;
-            Ok(found.remove(&(claimed, key.seq, column)).map(|(_, value)| value))
-        };
-        keys.iter().map(held).collect()
+            held.push(match place {
+                Some((table, entity, column)) => self
+                    .find(table, entity, &[column], &(claimed..=claimed))?
+                    .remove(&(claimed, key.seq, column))
+                    .map(|(_, value)| value),
+                None => None,
+            });
+        }
+        Ok(held)
     }
 
     fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality> {
@@ -292,36 +254,63 @@ impl SeriesReader for Parquet {
 pub(super) type Buffered = BTreeMap<ColumnNo, (u32, Entity, When, Value)>;
 
 impl Visible {
-    pub(super) fn buffered_of(&self, tenant: &str, device: u32) -> Buffered {
+    /// What the buffers have: all of them, or those that are being rolled into runs.
+    fn of_table(&self, table: u32, rolling: Option<&Rolling>) -> Vec<Arc<RwLock<Buffer>>> {
+        match rolling {
+            Some(rolling) => rolling.buffers.get(&table).cloned().into_iter().collect(),
+            None => self.buffers_of(table).cloned().collect(),
+        }
+    }
+
+    pub(super) fn buffered_of(&self, tenant: &str, device: u32, rolling: Option<&Rolling>) -> Buffered {
         let mut all = Buffered::new();
         for ((table, group), columns) in self.metrics.groups(tenant) {
-            let Some(buffer) = self.buffers.get(&table) else { continue };
             let entity = Entity::new(group, device);
-            buffer.visit(entity, &ALL_TIME, columns, &mut |no, when, value| match all.entry(no) {
-                Entry::Vacant(first) => drop(first.insert((table, entity, when, value.to_value()))),
+            let mut buffers = self.of_table(table, rolling);
+            buffers.retain(|buffer| buffer.read().holds(entity));
+            let mut add = |no, when: When, value: Value| match all.entry(no) {
+                Entry::Vacant(first) => drop(first.insert((table, entity, when, value))),
                 Entry::Occupied(mut known) if last::order(&known.get().2) <= last::order(&when) => {
-                    known.insert((table, entity, when, value.to_value()));
+                    known.insert((table, entity, when, value));
                 }
                 Entry::Occupied(_) => {}
-            });
+            };
+            if let [buffer] = &*buffers {
+                let mut visit = |no, when, value: ValueRef<'_>| add(no, when, value.to_value());
+                buffer.read().latest(entity, columns, &mut visit);
+                continue;
+            }
+            // A key may stand in more than one: the newest counts, whatever its time.
+            let mut found = Found::new();
+            for buffer in buffers {
+                buffer.read().visit(entity, &ALL_TIME, columns, &mut |no, when, value| {
+                    found.insert((when.claimed.nanos(), when.seq, no), (when, value.to_value()));
+                });
+            }
+            found.into_iter().for_each(|((.., no), (when, value))| add(no, when, value));
         }
         all
     }
 
-    fn is_buffered(&self, table: u32, entity: Entity, column: ColumnNo, when: &When) -> bool {
+    fn is_buffered(
+        &self,
+        (table, entity, column): (u32, Entity, ColumnNo),
+        when: &When,
+        rolling: Option<&Rolling>,
+    ) -> bool {
         let key = row_key(entity, when.claimed, when.seq);
-        self.buffers.get(&table).is_some_and(|buffer| buffer.find(key, column).is_some())
+        self.of_table(table, rolling).iter().any(|buffer| buffer.read().find(key, column).is_some())
     }
 }
 
 impl Parquet {
     /// Brings a last row up to date with what is buffered.
-    pub(super) fn renew(&self, row: &mut LastRow, buffered: Buffered) -> Result<()> {
+    pub(super) fn renew(&self, row: &mut LastRow, buffered: Buffered, rolling: Option<&Rolling>) -> Result<()> {
         for (no, (table, entity, when, value)) in buffered {
             let stored = row.get(&no).map(|(when, _)| *when);
             match stored.filter(|stored| last::order(stored) > last::order(&when)) {
                 None => drop(row.insert(no, (when, value))),
-                Some(stored) if self.visible.read().is_buffered(table, entity, no, &stored) => {
+                Some(stored) if self.visible.read().is_buffered((table, entity, no), &stored, rolling) => {
                     // The last reading was put right to an earlier time: another one may be the last now.
                     if let Some(other) = self.search_last(table, entity, no)? {
                         row.insert(no, other);

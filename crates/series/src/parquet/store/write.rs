@@ -1,64 +1,38 @@
-//! A batch: into the books of the open transaction and into the buffer, or not at all.
+//! A batch: one commit of the manifest, and into the buffer, or neither.
 
 use std::collections::{BTreeMap, HashSet};
 
-use parking_lot::MutexGuard;
 use record::{ReadingRef, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::buffer::{row_key, same};
-use super::manifest::Metrics;
+use super::buffer::row_key;
+use super::fresh::Block;
+use super::manifest::{self, Metrics};
 use super::read::Found;
-use super::{Parquet, Visible, load};
+use super::{Parquet, Visible};
 use crate::parquet::{ColumnNo, Entity};
 use crate::sqlite::fault;
 use crate::sqlite::names::Names;
 use crate::sqlite::points::{columns, write_late};
 use crate::sqlite::write::{notes_of, write_books};
-use crate::{Error, Note, Position, Result, SeriesWriter, WriteBatch, Written};
+use crate::{Error, Note, Position, Result, SeriesWriter, WriteBatch, Written, same};
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// With a transaction that is open from one flush to the next.
     pub(super) connection: Connection,
     pub(super) names: Names,
     /// Device and column of series that are in the books.
     pub(super) known_series: HashSet<u64>,
-    /// Whether anything was written since the last flush.
-    pub(super) dirty: bool,
-    /// When the first of it was noticed, by the clock of [`Parquet::maintain`].
-    pub(super) dirty_since_ms: Option<i64>,
-    /// Runs that go with the next commit.
-    pub(super) leaving: Vec<std::sync::Arc<super::RunEntry>>,
-    /// Runs that a compaction made and no commit holds yet.
-    pub(super) uncommitted: Vec<std::sync::Arc<super::RunEntry>>,
+    /// The last block of the buffer.
+    pub(super) last_block: i64,
+    /// Emptied and filled by each batch.
+    block: Block,
 }
 
 impl Writer {
-    pub(super) fn begin(connection: Connection) -> rusqlite::Result<Self> {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        Ok(Self {
-            connection,
-            names: Names::default(),
-            known_series: HashSet::new(),
-            dirty: false,
-            dirty_since_ms: None,
-            leaving: Vec::new(),
-            uncommitted: Vec::new(),
-        })
-    }
-}
-
-impl Parquet {
-    /// The writer, in the open transaction. Without one a savepoint would commit by itself, and the books would be durable
-    /// without their readings.
-    pub(super) fn writer(&self) -> Result<MutexGuard<'_, Writer>> {
-        let writer = self.writer.lock();
-        if writer.connection.is_autocommit() {
-            let begun = writer.connection.execute_batch("BEGIN IMMEDIATE");
-            begun.map_err(|error| fault("beginning a transaction", &self.manifest, error))?;
-        }
-        Ok(writer)
+    pub(super) fn new(connection: Connection, last_block: i64) -> Self {
+        let (names, known_series) = (Names::default(), HashSet::new());
+        Self { connection, names, known_series, last_block, block: Block::default() }
     }
 }
 
@@ -87,9 +61,9 @@ impl SeriesWriter for Parquet {
     fn write(&self, batch: &WriteBatch) -> Result<Written> {
         if self.buffered_bytes() >= self.options.buffer_bytes {
             // The disk may be full: then no more is taken than the limit, and the batch waits in the log.
-            self.flush()?;
+            self.roll()?;
         }
-        let mut writer = self.writer()?;
+        let mut writer = self.writer.lock();
         for span in &batch.spans {
             match self.visible.read().positions.get(&span.source) {
                 Some(&held) if held != span.from => {
@@ -99,22 +73,12 @@ impl SeriesWriter for Parquet {
             }
         }
         let failed = |error| fault("writing a batch", &self.manifest, error);
-        writer.connection.execute_batch("SAVEPOINT batch").map_err(failed)?;
+        writer.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
         let outcome = self.take(&mut writer, batch);
-        match outcome {
-            Ok(written) => {
-                writer.dirty = true;
-                if let Err(error) = writer.connection.execute_batch("RELEASE batch") {
-                    self.take_back(&mut writer, true)?;
-                    return Err(failed(error));
-                }
-                Ok(written)
-            }
-            Err(refusal) => {
-                self.take_back(&mut writer, refusal.in_buffer)?;
-                Err(refusal.error)
-            }
+        if outcome.is_err() {
+            self.take_back(&mut writer)?;
         }
+        outcome
     }
 
     fn positions(&self) -> Result<Vec<Position>> {
@@ -123,7 +87,7 @@ impl SeriesWriter for Parquet {
     }
 
     fn flush(&self) -> Result<()> {
-        self.flush_all()
+        self.durable.sync()
     }
 
     fn notes(&self) -> Result<Vec<Note>> {
@@ -131,88 +95,62 @@ impl SeriesWriter for Parquet {
     }
 }
 
-/// Why a batch was not taken, and whether the buffer has some of it.
-struct Refusal {
-    error: Error,
-    in_buffer: bool,
-}
-
 impl Parquet {
-    fn take(&self, writer: &mut Writer, batch: &WriteBatch) -> std::result::Result<Written, Refusal> {
-        let before = |error| Refusal { error, in_buffer: false };
+    /// Everything of a batch, and the commit.
+    fn take(&self, writer: &mut Writer, batch: &WriteBatch) -> Result<Written> {
         let failed = |error| fault("writing a batch", &self.manifest, error);
         let mut written = Written::default();
         let mut incoming = Vec::new();
         for (tenant, readings) in &batch.readings {
-            let named = self.name(writer, tenant, readings).map_err(|error| before(failed(error)))?;
-            let held = self.held_in_runs(&named).map_err(before)?;
+            let named = self.name(writer, tenant, readings).map_err(failed)?;
+            let held = self.held_in_runs(&named)?;
             incoming.push((tenant, named, held));
         }
-        let Writer { connection, names, .. } = writer;
-        written.dead_letters =
-            write_books(connection, names, batch).map_err(|error| before(failed(error)))?;
+        let Writer { connection, names, block, last_block, .. } = writer;
+        written.dead_letters = write_books(connection, names, batch).map_err(failed)?;
         for (tenant, named, _) in &incoming {
             for late in batch.late.get(*tenant).into_iter().flatten() {
                 let of = &named[late.row as usize];
                 let series = names.series(connection, i64::from(of.device), of.reading.metric);
                 series
                     .and_then(|series| write_late(connection, series.no, &of.reading, late.watermark))
-                    .map_err(|error| before(failed(error)))?;
+                    .map_err(failed)?;
             }
         }
+        block.clear();
         let mut old = Vec::new();
-        {
-            let mut visible = self.visible.write();
-            for (_, named, held) in &incoming {
-                for reading in named.iter() {
-                    visible.put(reading, held, &mut old, &mut written);
-                }
-            }
-            for span in &batch.spans {
-                visible.positions.insert(span.source, span.to);
+        // Held until the commit: nobody sees a part of it.
+        let mut visible = self.visible.write();
+        visible.buffers.values().for_each(|buffer| buffer.write().seal());
+        for (_, named, held) in &incoming {
+            visible.put_all(named, held, &mut Effects { block, old: &mut old, written: &mut written });
+        }
+        let kept = supersede(connection, names, &old)
+            .and_then(|()| block.seal().map(|bytes| manifest::add_fresh(connection, bytes)).transpose())
+            .and_then(|no| connection.execute_batch("COMMIT").map(|()| no));
+        match kept {
+            Ok(no) => *last_block = no.unwrap_or(*last_block),
+            Err(error) => {
+                visible.buffers.values().for_each(|buffer| buffer.write().take_back());
+                return Err(failed(error));
             }
         }
-        supersede(connection, names, &old)
-            .map_err(|error| Refusal { error: failed(error), in_buffer: true })?;
+        visible.positions.extend(batch.spans.iter().map(|span| (span.source, span.to)));
+        drop(visible);
+        self.durable.committed((written.stored / 8) + (batch.windows.len() + batch.account.len()) as u64);
         Ok(written)
     }
 
-    /// Undoes a batch. Where that cannot be done alone, everything since the last flush goes, as after a crash.
-    fn take_back(&self, writer: &mut Writer, in_buffer: bool) -> Result<()> {
+    /// Undoes what a batch did beside the buffer.
+    fn take_back(&self, writer: &mut Writer) -> Result<()> {
         let failed = |error| fault("taking a batch back", &self.manifest, error);
         writer.names = Names::default();
         writer.known_series.clear();
-        // On some errors SQLite rolls the whole transaction back by itself.
-        if in_buffer || writer.connection.is_autocommit() {
-            return self.reset(writer);
-        }
-        writer.connection.execute_batch("ROLLBACK TO batch; RELEASE batch").map_err(failed)?;
-        self.visible.write().metrics = Metrics::load(&writer.connection).map_err(failed)?;
-        Ok(())
-    }
-
-    /// Back to the last commit: what came after it is to be written again.
-    pub(super) fn reset(&self, writer: &mut Writer) -> Result<()> {
-        let failed = |error| fault("going back to the last flush", &self.manifest, error);
+        // On some errors SQLite rolls back by itself.
         if !writer.connection.is_autocommit() {
             writer.connection.execute_batch("ROLLBACK").map_err(failed)?;
         }
-        writer.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-        writer.names = Names::default();
-        writer.known_series.clear();
-        writer.dirty = false;
-        writer.dirty_since_ms = None;
-        writer.leaving.clear();
-        writer.uncommitted.drain(..).for_each(|run| run.doom());
-        let mut visible = self.visible.write();
-        // Entries of runs that stay are taken over, so that nobody dooms a file that another entry stands for.
-        let mut fresh = load(&writer.connection, &self.runs).map_err(failed)?;
-        for run in &mut fresh.runs {
-            if let Some(known) = visible.runs.iter().find(|known| known.facts.no == run.facts.no) {
-                *run = std::sync::Arc::clone(known);
-            }
-        }
-        *visible = fresh;
+        self.visible.write().metrics = Metrics::load(&writer.connection).map_err(failed)?;
         Ok(())
     }
 
@@ -272,42 +210,51 @@ impl Parquet {
     }
 }
 
+/// What becomes of readings that are put into the buffer.
+struct Effects<'e, 'b> {
+    block: &'e mut Block,
+    old: &'e mut Vec<Old<'b>>,
+    written: &'e mut Written,
+}
+
 impl Visible {
-    fn put<'b>(
+    fn put_all<'b>(
         &mut self,
-        incoming: &Incoming<'b>,
+        named: &[Incoming<'b>],
         held: &BTreeMap<Entity, Found>,
-        old: &mut Vec<Old<'b>>,
-        written: &mut Written,
+        effects: &mut Effects<'_, 'b>,
     ) {
-        let Incoming { reading, device, table, entity, column } = *incoming;
-        let metric = reading.metric;
-        let buffer = self.buffers.entry(table).or_default();
-        let when = reading.when;
-        let key = row_key(entity, when.claimed, when.seq);
-        let replaced_at = when.arrived_at;
-        if let Some(place) = buffer.find(key, column) {
-            let value = buffer.value(place).expect("it was found there");
-            if same(value, reading.value) {
-                written.duplicates += 1;
-                return;
+        for part in named.chunk_by(|a, b| a.table == b.table) {
+            let table = part[0].table;
+            let rolling = self.rolling.as_ref().and_then(|rolling| rolling.buffers.get(&table)).cloned();
+            let rolling = rolling.as_ref().map(|buffer| buffer.read());
+            let mut buffer = self.buffers.entry(table).or_default().write();
+            for incoming in part {
+                let Incoming { reading, device, entity, column, .. } = *incoming;
+                let when = reading.when;
+                let key = row_key(entity, when.claimed, when.seq);
+                let before = buffer.find(key, column);
+                let before = before.or_else(|| rolling.as_ref().and_then(|buffer| buffer.find(key, column)));
+                let before = before.or_else(|| {
+                    let found = held.get(&entity)?.get(&(key.claimed, key.seq, column));
+                    found.map(|(when, value)| (*when, value.as_ref()))
+                });
+                match before {
+                    Some((_, value)) if same(value, reading.value) => {
+                        effects.written.duplicates += 1;
+                        continue;
+                    }
+                    Some((of, value)) => {
+                        let (metric, replaced_at) = (reading.metric, when.arrived_at);
+                        effects.old.push(Old { device, metric, when: of, value: value.to_value(), replaced_at });
+                        effects.written.corrections += 1;
+                    }
+                    None => effects.written.stored += 1,
+                }
+                buffer.put(entity, column, when, reading.value);
+                effects.block.put(entity, column, when, reading.value);
             }
-            old.push(Old { device, metric, when: buffer.when(place), value: value.to_value(), replaced_at });
-            buffer.remove(place);
-            written.corrections += 1;
-        } else if let Some((before, value)) =
-            held.get(&entity).and_then(|found| found.get(&(key.claimed, key.seq, column)))
-        {
-            if same(value.as_ref(), reading.value) {
-                written.duplicates += 1;
-                return;
-            }
-            old.push(Old { device, metric, when: *before, value: value.clone(), replaced_at });
-            written.corrections += 1;
-        } else {
-            written.stored += 1;
         }
-        buffer.put(entity, column, when, reading.value);
     }
 }
 

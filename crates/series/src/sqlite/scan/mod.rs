@@ -7,6 +7,7 @@
 mod pages;
 mod sources;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -15,9 +16,9 @@ use record::TenantId;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::{IDLE_READERS, Sqlite, fault};
+use super::{IDLE_READERS, Sqlite, fault, open_reader};
 use crate::scan::{Batches, Builder, Scan, SeriesScan, Shape, Snapshot, TABLES, lets, shape};
-use crate::{Error, Result};
+use crate::Result;
 use pages::Page;
 use sources::{Of, Source, sources};
 
@@ -26,23 +27,7 @@ const SERIES_PER_PAGE: i64 = 1024;
 
 impl SeriesScan for Sqlite {
     fn snapshot(&self, tenant: &TenantId) -> Result<Arc<dyn Snapshot>> {
-        let begin = |connection: Connection| -> rusqlite::Result<Connection> {
-            // A transaction sees the moment of its first read.
-            connection.execute_batch("BEGIN; SELECT 1 FROM position LIMIT 1;")?;
-            Ok(connection)
-        };
-        let idle = self.scanners.lock().pop();
-        let connection = match idle {
-            Some(connection) => Ok(connection),
-            None => self.open_reader().inspect(|connection| {
-                connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            }),
-        };
-        let connection =
-            connection.and_then(begin).map_err(|error| fault("taking a snapshot", &self.path, error))?;
-        let (tenant, place) = (tenant.to_string(), self.path.display().to_string());
-        let idle = Arc::clone(&self.scanners);
-        Ok(Arc::new(Moment { connection: Mutex::new(Some(connection)), tenant, place, idle }))
+        Ok(Arc::new(self.scanners.moment(tenant.as_str())?))
     }
 }
 
@@ -50,14 +35,67 @@ impl SeriesScan for Sqlite {
 const STATEMENTS: usize = 64;
 
 /// Connections between two snapshots.
-pub(super) type Idle = Arc<Mutex<Vec<Connection>>>;
+type Idle = Arc<Mutex<Vec<Connection>>>;
 
-struct Moment {
+/// Takes snapshots of a database.
+#[derive(Debug)]
+pub(crate) struct Scanners {
+    path: PathBuf,
+    idle: Idle,
+}
+
+impl Scanners {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), idle: Idle::default() }
+    }
+
+    /// The database as it is now, of which a tenant's rows are shown.
+    pub(crate) fn moment(&self, tenant: &str) -> Result<Moment> {
+        let begin = |connection: Connection| -> rusqlite::Result<Connection> {
+            // A transaction sees the moment of its first read.
+            connection.execute_batch("BEGIN; SELECT 1 FROM position LIMIT 1;")?;
+            Ok(connection)
+        };
+        let idle = self.idle.lock().pop();
+        let connection = match idle {
+            Some(connection) => Ok(connection),
+            None => open_reader(&self.path).inspect(|connection| {
+                connection.set_prepared_statement_cache_capacity(STATEMENTS);
+            }),
+        };
+        let connection =
+            connection.and_then(begin).map_err(|error| fault("taking a snapshot", &self.path, error))?;
+        let (tenant, place) = (tenant.to_owned(), self.path.clone());
+        Ok(Moment { connection: Mutex::new(Some(connection)), tenant, place, idle: Arc::clone(&self.idle) })
+    }
+}
+
+/// A database at one moment.
+#[derive(Debug)]
+pub(crate) struct Moment {
     /// `None` only while it is dropped.
     connection: Mutex<Option<Connection>>,
     tenant: String,
-    place: String,
+    place: PathBuf,
     idle: Idle,
+}
+
+impl Moment {
+    /// Whose rows are shown.
+    pub(crate) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// Asks it something else than to scan a table.
+    pub(crate) fn ask<T>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let connection = self.connection.lock();
+        let connection = connection.as_ref().expect("it is there as long as the snapshot");
+        read(connection).map_err(|error| fault(operation, &self.place, error))
+    }
 }
 
 impl Drop for Moment {
@@ -106,9 +144,7 @@ impl Iterator for Scanning {
             return None;
         }
         let moment = Arc::clone(&self.moment);
-        let connection = moment.connection.lock();
-        let connection = connection.as_ref().expect("it is there as long as the snapshot");
-        match self.fill(connection) {
+        match moment.ask("scanning a table", |connection| self.fill(connection)) {
             Ok(()) if self.builder.rows() == 0 => {
                 self.ended = true;
                 None
@@ -120,11 +156,7 @@ impl Iterator for Scanning {
             }
             Err(error) => {
                 self.ended = true;
-                Some(Err(Error::Database {
-                    operation: "scanning a table",
-                    place: self.moment.place.clone(),
-                    reason: error.to_string(),
-                }))
+                Some(Err(error))
             }
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{
-    Error, Key, LateRow, Memory, Parquet, Position, SeriesAudit, SeriesReader, SeriesWriter, Source, Span,
-    WriteBatch,
+    Error, Key, LateRow, Memory, Parquet, Position, Scan, SeriesAudit, SeriesReader, SeriesScan, SeriesWriter,
+    Snapshot, Source, Span, WriteBatch,
 };
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, TimeOrigin, Timestamp, Value, When};
 
@@ -128,6 +129,8 @@ fn compare(store: &Parquet, model: &Memory, what: &str) {
                 assert_eq!(points(store, some.clone()), points(model, some), "{what}: a range of {metric}");
             }
         }
+        let now = |store: &dyn SeriesScan| scanned(&store.snapshot(&tenant).unwrap());
+        assert_eq!(now(store), now(model), "{what}");
         let superseded = |store: &dyn SeriesAudit| {
             let old = store.superseded(&tenant, 10_000).unwrap();
             old.iter().map(|old| (reading_told(&old.reading), old.replaced_at)).collect::<Vec<_>>()
@@ -138,6 +141,15 @@ fn compare(store: &Parquet, model: &Memory, what: &str) {
         assert_eq!(devices(store), devices(model), "{what}");
     }
     assert_eq!(store.audit().unwrap(), model.audit().unwrap(), "{what}");
+}
+
+/// The readings of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
+fn scanned(snapshot: &Arc<dyn Snapshot>) -> Vec<String> {
+    let scan = Scan { columns: Some(vec![0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11]), ..Scan::all("telemetry") };
+    let batches: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect::<Result<_, _>>().unwrap();
+    let mut rows: Vec<String> = batches.iter().flat_map(crate::scan::told).collect();
+    rows.sort();
+    rows
 }
 
 /// What stands under the keys of a batch.
@@ -169,6 +181,7 @@ fn the_store_says_what_the_memory_store_says_through_crashes_flushes_and_merges(
         let model = Memory::new();
         let mut store = Parquet::open(dir.path(), small()).unwrap();
         let mut batches = Vec::new();
+        let mut held_back: Vec<(Arc<dyn Snapshot>, Arc<dyn Snapshot>)> = Vec::new();
         for step in 0..60 {
             let what = format!("seed {seed} step {step}");
             match world.random.below(10) {
@@ -179,23 +192,21 @@ fn the_store_says_what_the_memory_store_says_through_crashes_flushes_and_merges(
                     assert_eq!(held(&store, &batch), held(&model, &batch), "{what}");
                     batches.push(batch);
                 }
-                5 | 6 => {
-                    store.flush().unwrap();
-                    assert_eq!(store.positions().unwrap(), store.durable_positions());
+                5 => store.roll().unwrap(),
+                6 => {
+                    for tenant in tenants() {
+                        held_back.push((store.snapshot(&tenant).unwrap(), model.snapshot(&tenant).unwrap()));
+                    }
                 }
                 7 => {
                     let quiet = if world.random.one_in(4) { i64::MAX } else { world.now_ms };
                     store.maintain(quiet).unwrap();
                 }
                 8 => {
-                    let durable = store.durable_positions();
+                    held_back.clear();
                     drop(store);
                     store = Parquet::open(dir.path(), small()).unwrap();
-                    assert_eq!(store.positions().unwrap(), durable, "{what}");
-                    let from = offset(&durable) as usize;
-                    for batch in &batches[from..] {
-                        store.write(batch).unwrap();
-                    }
+                    assert_eq!(store.positions().unwrap(), model.positions().unwrap(), "{what}");
                 }
                 _ => {
                     let refused = world.batch(batches.len() as u64 + 7);
@@ -204,14 +215,19 @@ fn the_store_says_what_the_memory_store_says_through_crashes_flushes_and_merges(
                     }
                 }
             }
+            if step % 10 == 9 {
+                for (store, model) in held_back.drain(..) {
+                    assert_eq!(scanned(&store), scanned(&model), "{what}: a snapshot of before");
+                }
+            }
             if step % 20 == 19 {
                 compare(&store, &model, &what);
             }
         }
-        store.flush().unwrap();
+        held_back.clear();
+        store.roll().unwrap();
         merge_all(&store);
         compare(&store, &model, &format!("seed {seed}, merged"));
-        store.flush().unwrap();
         drop(store);
         compare(&Parquet::open(dir.path(), small()).unwrap(), &model, &format!("seed {seed}, opened again"));
     }
@@ -243,12 +259,12 @@ fn weeks_of_one_reading_an_hour_are_a_few_files() {
 }
 
 #[test]
-#[ignore = "takes minutes: 8760 flushes"]
+#[ignore = "takes minutes: 8760 rolls"]
 fn a_year_of_one_reading_an_hour_is_a_few_files() {
     hourly(365, 40, 80);
 }
 
-/// A flush each hour, as often as there could be one; merges as they fall due.
+/// A roll each hour, as often as there could be one; merges as they fall due.
 fn hourly(days: i64, most_runs: usize, most_files: usize) {
     let dir = tempfile::tempdir().unwrap();
     let store = Parquet::open(dir.path(), Options::default()).unwrap();
@@ -262,7 +278,7 @@ fn hourly(days: i64, most_runs: usize, most_files: usize) {
         while store.maintain(now + hour - 1).unwrap() {}
         most = most.max(store.run_count());
     }
-    store.flush().unwrap();
+    store.roll().unwrap();
     assert!(most <= most_runs, "{most} runs at once");
     assert!(files(dir.path()) <= most_files, "{} files are left", files(dir.path()));
     let mut points = 0;
@@ -298,14 +314,14 @@ fn late_data_leaves_the_files_of_other_days_and_devices_alone() {
         for half in readings.chunks(4001) {
             write_one(&store, offset, half);
             offset += 1;
-            store.flush().unwrap();
+            store.roll().unwrap();
         }
     }
     let mut now = start + 9 * day;
     while store.maintain(now).unwrap() {}
     now += day;
     while store.maintain(now).unwrap() {}
-    store.flush().unwrap();
+    store.roll().unwrap();
     let before = listing(dir.path());
     // A device's second day, again and again.
     for n in 0..30 {
@@ -313,12 +329,12 @@ fn late_data_leaves_the_files_of_other_days_and_devices_alone() {
             (0..5000).map(|k| simple("d05", "m", start + day + 300_000 + n * 5000 + k, k)).collect();
         write_one(&store, offset, &readings);
         offset += 1;
-        store.flush().unwrap();
+        store.roll().unwrap();
         while store.maintain(now).unwrap() {}
         now += day / 24;
     }
     while store.maintain(now).unwrap() {}
-    store.flush().unwrap();
+    store.roll().unwrap();
     let after = listing(dir.path());
     let gone: Vec<_> = before.keys().filter(|name| !after.contains_key(*name)).collect();
     let runs_of_a_day = before.len() / 2 / 3;
@@ -336,7 +352,7 @@ fn what_a_crash_left_behind_is_removed_and_what_is_missing_is_said() {
         "two at once"
     );
     write_one(&store, 0, &[simple("a", "m", 1, 1)]);
-    store.flush().unwrap();
+    store.roll().unwrap();
     write_one(&store, 1, &[simple("a", "m", 2, 2)]);
     drop(store);
     let runs = dir.path().join("runs");
@@ -344,7 +360,7 @@ fn what_a_crash_left_behind_is_removed_and_what_is_missing_is_said() {
     std::fs::write(runs.join("000000000009.side"), b"").unwrap();
     let store = Parquet::open(dir.path(), Options::default()).unwrap();
     assert_eq!(files(dir.path()), 2);
-    assert_eq!(offset(&store.positions().unwrap()), 1, "the second batch was not flushed");
+    assert_eq!(offset(&store.positions().unwrap()), 2);
     drop(store);
     std::fs::remove_file(runs.join("000000000001.side")).unwrap();
     let refused = Parquet::open(dir.path(), Options::default());
@@ -362,7 +378,7 @@ fn a_damaged_run_fails_the_questions_that_need_it_and_no_others() {
     for n in 0..2 {
         let readings: Vec<_> = (0..5000).map(|k| simple("a", "m", n * 40 * day + k, k)).collect();
         write_one(&store, n as u64, &readings);
-        store.flush().unwrap();
+        store.roll().unwrap();
     }
     drop(store);
     let path = dir.path().join("runs/000000000001.parquet");
@@ -393,23 +409,65 @@ fn a_damaged_run_fails_the_questions_that_need_it_and_no_others() {
 }
 
 #[test]
-fn a_flush_that_fails_makes_nothing_durable_and_loses_nothing() {
+fn a_roll_that_fails_loses_nothing_and_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = Parquet::open(dir.path(), Options::default()).unwrap();
     write_one(&store, 0, &[simple("a", "m", 1, 1)]);
     let (runs, away) = (dir.path().join("runs"), dir.path().join("away"));
     std::fs::rename(&runs, &away).unwrap();
-    assert!(matches!(store.flush(), Err(Error::Database { .. })));
-    write_one(&store, 1, &[simple("a", "m", 2, 2)]);
-    assert_eq!(store.durable_positions(), []);
-    assert_eq!(offset(&store.positions().unwrap()), 2);
-    std::fs::rename(&away, &runs).unwrap();
+    assert!(matches!(store.roll(), Err(Error::Database { .. })));
+    // A correction of what waits to be rolled, and something new.
+    write_one(&store, 1, &[simple("a", "m", 1, 7), simple("a", "m", 2, 2)]);
     store.flush().unwrap();
-    assert_eq!(offset(&store.durable_positions()), 2);
+    let points = |store: &Parquet| store.audit().unwrap().tenants[0].points;
+    let latest = |store: &Parquet| {
+        store.latest(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap()
+    };
+    assert_eq!((points(&store), latest(&store)), (2, vec![simple("a", "m", 2, 2)]));
+    std::fs::rename(&away, &runs).unwrap();
+    store.maintain(0).unwrap();
+    assert_eq!(store.run_count(), 1, "what had waited");
+    assert!(store.buffered_bytes() > 0, "what came meanwhile");
     drop(store);
     let store = Parquet::open(dir.path(), Options::default()).unwrap();
-    let latest = store.latest(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap();
-    assert_eq!(latest, [simple("a", "m", 2, 2)]);
-    assert_eq!(store.audit().unwrap().tenants[0].points, 2);
-    assert_eq!(files(dir.path()), 2, "what the failed flush began is gone");
+    assert_eq!((points(&store), latest(&store)), (2, vec![simple("a", "m", 2, 2)]));
+    assert_eq!(store.superseded(&TenantId::default_tenant(), 9).unwrap().len(), 1);
+    store.roll().unwrap();
+    assert_eq!((points(&store), files(dir.path())), (2, 4));
+}
+
+#[test]
+fn the_manifest_gives_back_what_fresh_readings_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    let mut offset = 0;
+    for n in 0..20 {
+        let readings: Vec<_> = (0..5000).map(|k| simple("a", "m", n * 5000 + k, k)).collect();
+        write_one(&store, offset, &readings);
+        offset += 1;
+    }
+    store.roll().unwrap();
+    drop(store);
+    // The last connection carries everything over.
+    let bytes = std::fs::metadata(dir.path().join("manifest.db")).unwrap().len();
+    assert!(bytes < 400_000, "{bytes} bytes");
+}
+
+#[test]
+fn a_damaged_block_of_fresh_readings_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    write_one(&store, 0, &[simple("a", "m", 1, 0x1234_5678_9abc)]);
+    drop(store);
+    let path = dir.path().join("manifest.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let value = 0x1234_5678_9abc_i64.to_le_bytes();
+    let at = bytes.windows(8).position(|window| window == value).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let refused = Parquet::open(dir.path(), Options::default());
+    assert!(
+        matches!(&refused, Err(Error::Damaged { at, .. }) if at == "block 1 of fresh readings"),
+        "{refused:?}"
+    );
 }

@@ -1,0 +1,299 @@
+//! The store as it was at one moment: what a snapshot reads, and an audit counts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::buffer::{Buffer, Next, Place};
+use super::cache::Cache;
+use super::manifest::Metric;
+use super::{Parquet, RunEntry};
+use crate::Result;
+use crate::parquet::merge::{Input, Merging};
+use crate::parquet::run::{Detail, Run, Scan};
+use crate::parquet::{ColumnNo, Entity, Rows};
+use crate::sqlite::scan::Moment as Books;
+
+/// Rows that are counted at a time.
+const PIECE_ROWS: usize = 8192;
+/// Rows that are copied at a time from a buffer, which a batch waits for.
+const BUFFER_ROWS: usize = 2048;
+
+/// The store at one moment. Files and buffers live as long as it does.
+pub(super) struct Moment {
+    pub(super) books: Arc<Books>,
+    /// By rising generation.
+    runs: Vec<Arc<RunEntry>>,
+    buffers: Vec<Buffered>,
+    /// The groups of metrics of the tenant, or of all tenants.
+    pub(super) groups: Vec<Group>,
+    cache: Arc<Cache>,
+}
+
+/// A buffer, and how many of its rows there were. Older ones come first.
+#[derive(Clone)]
+struct Buffered {
+    table: u32,
+    buffer: Arc<RwLock<Buffer>>,
+    rows: usize,
+}
+
+/// Metrics that come together.
+#[derive(Clone)]
+pub(super) struct Group {
+    pub(super) table: u32,
+    pub(super) group: u32,
+    pub(super) metrics: Vec<Arc<Metric>>,
+}
+
+impl Group {
+    fn entities(&self) -> RangeInclusive<Entity> {
+        Entity::new(self.group, 0)..=Entity::new(self.group, u32::MAX)
+    }
+}
+
+/// Which rows of a group.
+#[derive(Clone)]
+pub(super) struct Selection {
+    /// By rising number. Rows of others are not read.
+    pub(super) columns: Vec<ColumnNo>,
+    /// Rising; `None`: all.
+    pub(super) devices: Option<Arc<[u32]>>,
+    pub(super) claimed: RangeInclusive<i64>,
+    pub(super) detail: Detail,
+}
+
+impl Parquet {
+    /// The store as a tenant sees it now; as all of them together do, for the tenant "".
+    pub(super) fn moment(&self, tenant: &str) -> Result<Moment> {
+        // A batch is committed and put into the buffer while nobody else holds this: so both are of one moment.
+        let visible = self.visible.read();
+        let books = Arc::new(self.scanners.moment(tenant)?);
+        let group = |((table, group), columns): ((u32, u32), &[ColumnNo])| {
+            let metrics = columns.iter().filter_map(|&no| visible.metrics.get(no).cloned()).collect();
+            Group { table, group, metrics }
+        };
+        let groups: Vec<Group> = match tenant {
+            "" => visible.metrics.all_groups().map(group).collect(),
+            tenant => visible.metrics.groups(tenant).map(group).collect(),
+        };
+        let of_them = |table: u32| groups.iter().any(|group| group.table == table);
+        let rolling = visible.rolling.iter().flat_map(|rolling| &rolling.buffers);
+        let buffers = rolling.chain(&visible.buffers).filter(|(table, _)| of_them(**table));
+        let buffers = buffers.map(|(&table, buffer)| {
+            let rows = buffer.read().rows();
+            Buffered { table, buffer: Arc::clone(buffer), rows }
+        });
+        let buffers = buffers.filter(|buffered| buffered.rows > 0).collect();
+        let runs = visible.runs.iter().filter(|run| of_them(run.facts.table)).cloned().collect();
+        let cache = Arc::clone(&self.cache);
+        drop(visible);
+        Ok(Moment { books, runs, buffers, groups, cache })
+    }
+}
+
+impl Moment {
+    /// So far an event time may lie before and behind the claimed time.
+    pub(super) fn shifts(&self, table: u32) -> (i64, i64) {
+        let runs = self.runs.iter().filter(|run| run.facts.table == table).map(|run| run.facts.shifts);
+        let buffers = self.buffers.iter().filter(|buffered| buffered.table == table);
+        let buffers = buffers.map(|buffered| buffered.buffer.read().shifts());
+        runs.chain(buffers).fold((0, 0), |a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// The rows of a group, whatever holds them, each value once.
+    pub(super) fn read(&self, group: &Group, selection: &Selection) -> Result<Merging> {
+        self.merge(group, selection, |_| true)
+    }
+
+    fn merge(
+        &self,
+        group: &Group,
+        selection: &Selection,
+        wants: impl Fn(&RunEntry) -> bool,
+    ) -> Result<Merging> {
+        let mut inputs: Vec<Box<dyn Input>> = Vec::new();
+        let (entities, claimed) = (group.entities(), &selection.claimed);
+        for entry in self.runs.iter().filter(|run| run.facts.table == group.table && wants(run)) {
+            let facts = &entry.facts;
+            let apart = facts.entities.1 < *entities.start()
+                || facts.entities.0 > *entities.end()
+                || facts.claimed.1 < *claimed.start()
+                || facts.claimed.0 > *claimed.end();
+            if apart {
+                continue;
+            }
+            let run = self.cache.open(entry)?;
+            if selection.columns.iter().all(|&no| run.sidecar().plan.position(no).is_none()) {
+                continue;
+            }
+            let ranges = ranges(&run, &entities, selection);
+            if !ranges.is_empty() {
+                inputs.push(Box::new(Pieces::new(run, ranges, selection)));
+            }
+        }
+        for buffered in self.buffers.iter().filter(|buffered| buffered.table == group.table) {
+            let (buffered, selection) = (buffered.clone(), selection.clone());
+            let next = Some((entities.start().0, *claimed.start(), 0, 0));
+            inputs.push(Box::new(OfBuffer { buffered, next, last: entities.end().0, selection }));
+        }
+        Merging::of(inputs, &selection.columns)
+    }
+
+    /// How many readings each tenant has.
+    pub(super) fn count_readings(&self) -> Result<Vec<(String, u64)>> {
+        let mut counts = BTreeMap::<String, u64>::new();
+        let mut tables: Vec<u32> = self.groups.iter().map(|group| group.table).collect();
+        tables.dedup();
+        for table in tables {
+            let alone: Vec<u64> =
+                self.runs.iter().filter(|run| run.facts.table == table && self.is_alone(run)).map(|run| run.facts.no).collect();
+            let readings = |run: &Arc<RunEntry>| if alone.contains(&run.facts.no) { run.facts.readings } else { 0 };
+            let mut count: u64 = self.runs.iter().map(readings).sum();
+            let mut tenant = None;
+            for group in self.groups.iter().filter(|group| group.table == table) {
+                tenant = group.metrics.first().map(|metric| metric.tenant.clone());
+                count += self.count_group(group, |run| !alone.contains(&run.facts.no))?;
+            }
+            if let Some(tenant) = tenant.filter(|_| count > 0) {
+                *counts.entry(tenant).or_default() += count;
+            }
+        }
+        Ok(counts.into_iter().collect())
+    }
+
+    /// Whether nothing else can hold a key of a run: then what is known of it says how many readings it has.
+    fn is_alone(&self, run: &RunEntry) -> bool {
+        let facts = &run.facts;
+        let meets = |claimed: (i64, i64)| facts.claimed.0 <= claimed.1 && claimed.0 <= facts.claimed.1;
+        let other = |other: &Arc<RunEntry>| {
+            other.facts.no != facts.no
+                && other.facts.table == facts.table
+                && other.facts.overlaps(facts)
+                && meets(other.facts.claimed)
+        };
+        let buffered = |of: &Buffered| of.table == facts.table && meets(of.buffer.read().claimed());
+        !self.runs.iter().any(other) && !self.buffers.iter().any(buffered)
+    }
+
+    fn count_group(&self, group: &Group, wants: impl Fn(&RunEntry) -> bool) -> Result<u64> {
+        let mut columns: Vec<ColumnNo> = group.metrics.iter().map(|metric| metric.no).collect();
+        columns.sort_unstable();
+        let claimed = i64::MIN..=i64::MAX;
+        let selection = Selection { columns, devices: None, claimed, detail: Detail::Times };
+        let mut merging = self.merge(group, &selection, wants)?;
+        let (mut rows, mut count) = (Rows::new(selection.columns.iter().copied()), 0);
+        while merging.read(PIECE_ROWS, &mut rows)? {
+            if rows.len() >= PIECE_ROWS {
+                count += rows.readings();
+                rows.clear();
+            }
+        }
+        Ok(count + rows.readings())
+    }
+}
+
+/// Where in a run the selected rows are, as far as its sidecar says.
+fn ranges(run: &Run, entities: &RangeInclusive<Entity>, selection: &Selection) -> VecDeque<Range<u64>> {
+    let sidecar = run.sidecar();
+    let mut ranges: VecDeque<Range<u64>> = VecDeque::new();
+    let from = sidecar.entities.partition_point(|rows| rows.entity < *entities.start());
+    for (at, rows) in sidecar.entities.iter().enumerate().skip(from) {
+        if rows.entity > *entities.end() {
+            break;
+        }
+        let device = rows.entity.device();
+        let wanted = selection.devices.as_ref().is_none_or(|devices| devices.binary_search(&device).is_ok());
+        if !wanted || rows.last < *selection.claimed.start() || rows.first > *selection.claimed.end() {
+            continue;
+        }
+        let end = sidecar.entities.get(at + 1).map_or(sidecar.rows, |next| next.first_row);
+        match ranges.back_mut() {
+            Some(last) if last.end == rows.first_row => last.end = end,
+            _ => ranges.push_back(rows.first_row..end),
+        }
+    }
+    ranges
+}
+
+/// Ranges of rows of a run.
+struct Pieces {
+    run: Arc<Run>,
+    ranges: VecDeque<Range<u64>>,
+    scan: Scan,
+    columns: Vec<ColumnNo>,
+    detail: Detail,
+}
+
+impl Pieces {
+    fn new(run: Arc<Run>, mut ranges: VecDeque<Range<u64>>, selection: &Selection) -> Self {
+        let (columns, detail) = (selection.columns.clone(), selection.detail);
+        let first = ranges.pop_front().unwrap_or(0..0);
+        let scan = run.scan(first, Some(&columns)).with_detail(detail);
+        Self { run, ranges, scan, columns, detail }
+    }
+}
+
+impl Input for Pieces {
+    fn read(&mut self, most: usize, into: &mut Rows) -> Result<usize> {
+        loop {
+            let count = self.scan.read(most, into)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            let Some(next) = self.ranges.pop_front() else { return Ok(0) };
+            self.scan = self.run.scan(next, Some(&self.columns)).with_detail(self.detail);
+        }
+    }
+
+    fn rows(&self) -> Rows {
+        self.scan.rows()
+    }
+}
+
+/// The rows of a buffer as it was.
+struct OfBuffer {
+    buffered: Buffered,
+    next: Option<Place>,
+    /// The last entity that is wanted.
+    last: u64,
+    selection: Selection,
+}
+
+impl Input for OfBuffer {
+    fn read(&mut self, most: usize, into: &mut Rows) -> Result<usize> {
+        let Self { buffered, next, last, selection } = self;
+        let (claimed, devices) = (&selection.claimed, selection.devices.as_deref());
+        let behind = |entity: u64| match entity.checked_add(1) {
+            Some(entity) => Next::From((entity, *claimed.start(), 0, 0)),
+            None => Next::End,
+        };
+        let mut wanted = |place: Place| {
+            if place.0 > *last {
+                return Next::End;
+            }
+            if devices.is_some_and(|devices| devices.binary_search(&Entity(place.0).device()).is_err()) {
+                return behind(place.0);
+            }
+            match place.1 {
+                at if at < *claimed.start() => Next::From((place.0, *claimed.start(), 0, 0)),
+                at if at > *claimed.end() => behind(place.0),
+                _ => Next::Take,
+            }
+        };
+        let before = into.len();
+        while let Some(from) = *next
+            && into.len() == before
+        {
+            let buffer = buffered.buffer.read();
+            *next = buffer.read(from, buffered.rows, most.min(BUFFER_ROWS), &mut wanted, into);
+        }
+        Ok(into.len() - before)
+    }
+
+    fn rows(&self) -> Rows {
+        Rows::new(self.selection.columns.iter().copied())
+    }
+}
