@@ -122,10 +122,15 @@ pub struct Query {
 }
 
 impl Query {
-    /// Over a store and an SQL engine that reads the same store.
+    /// Over a store, twice, and an SQL engine that reads the same store.
     #[must_use]
-    pub fn new<S: SeriesReader + SeriesAudit>(store: Arc<S>, sql: Arc<dyn Sql>, limits: Limits) -> Self {
-        Self { series: store.clone(), books: store, sql, limits }
+    pub fn new(
+        series: Arc<dyn SeriesReader>,
+        books: Arc<dyn SeriesAudit>,
+        sql: Arc<dyn Sql>,
+        limits: Limits,
+    ) -> Self {
+        Self { series, books, sql, limits }
     }
 
     /// Answers an SQL statement. Blocks.

@@ -9,6 +9,7 @@ use query::{Engine, Limits, Query};
 use registry::Devices;
 
 use crate::config::Role;
+use crate::stores::{self, Kind, Share, Store};
 use crate::{Config, StartError};
 
 /// The engines, open and recovered.
@@ -18,7 +19,7 @@ pub(crate) struct Backends {
     /// What is known of devices, over the metadata.
     pub(crate) devices: Arc<Devices>,
     /// Only where something writes or asks.
-    pub(crate) store: Option<Arc<series::Sqlite>>,
+    pub(crate) store: Option<Arc<dyn Store>>,
     /// SQL over the store, where there is one; over data sets too.
     pub(crate) engine: Option<Engine>,
 }
@@ -31,10 +32,11 @@ impl Backends {
         let metadata: Arc<dyn Metadata> = Arc::new(metadata::Sqlite::open(&metadata_file(config))?);
         let devices = Arc::new(Devices::new(Arc::clone(&metadata), Some(&config.data_dir)));
         let store = match [Role::Stream, Role::Store, Role::Query].iter().any(|role| config.has(*role)) {
-            true => Some(Arc::new(series::Sqlite::open(&place("series.db"))?)),
+            true => Some(open_store(config)?),
             false => None,
         };
-        let engine = store.clone().map(|store| Engine::new(store)).transpose()?;
+        let engine =
+            store.clone().map(|store| Engine::new(store as Arc<dyn series::SeriesScan>)).transpose()?;
         let engine = engine.map(|engine| engine.with_facts(Arc::clone(&devices)));
         Ok(Self { log, metadata, devices, store, engine })
     }
@@ -43,12 +45,25 @@ impl Backends {
     pub(crate) fn query(&self, config: &Config) -> Option<Query> {
         let store = self.store.clone().filter(|_| config.has(Role::Query))?;
         let sql = Arc::new(self.engine.clone()?);
-        Some(Query::new(store, sql, Limits::default()))
+        Some(Query::new(store.clone(), store, sql, Limits::default()))
     }
 }
 
 fn metadata_file(config: &Config) -> PathBuf {
     config.data_dir.join("metadata.db")
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    let place = config.data_dir.join("series");
+    // What was stored is not looked for twice: a store of the other kind would be passed over in silence.
+    let (other, kind) = match config.series {
+        Kind::Sqlite => (place.clone(), "parquet"),
+        Kind::Parquet => (place.with_extension("db"), "sqlite"),
+    };
+    if other.exists() {
+        return Err(StartError::OtherStore { place: other, kind });
+    }
+    Ok(stores::open(config.series, &place, Share::Whole)?)
 }
 
 fn open_log(config: &Config, directory: &Path) -> Result<Arc<EmbeddedLog>, StartError> {

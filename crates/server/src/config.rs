@@ -3,6 +3,7 @@
 
 mod overrides;
 
+use crate::stores::Kind as StoreKind;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -144,11 +145,11 @@ pub struct RawSeries {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SeriesKind {
-    /// One SQLite file, until the Parquet store is there (docs/decisions/0002).
+    /// Parquet files, and one of SQLite beside them.
     #[default]
-    Sqlite,
-    /// Parquet files.
     Parquet,
+    /// One SQLite file: for a small site (docs/decisions/0002).
+    Sqlite,
     /// TimescaleDB.
     Timescale,
 }
@@ -229,6 +230,8 @@ pub struct Config {
     pub templates: Templates,
     /// What the log keeps.
     pub retention: Retention,
+    /// Of which kind the store is.
+    pub series: StoreKind,
     /// What is done with readings.
     pub stream: stream::Settings,
     /// Which messages have which schema.
@@ -297,13 +300,17 @@ impl Raw {
     /// [`ConfigError::Value`] names the key, what is wrong, and what to do.
     pub fn validate(self) -> Result<Config, ConfigError> {
         let wrong = |text: String| ConfigError::Value(text);
-        match (self.log.kind, self.series.kind, self.metadata.kind) {
-            (LogKind::Kafka, ..) => return Err(not_yet("log.kind", "kafka", "embedded")),
-            (_, SeriesKind::Parquet, _) => return Err(not_yet("series.kind", "parquet", "sqlite")),
-            (_, SeriesKind::Timescale, _) => return Err(not_yet("series.kind", "timescale", "sqlite")),
-            (.., MetadataKind::Postgres) => return Err(not_yet("metadata.kind", "postgres", "sqlite")),
-            (LogKind::Embedded, SeriesKind::Sqlite, MetadataKind::Sqlite) => {}
+        if self.log.kind == LogKind::Kafka {
+            return Err(not_yet("log.kind", "kafka", "embedded"));
         }
+        if self.metadata.kind == MetadataKind::Postgres {
+            return Err(not_yet("metadata.kind", "postgres", "sqlite"));
+        }
+        let series = match self.series.kind {
+            SeriesKind::Parquet => StoreKind::Parquet,
+            SeriesKind::Sqlite => StoreKind::Sqlite,
+            SeriesKind::Timescale => return Err(not_yet("series.kind", "timescale", "parquet")),
+        };
         if self.roles.is_empty() {
             return Err(wrong("roles: empty: leave it out for all, or name at least one".into()));
         }
@@ -341,6 +348,7 @@ impl Raw {
             auth,
             templates,
             retention: Retention { max_age, max_bytes: self.log.max_bytes },
+            series,
             stream,
             schemas,
         })

@@ -16,6 +16,7 @@ mod figures;
 mod http;
 mod lock;
 mod start;
+mod stores;
 
 pub use config::{Config, ConfigError};
 pub use start::{Addresses, Running, StartError, start};

@@ -50,6 +50,18 @@ pub enum StartError {
         /// Whose, as it wrote down itself.
         process: String,
     },
+    /// The data directory holds a store of another kind than the configuration says.
+    #[error(
+        "{} is a store of kind {kind:?}, the configuration says another: set [series] kind = {kind:?} to go on with it, or move it \
+         away to begin with an empty store, into which what the log still has is stored again",
+        .place.display()
+    )]
+    OtherStore {
+        /// Where.
+        place: PathBuf,
+        /// Of which kind.
+        kind: &'static str,
+    },
     /// A port cannot be had.
     #[error(
         "cannot listen on {address} for {what}: {source}: stop who listens there, or set another address"
@@ -152,7 +164,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             let running = stream::start(stream::Parts {
                 log: backends.log.clone(),
                 reader: store.clone(),
-                store,
+                store: store.clone(),
                 templates: Arc::new(config.templates.clone()),
                 settings: Arc::new(config.stream.clone()),
                 facts: Some(Arc::new(Registered(Arc::clone(&backends.devices)))),
@@ -329,6 +341,7 @@ async fn open_datasets(
     let directory = config.data_dir.join("datasets");
     let parts = datasets::Parts {
         directory: directory.clone(),
+        kind: config.series,
         log: backends.log.clone(),
         templates: Arc::new(config.templates.clone()),
         engine,

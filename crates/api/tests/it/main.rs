@@ -50,7 +50,7 @@ impl Rig {
             page.sample(Metric::DeadLetterDepth, &[], books.figures().unwrap().dead_messages as f64)
         });
         let router = router(Parts {
-            query: Some(Query::new(store.clone(), sql, Limits::default())),
+            query: Some(Query::new(store.clone(), store.clone(), sql, Limits::default())),
             log: log.clone(),
             templates: Arc::new(Templates::shipped()),
             budget: Arc::new(|tenant| match tenant.as_str() {

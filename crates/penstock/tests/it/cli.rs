@@ -18,7 +18,7 @@ fn a_wrong_configuration_is_refused_with_its_place() {
         ("[http]\nlisten = \"here\"", &["http.listen", "127.0.0.1:8080"]),
         ("[gateway.mqtt]\nlisten = \"here\"", &["gateway.mqtt.listen"]),
         ("[gateway.topics]\ntemplates = [\"a/{id\"]", &["gateway.topics.templates"]),
-        ("[series]\nkind = \"parquet\"", &["series.kind", "sqlite"]),
+        ("[series]\nkind = \"timescale\"", &["series.kind", "parquet"]),
         ("[log]\nkind = \"kafka\"", &["log.kind", "embedded"]),
         ("roles = []", &["roles"]),
         ("roles = [\"king\"]", &["line 1", "king"]),

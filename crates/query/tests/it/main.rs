@@ -29,7 +29,7 @@ fn rig(limits: Limits) -> Rig {
     let metadata = Arc::new(metadata::Sqlite::open(&dir.path().join("metadata.db")).unwrap());
     let devices = Arc::new(registry::Devices::new(metadata.clone(), None));
     let sql = Arc::new(Engine::new(store.clone()).unwrap().with_facts(devices));
-    Rig { _dir: dir, metadata, query: Query::new(store.clone(), sql, limits), store }
+    Rig { _dir: dir, metadata, query: Query::new(store.clone(), store.clone(), sql, limits), store }
 }
 
 impl Rig {

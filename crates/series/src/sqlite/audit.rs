@@ -6,9 +6,9 @@ use std::ops::Range;
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::{Books, at_one_moment};
 use super::read::{count, device_id, float, metric, time, value, when};
 use super::write::source_of;
+use super::{Books, at_one_moment};
 use crate::{
     AccountEntry, AccountKey, Amounts, Audit, ClockRow, Covered, Figures, LateReading, Result, SeriesAudit,
     Superseded, TenantAudit, WindowKey, WindowRow,

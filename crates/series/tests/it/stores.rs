@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use penstock_series::parquet::store::Options;
 use penstock_series::{
     AccountEntry, Audit, Cardinality, ClockRow, DeadMessage, Device, Figures, Key, LateReading, Memory, Note,
-    Parquet, Point, Position, Result, SeriesAudit, SeriesReader, SeriesScan, SeriesWriter, Snapshot, Source, Sqlite, Superseded,
-    WindowRow, WriteBatch, Written,
+    Parquet, Point, Position, Result, SeriesAudit, SeriesReader, SeriesScan, SeriesWriter, Snapshot, Source,
+    Sqlite, Superseded, WindowRow, WriteBatch, Written,
 };
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value};
 

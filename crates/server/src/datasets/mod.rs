@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   data_dir/datasets/NAME.toml    what was asked for, and how it stands; absent: there is no such data set
-//!                     NAME.db      its store
+//!                     NAME.store/  its store (NAME.db, where stores are of kind "sqlite")
 //!                     NAME.state/  the checkpoints of one that is running
 //! ```
 //!
@@ -20,12 +20,13 @@ use api::{Dataset, DatasetError, DatasetState, Order};
 use log::EmbeddedLog;
 use query::Engine;
 use record::Timestamp;
-use series::{Amounts, SeriesAudit as _};
+use series::Amounts;
 use stream::{Ended, Gauge, Monitor, Settings, Stopper, Stretch};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wire::template::Templates;
 
+use crate::stores::{self, Kind, Share, Store};
 use description::{Description, State};
 
 /// Most data sets at a time: each is a store as large as the history in it.
@@ -41,6 +42,8 @@ const STOP: Duration = Duration::from_secs(10);
 /// What data sets stand on.
 pub(crate) struct Parts {
     pub(crate) directory: PathBuf,
+    /// Of which kind their stores are.
+    pub(crate) kind: Kind,
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) templates: Arc<Templates>,
     /// Answers SQL; here over each of them.
@@ -62,7 +65,7 @@ struct Shared {
 struct Entry {
     description: Description,
     /// Absent while it is made, and when it cannot be opened.
-    store: Option<Arc<series::Sqlite>>,
+    store: Option<Arc<dyn Store>>,
     work: Option<Work>,
     is_leaving: bool,
 }
@@ -144,8 +147,9 @@ impl Shared {
         Ok(unfinished)
     }
 
-    fn open_store(&self, name: &str) -> Result<Arc<series::Sqlite>, String> {
-        series::Sqlite::open(&self.place(name, "db")).map(Arc::new).map_err(|error| error.to_string())
+    fn open_store(&self, name: &str) -> Result<Arc<dyn Store>, String> {
+        let place = self.place(name, "store");
+        stores::open(self.parts.kind, &place, Share::Part).map_err(|error| error.to_string())
     }
 
     /// Sets a data set to work that is among those held.
@@ -229,7 +233,9 @@ impl Shared {
 
     /// All files of a data set; first the one without which it is none.
     fn files(&self, name: &str) -> Vec<PathBuf> {
-        ["toml", "new", "db", "db-wal", "db-shm", "state"].map(|extension| self.place(name, extension)).into()
+        ["toml", "new", "store", "db", "db-wal", "db-shm", "state"]
+            .map(|extension| self.place(name, extension))
+            .into()
     }
 
     /// Takes the name, if it is free and there is room.
@@ -338,6 +344,8 @@ impl api::Datasets for Datasets {
             if std::mem::replace(&mut entry.is_leaving, true) {
                 return Err(DatasetError::Conflict(format!("the data set {name:?} is being removed")));
             }
+            // Nobody looks after it any more, and writes into what is deleted.
+            entry.store = None;
             entry.work.clone()
         };
         if let Some(mut work) = work {

@@ -22,7 +22,7 @@ fn an_account_that_does_not_balance_is_told_with_an_exit_code() {
     assert!(verified.stderr.is_empty());
 
     // A reading that came in and went nowhere: what no bug of ours shall ever write.
-    let store = rusqlite::Connection::open(dir.path().join("data/series.db")).unwrap();
+    let store = rusqlite::Connection::open(dir.path().join("data/series/manifest.db")).unwrap();
     store
         .execute("INSERT INTO account VALUES ('default', 'a, b', 60000000000, 0, 5, 4, 0, 0, 0, 0, 4)", [])
         .unwrap();

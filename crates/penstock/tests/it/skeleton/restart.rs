@@ -30,9 +30,9 @@ fn a_stopped_server_has_everything_in_the_store_and_exits_0() {
         served.curl(&["--data-binary", &data, "-H", "content-type: application/x-ndjson"], "/v1/telemetry");
     assert!(answer.contains(r#""accepted":5000"#), "{answer}");
     assert_eq!(served.terminate().code(), Some(0));
-    let store = dir.path().join("data/series.db");
+    let store = dir.path().join("data/series/manifest.db");
     let series = rusqlite::Connection::open(store).unwrap();
-    let stored: i64 = series.query_row("SELECT count(*) FROM point", [], |row| row.get(0)).unwrap();
+    let stored: i64 = series.query_row("SELECT sum(stored) FROM account", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, 5000, "SIGTERM drains");
 }
 
@@ -82,7 +82,7 @@ fn a_node_does_what_its_roles_say() {
     let served = Served::with(dir.path(), &[("PENSTOCK__ROLES", "[\"gateway\"]")]);
     assert!(served.curl(&["-d", body], "/v1/telemetry").ends_with("\n200"));
     assert!(served.curl(&[], "/v1/devices").ends_with("\n404"), "it answers no questions");
-    assert!(!dir.path().join("data/series.db").exists(), "it has no store");
+    assert!(!dir.path().join("data/series").exists(), "it has no store");
     assert_eq!(served.terminate().code(), Some(0));
 
     let served = Served::with(dir.path(), &[("PENSTOCK__ROLES", "[\"stream\", \"store\", \"query\"]")]);

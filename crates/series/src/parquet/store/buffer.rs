@@ -190,7 +190,9 @@ impl Buffer {
         }
         let cells = columns.iter().filter_map(|&no| self.rows.cells(no).map(|cells| (no, cells)));
         let mut missing: Vec<_> = cells.collect();
-        for &(.., row) in self.index.range((entity.0, i64::MIN, 0, 0)..=(entity.0, i64::MAX, u64::MAX, u32::MAX)).rev() {
+        for &(.., row) in
+            self.index.range((entity.0, i64::MIN, 0, 0)..=(entity.0, i64::MAX, u64::MAX, u32::MAX)).rev()
+        {
             missing.retain(|(no, cells)| match cells.get(row as usize) {
                 Some(value) => {
                     visit(*no, self.rows.when(row as usize), value);

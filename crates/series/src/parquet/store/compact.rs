@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::roll::facts;
 use super::manifest::{self, RunFacts};
 use super::period::Period;
+use super::roll::facts;
 use super::{Parquet, RunEntry, Visible};
 use crate::Result;
 use crate::parquet::merge::merge;

@@ -130,8 +130,10 @@ mod tests {
             })
             .map(|()| found)
         };
-        let expected: Vec<String> =
-            put.iter().map(|(entity, column, when, value)| format!("{entity:?} {column:?} {when:?} {value:?}")).collect();
+        let expected: Vec<String> = put
+            .iter()
+            .map(|(entity, column, when, value)| format!("{entity:?} {column:?} {when:?} {value:?}"))
+            .collect();
         assert_eq!(told(&bytes).unwrap(), expected);
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();

@@ -148,9 +148,14 @@ impl Moment {
         let mut tables: Vec<u32> = self.groups.iter().map(|group| group.table).collect();
         tables.dedup();
         for table in tables {
-            let alone: Vec<u64> =
-                self.runs.iter().filter(|run| run.facts.table == table && self.is_alone(run)).map(|run| run.facts.no).collect();
-            let readings = |run: &Arc<RunEntry>| if alone.contains(&run.facts.no) { run.facts.readings } else { 0 };
+            let alone: Vec<u64> = self
+                .runs
+                .iter()
+                .filter(|run| run.facts.table == table && self.is_alone(run))
+                .map(|run| run.facts.no)
+                .collect();
+            let readings =
+                |run: &Arc<RunEntry>| if alone.contains(&run.facts.no) { run.facts.readings } else { 0 };
             let mut count: u64 = self.runs.iter().map(readings).sum();
             let mut tenant = None;
             for group in self.groups.iter().filter(|group| group.table == table) {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, ValueRef, When};
 
+use super::buffer::Buffer;
 use super::buffer::row_key;
 use super::last::{self, LastRow};
-use super::buffer::Buffer;
 use super::{Parquet, Rolling, RunEntry, Visible, manifest};
 use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity};
@@ -305,7 +305,12 @@ impl Visible {
 
 impl Parquet {
     /// Brings a last row up to date with what is buffered.
-    pub(super) fn renew(&self, row: &mut LastRow, buffered: Buffered, rolling: Option<&Rolling>) -> Result<()> {
+    pub(super) fn renew(
+        &self,
+        row: &mut LastRow,
+        buffered: Buffered,
+        rolling: Option<&Rolling>,
+    ) -> Result<()> {
         for (no, (table, entity, when, value)) in buffered {
             let stored = row.get(&no).map(|(when, _)| *when);
             match stored.filter(|stored| last::order(stored) > last::order(&when)) {

@@ -12,7 +12,9 @@ use crate::Result;
 use crate::parquet::merge::Merging;
 use crate::parquet::run::Detail;
 use crate::parquet::{Entity, Rows};
-use crate::scan::{BATCH_ROWS, Batches, Builder, Names, Scan, SeriesScan, Shape, Snapshot, lets, reading_row, shape};
+use crate::scan::{
+    BATCH_ROWS, Batches, Builder, Names, Scan, SeriesScan, Shape, Snapshot, lets, reading_row, shape,
+};
 
 const READINGS: &str = "telemetry";
 
@@ -73,12 +75,14 @@ struct Current {
 impl Readings {
     fn new(moment: Arc<Moment>, scan: Scan, shape: &Shape) -> Result<Self> {
         let builder = Builder::new(&shape.schema, scan.columns.as_deref());
-        let detail = if WHOLE.iter().any(|&column| builder.wants(column)) { Detail::Whole } else { Detail::Times };
+        let detail =
+            if WHOLE.iter().any(|&column| builder.wants(column)) { Detail::Whole } else { Detail::Times };
         let devices = match &scan.devices {
             Some(names) => {
                 let tenant = moment.books.tenant().to_owned();
                 let mut numbers = moment.books.ask("looking for devices", |connection| {
-                    let number = |name: &String| super::manifest::device(connection, &tenant, name).transpose();
+                    let number =
+                        |name: &String| super::manifest::device(connection, &tenant, name).transpose();
                     names.iter().filter_map(number).collect::<rusqlite::Result<Vec<u32>>>()
                 })?;
                 numbers.sort_unstable();
@@ -136,7 +140,9 @@ impl Readings {
 
     /// Puts rows that were read into the batch, until it is full.
     fn tell(&mut self) -> Result<()> {
-        let Self { current: Some(current), builder, device, left, scan, moment, .. } = self else { return Ok(()) };
+        let Self { current: Some(current), builder, device, left, scan, moment, .. } = self else {
+            return Ok(());
+        };
         let Current { group, rows, at, .. } = current;
         while at.0 < rows.len() && !builder.is_full() && *left > 0 {
             let when = rows.when(at.0);
@@ -186,9 +192,7 @@ impl Moment {
     /// The name of a device.
     fn device(&self, no: u32) -> Result<String> {
         self.books.ask("looking for a device", |connection| {
-            connection
-                .prepare_cached("SELECT id FROM device WHERE no = ?")?
-                .query_row([no], |row| row.get(0))
+            connection.prepare_cached("SELECT id FROM device WHERE no = ?")?.query_row([no], |row| row.get(0))
         })
     }
 }

@@ -246,7 +246,13 @@ impl Visible {
                     }
                     Some((of, value)) => {
                         let (metric, replaced_at) = (reading.metric, when.arrived_at);
-                        effects.old.push(Old { device, metric, when: of, value: value.to_value(), replaced_at });
+                        effects.old.push(Old {
+                            device,
+                            metric,
+                            when: of,
+                            value: value.to_value(),
+                            replaced_at,
+                        });
                         effects.written.corrections += 1;
                     }
                     None => effects.written.stored += 1,

@@ -17,8 +17,8 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::{IDLE_READERS, Sqlite, fault, open_reader};
-use crate::scan::{Batches, Builder, Scan, SeriesScan, Shape, Snapshot, TABLES, lets, shape};
 use crate::Result;
+use crate::scan::{Batches, Builder, Scan, SeriesScan, Shape, Snapshot, TABLES, lets, shape};
 use pages::Page;
 use sources::{Of, Source, sources};
 

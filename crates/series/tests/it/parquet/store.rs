@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{
-    Error, Key, LateRow, Memory, Parquet, Position, Scan, SeriesAudit, SeriesReader, SeriesScan, SeriesWriter,
-    Snapshot, Source, Span, WriteBatch,
+    Error, Key, LateRow, Memory, Parquet, Position, Scan, SeriesAudit, SeriesReader, SeriesScan,
+    SeriesWriter, Snapshot, Source, Span, WriteBatch,
 };
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, TimeOrigin, Timestamp, Value, When};
 
@@ -420,9 +420,8 @@ fn a_roll_that_fails_loses_nothing_and_is_tried_again() {
     write_one(&store, 1, &[simple("a", "m", 1, 7), simple("a", "m", 2, 2)]);
     store.flush().unwrap();
     let points = |store: &Parquet| store.audit().unwrap().tenants[0].points;
-    let latest = |store: &Parquet| {
-        store.latest(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap()
-    };
+    let latest =
+        |store: &Parquet| store.latest(&TenantId::default_tenant(), &DeviceId::parse("a").unwrap()).unwrap();
     assert_eq!((points(&store), latest(&store)), (2, vec![simple("a", "m", 2, 2)]));
     std::fs::rename(&away, &runs).unwrap();
     store.maintain(0).unwrap();
