@@ -14,7 +14,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::fault::{io_fault, parquet_fault};
 use super::schema::{self, Hidden};
-use super::sidecar::{Refusal, Sidecar, VERSION};
+use super::sidecar::{EntityRows, Refusal, Sidecar, VERSION};
 use super::sidecar_path;
 use super::source::{Damage, Source, damage, read_block};
 use super::unpack;
@@ -96,16 +96,7 @@ impl Run {
         if known.last < *claimed.start() || known.first > *claimed.end() {
             return Ok(None);
         }
-        let mut range = rows.clone();
-        if known.first < *claimed.start() || known.last > *claimed.end() {
-            // The keys first: they say which pages of the metrics are needed.
-            let mut keys = Rows::default();
-            let mut scan = self.scan_entity(entity, rows.clone(), &[], Detail::Times);
-            while scan.read(usize::MAX, &mut keys)? > 0 {}
-            let from = keys.claimed.partition_point(|at| at < claimed.start());
-            let to = keys.claimed.partition_point(|at| at <= claimed.end());
-            range = rows.start + from as u64..rows.start + to as u64;
-        }
+        let range = self.within(rows, &known, claimed)?;
         if range.is_empty() {
             return Ok(None);
         }
@@ -113,6 +104,27 @@ impl Run {
         let mut found = scan.rows();
         while scan.read(usize::MAX, &mut found)? > 0 {}
         Ok(Some(found))
+    }
+
+    /// Which of an entity's rows have a claimed time within a range: the keys are read, where its bounds do not say it.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub(crate) fn within(
+        self: &Arc<Self>,
+        rows: Range<u64>,
+        known: &EntityRows,
+        claimed: &RangeInclusive<i64>,
+    ) -> Result<Range<u64>> {
+        if known.first >= *claimed.start() && known.last <= *claimed.end() {
+            return Ok(rows);
+        }
+        let mut keys = Rows::default();
+        let mut scan = self.scan_entity(known.entity, rows.clone(), &[], Detail::Times);
+        while scan.read(usize::MAX, &mut keys)? > 0 {}
+        let from = keys.claimed.partition_point(|at| at < claimed.start());
+        let to = keys.claimed.partition_point(|at| at <= claimed.end());
+        Ok(rows.start + from as u64..rows.start + to as u64)
     }
 
     /// Reads a range of rows piece by piece, with these metrics, or all that the file has.

@@ -9,10 +9,10 @@ use parking_lot::RwLock;
 use super::buffer::{Buffer, Next, Place};
 use super::cache::Cache;
 use super::manifest::Metric;
-use super::{Parquet, RunEntry};
+use super::{Parquet, RunEntry, Visible};
 use crate::Result;
 use crate::parquet::merge::{Input, Merging};
-use crate::parquet::run::{Detail, Run, Scan};
+use crate::parquet::run::{Detail, EntityRows, Run, Scan};
 use crate::parquet::{ColumnNo, Entity, Rows};
 use crate::sqlite::scan::Moment as Books;
 
@@ -21,14 +21,19 @@ const PIECE_ROWS: usize = 8192;
 /// Rows that are copied at a time from a buffer, which a batch waits for.
 const BUFFER_ROWS: usize = 2048;
 
-/// The store at one moment. Files and buffers live as long as it does.
+/// The store at one moment.
 pub(super) struct Moment {
     pub(super) books: Arc<Books>,
+    pub(super) readings: Readings,
+    /// The groups of metrics of the tenant, or of all tenants.
+    pub(super) groups: Vec<Group>,
+}
+
+/// What holds the readings of some tables at one moment. Files and buffers live as long as it does.
+pub(super) struct Readings {
     /// By rising generation.
     runs: Vec<Arc<RunEntry>>,
     buffers: Vec<Buffered>,
-    /// The groups of metrics of the tenant, or of all tenants.
-    pub(super) groups: Vec<Group>,
     cache: Arc<Cache>,
 }
 
@@ -79,22 +84,31 @@ impl Parquet {
             "" => visible.metrics.all_groups().map(group).collect(),
             tenant => visible.metrics.groups(tenant).map(group).collect(),
         };
-        let of_them = |table: u32| groups.iter().any(|group| group.table == table);
-        let rolling = visible.rolling.iter().flat_map(|rolling| &rolling.buffers);
-        let buffers = rolling.chain(&visible.buffers).filter(|(table, _)| of_them(**table));
+        let readings = visible.readings(&self.cache, |table| groups.iter().any(|group| group.table == table));
+        Ok(Moment { books, readings, groups })
+    }
+
+    /// What holds the readings of a table now.
+    pub(super) fn readings_of(&self, table: u32) -> Readings {
+        self.visible.read().readings(&self.cache, |of| of == table)
+    }
+}
+
+impl Visible {
+    fn readings(&self, cache: &Arc<Cache>, wanted: impl Fn(u32) -> bool) -> Readings {
+        let rolling = self.rolling.iter().flat_map(|rolling| &rolling.buffers);
+        let buffers = rolling.chain(&self.buffers).filter(|(table, _)| wanted(**table));
         let buffers = buffers.map(|(&table, buffer)| {
             let rows = buffer.read().rows();
             Buffered { table, buffer: Arc::clone(buffer), rows }
         });
         let buffers = buffers.filter(|buffered| buffered.rows > 0).collect();
-        let runs = visible.runs.iter().filter(|run| of_them(run.facts.table)).cloned().collect();
-        let cache = Arc::clone(&self.cache);
-        drop(visible);
-        Ok(Moment { books, runs, buffers, groups, cache })
+        let runs = self.runs.iter().filter(|run| wanted(run.facts.table)).cloned().collect();
+        Readings { runs, buffers, cache: Arc::clone(cache) }
     }
 }
 
-impl Moment {
+impl Readings {
     /// So far an event time may lie before and behind the claimed time.
     pub(super) fn shifts(&self, table: u32) -> (i64, i64) {
         let runs = self.runs.iter().filter(|run| run.facts.table == table).map(|run| run.facts.shifts);
@@ -129,7 +143,7 @@ impl Moment {
             if selection.columns.iter().all(|&no| run.sidecar().plan.position(no).is_none()) {
                 continue;
             }
-            let ranges = ranges(&run, &entities, selection);
+            let ranges = ranges(&run, &entities, selection)?;
             if !ranges.is_empty() {
                 inputs.push(Box::new(Pieces::new(run, ranges, selection)));
             }
@@ -142,31 +156,22 @@ impl Moment {
         Merging::of(inputs, &selection.columns)
     }
 
-    /// How many readings each tenant has.
-    pub(super) fn count_readings(&self) -> Result<Vec<(String, u64)>> {
-        let mut counts = BTreeMap::<String, u64>::new();
-        let mut tables: Vec<u32> = self.groups.iter().map(|group| group.table).collect();
-        tables.dedup();
-        for table in tables {
-            let alone: Vec<u64> = self
-                .runs
-                .iter()
-                .filter(|run| run.facts.table == table && self.is_alone(run))
-                .map(|run| run.facts.no)
-                .collect();
-            let readings =
-                |run: &Arc<RunEntry>| if alone.contains(&run.facts.no) { run.facts.readings } else { 0 };
-            let mut count: u64 = self.runs.iter().map(readings).sum();
-            let mut tenant = None;
-            for group in self.groups.iter().filter(|group| group.table == table) {
-                tenant = group.metrics.first().map(|metric| metric.tenant.clone());
-                count += self.count_group(group, |run| !alone.contains(&run.facts.no))?;
-            }
-            if let Some(tenant) = tenant.filter(|_| count > 0) {
-                *counts.entry(tenant).or_default() += count;
-            }
+    /// How many readings a table has, of these groups.
+    fn count(&self, groups: &[Group]) -> Result<u64> {
+        // Runs that meet no others are counted by what is known of them.
+        let (alone, others): (Vec<&RunEntry>, Vec<&RunEntry>) =
+            self.runs_of(groups).partition(|run| self.is_alone(run));
+        let others: Vec<u64> = others.iter().map(|run| run.facts.no).collect();
+        let mut count = alone.iter().map(|run| run.facts.readings).sum();
+        for group in groups {
+            count += self.count_group(group, |run| others.contains(&run.facts.no))?;
         }
-        Ok(counts.into_iter().collect())
+        Ok(count)
+    }
+
+    fn runs_of(&self, groups: &[Group]) -> impl Iterator<Item = &RunEntry> {
+        let table = groups.first().map(|group| group.table);
+        self.runs.iter().map(|run| &**run).filter(move |run| Some(run.facts.table) == table)
     }
 
     /// Whether nothing else can hold a key of a run: then what is known of it says how many readings it has.
@@ -200,27 +205,54 @@ impl Moment {
     }
 }
 
-/// Where in a run the selected rows are, as far as its sidecar says.
-fn ranges(run: &Run, entities: &RangeInclusive<Entity>, selection: &Selection) -> VecDeque<Range<u64>> {
+impl Moment {
+    /// How many readings each tenant has.
+    pub(super) fn count_readings(&self) -> Result<Vec<(String, u64)>> {
+        let mut counts = BTreeMap::<String, u64>::new();
+        // Groups of a table follow one another.
+        for groups in self.groups.chunk_by(|a, b| a.table == b.table) {
+            let count = self.readings.count(groups)?;
+            if let Some(metric) = groups[0].metrics.first().filter(|_| count > 0) {
+                *counts.entry(metric.tenant.clone()).or_default() += count;
+            }
+        }
+        Ok(counts.into_iter().collect())
+    }
+}
+
+/// Where in a run the selected rows are: exactly where devices are named, else as far as its sidecar says.
+fn ranges(
+    run: &Arc<Run>,
+    entities: &RangeInclusive<Entity>,
+    selection: &Selection,
+) -> Result<VecDeque<Range<u64>>> {
     let sidecar = run.sidecar();
     let mut ranges: VecDeque<Range<u64>> = VecDeque::new();
+    let mut add = |rows: Range<u64>| match ranges.back_mut() {
+        Some(last) if last.end == rows.start => last.end = rows.end,
+        _ if rows.is_empty() => {}
+        _ => ranges.push_back(rows),
+    };
+    let meets =
+        |rows: &EntityRows| rows.last >= *selection.claimed.start() && rows.first <= *selection.claimed.end();
+    if let Some(devices) = &selection.devices {
+        let named = devices.iter().map(|&device| Entity::new(entities.start().group(), device));
+        for (rows, known) in
+            named.filter_map(|entity| sidecar.entity(entity)).filter(|(_, known)| meets(known))
+        {
+            add(run.within(rows, &known, &selection.claimed)?);
+        }
+        return Ok(ranges);
+    }
     let from = sidecar.entities.partition_point(|rows| rows.entity < *entities.start());
-    for (at, rows) in sidecar.entities.iter().enumerate().skip(from) {
-        if rows.entity > *entities.end() {
-            break;
-        }
-        let device = rows.entity.device();
-        let wanted = selection.devices.as_ref().is_none_or(|devices| devices.binary_search(&device).is_ok());
-        if !wanted || rows.last < *selection.claimed.start() || rows.first > *selection.claimed.end() {
-            continue;
-        }
-        let end = sidecar.entities.get(at + 1).map_or(sidecar.rows, |next| next.first_row);
-        match ranges.back_mut() {
-            Some(last) if last.end == rows.first_row => last.end = end,
-            _ => ranges.push_back(rows.first_row..end),
+    let of_group = sidecar.entities.iter().enumerate().skip(from);
+    for (at, rows) in of_group.take_while(|(_, rows)| rows.entity <= *entities.end()) {
+        if meets(rows) {
+            let end = sidecar.entities.get(at + 1).map_or(sidecar.rows, |next| next.first_row);
+            add(rows.first_row..end);
         }
     }
-    ranges
+    Ok(ranges)
 }
 
 /// Ranges of rows of a run.

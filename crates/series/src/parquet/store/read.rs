@@ -11,9 +11,10 @@ use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, ValueRef
 use super::buffer::Buffer;
 use super::buffer::row_key;
 use super::last::{self, LastRow};
+use super::moment::{Group, Selection};
 use super::{Parquet, Rolling, RunEntry, Visible, manifest};
 use crate::parquet::run::Detail;
-use crate::parquet::{ColumnNo, Entity};
+use crate::parquet::{ColumnNo, Entity, Rows};
 use crate::sqlite::read as tables;
 use crate::{Cardinality, DeadMessage, Device, Error, Key, Point, Result, SeriesReader, Source};
 
@@ -21,15 +22,12 @@ use crate::{Cardinality, DeadMessage, Device, Error, Key, Point, Result, SeriesR
 pub(super) type Found = BTreeMap<(i64, u64, ColumnNo), (When, Value)>;
 
 const ALL_TIME: RangeInclusive<i64> = i64::MIN..=i64::MAX;
-const DAY_NANOS: i64 = 86_400_000_000_000;
 
 /// What is known of one entity at a moment: files, and what the buffer had.
 struct Snapshot {
     entity: Entity,
     runs: Vec<Arc<RunEntry>>,
     buffered: Found,
-    /// Bounds of event time less claimed time.
-    shifts: (i64, i64),
 }
 
 impl Visible {
@@ -42,21 +40,15 @@ impl Visible {
     ) -> Snapshot {
         let of_table = self.runs.iter().filter(|run| run.facts.table == table);
         let runs: Vec<_> = of_table.filter(|run| run.facts.may_hold(entity, claimed)).cloned().collect();
-        let mut shifts = runs.iter().map(|run| run.facts.shifts).fold((0, 0), widest);
         let mut buffered = Found::new();
         for buffer in self.buffers_of(table) {
             let buffer = buffer.read();
-            shifts = widest(shifts, buffer.shifts());
             buffer.visit(entity, claimed, columns, &mut |no, when, value| {
                 buffered.insert((when.claimed.nanos(), when.seq, no), (when, value.to_value()));
             });
         }
-        Snapshot { entity, runs, buffered, shifts }
+        Snapshot { entity, runs, buffered }
     }
-}
-
-fn widest(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
-    (a.0.min(b.0), a.1.max(b.1))
 }
 
 impl Parquet {
@@ -69,7 +61,7 @@ impl Parquet {
         claimed: &RangeInclusive<i64>,
     ) -> Result<Found> {
         let snapshot = self.visible.read().snapshot(table, entity, columns, claimed);
-        self.merge(&snapshot, columns, claimed, Detail::Whole)
+        self.merge(&snapshot, columns, claimed)
     }
 
     fn merge(
@@ -77,7 +69,6 @@ impl Parquet {
         snapshot: &Snapshot,
         columns: &[ColumnNo],
         claimed: &RangeInclusive<i64>,
-        detail: Detail,
     ) -> Result<Found> {
         let mut found = Found::new();
         for entry in &snapshot.runs {
@@ -85,7 +76,7 @@ impl Parquet {
                 continue;
             }
             let run = self.cache.open(entry)?;
-            let Some(rows) = run.entity(snapshot.entity, claimed, columns, detail)? else { continue };
+            let Some(rows) = run.entity(snapshot.entity, claimed, columns, Detail::Whole)? else { continue };
             for column in rows.columns() {
                 for row in 0..rows.len() {
                     if let Some(value) = column.cells.get(row) {
@@ -128,31 +119,10 @@ impl Parquet {
         let device = self.device_no(tenant, device)?;
         Ok(device.map(|device| (metric.table, Entity::new(metric.group, device), metric.no)))
     }
-
-    /// Visits an entity's values day by day, so that a long answer does not stand in memory.
-    fn by_stretches(
-        &self,
-        snapshot: &Snapshot,
-        columns: &[ColumnNo],
-        claimed: &RangeInclusive<i64>,
-        visit: &mut dyn FnMut(Found) -> bool,
-    ) -> Result<()> {
-        let mut from = *claimed.start();
-        loop {
-            // On from the next claimed time that anything is at.
-            let in_runs = snapshot.runs.iter().filter(|run| run.facts.claimed.1 >= from);
-            let in_runs = in_runs.map(|run| run.facts.claimed.0.max(from)).min();
-            let buffered = snapshot.buffered.range((from, 0, ColumnNo(0))..).next().map(|((at, ..), _)| *at);
-            let next = [in_runs, buffered].into_iter().flatten().min();
-            let Some(start) = next.filter(|next| next <= claimed.end()) else { return Ok(()) };
-            let end = start.saturating_add(DAY_NANOS - 1).min(*claimed.end());
-            if !visit(self.merge(snapshot, columns, &(start..=end), Detail::Times)?) || end == i64::MAX {
-                return Ok(());
-            }
-            from = end + 1;
-        }
-    }
 }
+
+/// Rows that are visited at a time.
+const PIECE_ROWS: usize = 8192;
 
 impl SeriesReader for Parquet {
     fn points(
@@ -168,24 +138,32 @@ impl SeriesReader for Parquet {
         if range.start >= range.end {
             return Ok(());
         }
-        let columns = [column];
+        let readings = self.readings_of(table);
+        let (earliest, latest) = readings.shifts(table);
         let (first, last) = (range.start.nanos(), range.end.nanos() - 1);
-        let shifts = self.visible.read().snapshot(table, entity, &[], &ALL_TIME).shifts;
-        let claimed = first.saturating_sub(shifts.1)..=last.saturating_sub(shifts.0);
-        let snapshot = self.visible.read().snapshot(table, entity, &columns, &claimed);
-        let mut pass = |mut found: Vec<(When, Value)>| {
-            found.retain(|(when, _)| range.contains(&when.time));
-            found.sort_by_key(|(when, _)| last::order(when));
-            found.into_iter().all(|(when, value)| visit(Point { time: when.time, value }))
-        };
-        if snapshot.shifts == (0, 0) {
-            return self.by_stretches(&snapshot, &columns, &claimed, &mut |found| {
-                pass(found.into_values().collect())
-            });
+        let claimed = first.saturating_sub(latest)..=last.saturating_sub(earliest);
+        let (devices, detail) = (Some([entity.device()].into()), Detail::Times);
+        let selection = Selection { columns: vec![column], devices, claimed, detail };
+        let group = Group { table, group: entity.group(), metrics: Vec::new() };
+        let mut merging = readings.read(&group, &selection)?;
+        let mut rows = Rows::new([column]);
+        if (earliest, latest) != (0, 0) {
+            // Where clocks were put right, event times do not follow the keys: sorted as a whole.
+            while merging.read(PIECE_ROWS, &mut rows)? {}
+            let mut order: Vec<usize> = (0..rows.len()).collect();
+            order.sort_by_key(|&row| last::order(&rows.when(row)));
+            visit_rows(&rows, order, &range, visit);
+            return Ok(());
         }
-        // Where clocks were put right, event times do not follow the keys: sorted as a whole.
-        let found = self.merge(&snapshot, &columns, &claimed, Detail::Times)?;
-        pass(found.into_values().collect());
+        while merging.read(PIECE_ROWS - rows.len(), &mut rows)? {
+            if rows.len() >= PIECE_ROWS {
+                if !visit_rows(&rows, 0..rows.len(), &range, visit) {
+                    return Ok(());
+                }
+                rows.clear();
+            }
+        }
+        visit_rows(&rows, 0..rows.len(), &range, visit);
         Ok(())
     }
 
@@ -248,6 +226,23 @@ impl SeriesReader for Parquet {
     fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
         tables::dead_messages_of(self, tenant, limit)
     }
+}
+
+/// Visits what rows have of one metric. `false`: enough.
+fn visit_rows(
+    rows: &Rows,
+    order: impl IntoIterator<Item = usize>,
+    range: &Range<Timestamp>,
+    visit: &mut dyn FnMut(Point) -> bool,
+) -> bool {
+    let cells = &rows.columns[0].cells;
+    order.into_iter().all(|row| {
+        let time = Timestamp::from_nanos(rows.time[row]);
+        match cells.get(row).filter(|_| range.contains(&time)) {
+            Some(value) => visit(Point { time, value: value.to_value() }),
+            None => true,
+        }
+    })
 }
 
 /// The latest buffered reading of each metric of a device, and where the metric is.

@@ -41,14 +41,14 @@ impl Snapshot for Moment {
 
     fn scan(self: Arc<Self>, scan: Scan) -> Result<Batches> {
         match shape(READINGS) {
-            Some(shape) if scan.table == READINGS => Ok(Box::new(Readings::new(self, scan, &shape)?)),
+            Some(shape) if scan.table == READINGS => Ok(Box::new(OfReadings::new(self, scan, &shape)?)),
             _ => Arc::clone(&self.books).scan(scan),
         }
     }
 }
 
 /// A scan of the readings.
-struct Readings {
+struct OfReadings {
     moment: Arc<Moment>,
     scan: Scan,
     builder: Builder,
@@ -72,7 +72,7 @@ struct Current {
     at: (usize, usize),
 }
 
-impl Readings {
+impl OfReadings {
     fn new(moment: Arc<Moment>, scan: Scan, shape: &Shape) -> Result<Self> {
         let builder = Builder::new(&shape.schema, scan.columns.as_deref());
         let detail =
@@ -129,12 +129,12 @@ impl Readings {
     fn open(&self, group: Group) -> Result<Current> {
         let columns: Vec<_> = group.metrics.iter().map(|metric| metric.no).collect();
         // Clocks that were put right: event times do not follow the keys.
-        let (earliest, latest) = self.moment.shifts(group.table);
+        let (earliest, latest) = self.moment.readings.shifts(group.table);
         let (first, last) = (self.scan.times.start().nanos(), self.scan.times.end().nanos());
         let claimed = first.saturating_sub(latest)..=last.saturating_sub(earliest);
         let rows = Rows::new(columns.iter().copied());
         let selection = Selection { columns, devices: self.devices.clone(), claimed, detail: self.detail };
-        let merging = self.moment.read(&group, &selection)?;
+        let merging = self.moment.readings.read(&group, &selection)?;
         Ok(Current { group, merging, rows, at: (0, 0) })
     }
 
@@ -172,7 +172,7 @@ impl Readings {
     }
 }
 
-impl Iterator for Readings {
+impl Iterator for OfReadings {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
