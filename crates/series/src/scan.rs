@@ -20,7 +20,9 @@ use record::{TenantId, Timestamp};
 use crate::Result;
 
 pub(crate) use build::Builder;
-pub(crate) use rows::{Dead, Names, WindowCells, account_row, dead_row, device_row, reading_row, window_row};
+pub(crate) use rows::{
+    Dead, Names, WindowCells, account_row, dead_row, device_row, reading_row, reading_rows, window_row,
+};
 pub use shape::{EXACT, Shape, TABLES, UTC, shape};
 
 /// Most rows of a batch: some hundred kilobytes, so that a scan can be stopped, and its memory counted, often.

@@ -89,7 +89,12 @@ impl Builder {
     }
 
     pub(crate) fn end_row(&mut self) {
-        self.rows += 1;
+        self.end_rows(1);
+    }
+
+    /// So many rows have all their columns.
+    pub(crate) fn end_rows(&mut self, rows: usize) {
+        self.rows += rows;
     }
 
     pub(crate) fn rows(&self) -> usize {

@@ -21,32 +21,79 @@ pub(crate) fn reading_row(
     value: ValueRef<'_>,
     integer: usize,
 ) {
-    row.time(0, Some(when.time));
-    row.time(1, Some(when.arrived_at));
-    row.text(2, Some(names.device));
-    row.text(3, Some(names.metric));
-    row.float(4, value.as_f64());
-    let (text, lat, lng, kind) = match value {
-        ValueRef::Float(_) => (None, None, None, "float"),
-        ValueRef::Int(_) => (None, None, None, "integer"),
-        ValueRef::Bool(_) => (None, None, None, "boolean"),
-        ValueRef::Text(text) => (Some(text), None, None, "text"),
-        ValueRef::Location { lat, lng } => (None, Some(lat), Some(lng), "location"),
-    };
-    row.text(5, text);
-    row.float(6, lat);
-    row.float(7, lng);
-    row.text(8, Some(kind));
-    row.text(9, Some(clock(when.origin)));
-    row.time(10, (when.origin != TimeOrigin::Server).then_some(when.claimed));
-    // One more than the number that was sent: see `When::seq`.
-    row.uint(11, when.seq.checked_sub(1));
-    let exact = match value {
+    reading_rows(row, names.metric, integer, std::iter::once((names.device, *when, value)));
+}
+
+/// The same columns for many readings of one metric, column by column.
+pub(crate) fn reading_rows<'a>(
+    to: &mut Builder,
+    metric: &str,
+    integer: usize,
+    rows: impl Iterator<Item = (&'a str, When, ValueRef<'a>)> + Clone,
+) {
+    let each = || rows.clone();
+    if to.wants(0) {
+        each().for_each(|(_, when, _)| to.time(0, Some(when.time)));
+    }
+    if to.wants(1) {
+        each().for_each(|(_, when, _)| to.time(1, Some(when.arrived_at)));
+    }
+    if to.wants(2) {
+        each().for_each(|(device, ..)| to.text(2, Some(device)));
+    }
+    if to.wants(3) {
+        each().for_each(|_| to.text(3, Some(metric)));
+    }
+    if to.wants(4) {
+        each().for_each(|(.., value)| to.float(4, value.as_f64()));
+    }
+    if to.wants(5) {
+        let text = |value| if let ValueRef::Text(text) = value { Some(text) } else { None };
+        each().for_each(|(.., value)| to.text(5, text(value)));
+    }
+    if to.wants(6) || to.wants(7) {
+        let place = |value| if let ValueRef::Location { lat, lng } = value { Some((lat, lng)) } else { None };
+        for (lat, lng) in each().map(|(.., value)| place(value).unzip()) {
+            to.float(6, lat);
+            to.float(7, lng);
+        }
+    }
+    if to.wants(8) {
+        each().for_each(|(.., value)| to.text(8, Some(kind(value))));
+    }
+    if to.wants(9) {
+        each().for_each(|(_, when, _)| to.text(9, Some(clock(when.origin))));
+    }
+    if to.wants(10) {
+        let claimed = |when: When| (when.origin != TimeOrigin::Server).then_some(when.claimed);
+        each().for_each(|(_, when, _)| to.time(10, claimed(when)));
+    }
+    if to.wants(11) {
+        // One more than the number that was sent: see `When::seq`.
+        each().for_each(|(_, when, _)| to.uint(11, when.seq.checked_sub(1)));
+    }
+    if to.wants(integer) {
+        each().for_each(|(.., value)| to.int(integer, exact(value)));
+    }
+}
+
+fn kind(value: ValueRef<'_>) -> &'static str {
+    match value {
+        ValueRef::Float(_) => "float",
+        ValueRef::Int(_) => "integer",
+        ValueRef::Bool(_) => "boolean",
+        ValueRef::Text(_) => "text",
+        ValueRef::Location { .. } => "location",
+    }
+}
+
+/// The whole number, or a boolean's 0 or 1.
+fn exact(value: ValueRef<'_>) -> Option<i64> {
+    match value {
         ValueRef::Int(int) => Some(int),
         ValueRef::Bool(bool) => Some(i64::from(bool)),
         _ => None,
-    };
-    row.int(integer, exact);
+    }
 }
 
 fn clock(origin: TimeOrigin) -> &'static str {

@@ -80,10 +80,10 @@ impl Buffer {
         (self.readings, self.shifts, self.last) = (readings, shifts, None);
     }
 
-    /// The value of a key, and its times.
-    pub(super) fn find(&self, key: RowKey, column: ColumnNo) -> Option<(When, ValueRef<'_>)> {
+    /// The value of a key, and its times, of what the buffer's first `among` rows have.
+    pub(super) fn find(&self, key: RowKey, column: ColumnNo, among: usize) -> Option<(When, ValueRef<'_>)> {
         let cells = self.rows.cells(column)?;
-        self.rows_of(key).rev().find_map(|row| {
+        self.rows_of(key).rev().filter(|&row| (row as usize) < among).find_map(|row| {
             let value = cells.get(row as usize)?;
             Some((self.rows.when(row as usize), value))
         })
@@ -146,12 +146,14 @@ impl Buffer {
         self.index.range(of(0)..=of(u32::MAX)).map(|&(.., row)| row)
     }
 
-    /// Visits the values that count, of some metrics of an entity, whose claimed time is in a range. In no order.
+    /// Visits the values that count, of some metrics of an entity, whose claimed time is in a range, of the buffer's first
+    /// `among` rows. In no order.
     pub(super) fn visit(
         &self,
         entity: Entity,
         claimed: &RangeInclusive<i64>,
         columns: &[ColumnNo],
+        among: usize,
         visit: &mut dyn FnMut(ColumnNo, When, ValueRef<'_>),
     ) {
         let (from, to) = ((entity.0, *claimed.start(), 0, 0), (entity.0, *claimed.end(), u64::MAX, u32::MAX));
@@ -163,6 +165,9 @@ impl Buffer {
         let (mut key, mut told) = (None, Vec::new());
         // Of one key the newest comes first.
         for &(_, claimed, seq, row) in self.index.range(from..=to).rev() {
+            if row as usize >= among {
+                continue;
+            }
             if key.replace((claimed, seq)) != Some((claimed, seq)) {
                 told.clear();
             }
@@ -177,22 +182,27 @@ impl Buffer {
         }
     }
 
-    /// Visits the latest value of each of some metrics of an entity, of what the buffer has.
+    /// Visits the latest value of each of some metrics of an entity, of what the buffer's first `among` rows have; where
+    /// clocks were put right, all of them.
     pub(super) fn latest(
         &self,
         entity: Entity,
         columns: &[ColumnNo],
+        among: usize,
         visit: &mut dyn FnMut(ColumnNo, When, ValueRef<'_>),
     ) {
         if self.shifts != (0, 0) {
-            // Event times do not follow the keys: all are looked at.
-            return self.visit(entity, &(i64::MIN..=i64::MAX), columns, visit);
+            // Event times do not follow the keys.
+            return self.visit(entity, &(i64::MIN..=i64::MAX), columns, among, visit);
         }
         let cells = columns.iter().filter_map(|&no| self.rows.cells(no).map(|cells| (no, cells)));
         let mut missing: Vec<_> = cells.collect();
         for &(.., row) in
             self.index.range((entity.0, i64::MIN, 0, 0)..=(entity.0, i64::MAX, u64::MAX, u32::MAX)).rev()
         {
+            if row as usize >= among {
+                continue;
+            }
             missing.retain(|(no, cells)| match cells.get(row as usize) {
                 Some(value) => {
                     visit(*no, self.rows.when(row as usize), value);

@@ -6,9 +6,11 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use record::{TimeOrigin, Timestamp, Value, ValueRef, When};
 
+use crate::Error;
 use crate::parquet::ColumnNo;
 use crate::parquet::run::{read_value, varint, write_value};
 
@@ -20,6 +22,15 @@ pub(super) type LastRow = BTreeMap<ColumnNo, (When, Value)>;
 /// What the later of two readings of a series is decided by.
 pub(super) fn order(when: &When) -> (Timestamp, u64, Timestamp) {
     (when.time, when.seq, when.claimed)
+}
+
+/// A last row that cannot be read.
+pub(super) fn damaged(manifest: &Path, device: u32) -> Error {
+    Error::Damaged {
+        place: manifest.display().to_string(),
+        at: format!("the last row of device {device}"),
+        reason: "it cannot be read".to_owned(),
+    }
 }
 
 pub(super) fn encode(row: &LastRow) -> Vec<u8> {

@@ -265,14 +265,8 @@ impl Metrics {
         groups.map(|(&place, columns)| (place, columns.as_slice()))
     }
 
-    /// Those of all tenants.
-    pub(super) fn all_groups(&self) -> impl Iterator<Item = ((u32, u32), &[ColumnNo])> {
-        let groups = self.by_group.values().flatten();
-        groups.map(|(&place, columns)| (place, columns.as_slice()))
-    }
-
-    pub(super) fn tables(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.tables.iter().enumerate().map(|(no, (tenant, _))| (no as u32, tenant.as_str()))
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.by_group.keys().map(String::as_str)
     }
 
     /// Adds the metrics of a message that are new. They join the group of a metric that came with them, if one is known;
@@ -324,6 +318,22 @@ pub(super) fn last_row(connection: &Connection, device: u32) -> rusqlite::Result
         .prepare_cached("SELECT readings FROM last_row WHERE device = ?")?
         .query_row([device], |row| row.get(0))
         .optional()
+}
+
+/// Devices of a tenant behind a number, with their last rows where they have some.
+pub(super) fn last_rows(
+    connection: &Connection,
+    tenant: &str,
+    after: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(u32, String, Option<Vec<u8>>)>> {
+    connection
+        .prepare_cached(
+            "SELECT no, id, readings FROM device LEFT JOIN last_row ON last_row.device = no
+             WHERE no > ?2 AND tenant = ?1 ORDER BY no LIMIT ?3",
+        )?
+        .query_map(params![tenant, after, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect()
 }
 
 pub(super) fn set_last_row(connection: &Connection, device: u32, readings: &[u8]) -> rusqlite::Result<()> {

@@ -18,6 +18,7 @@ mod cache;
 mod compact;
 mod fresh;
 mod last;
+mod latest;
 mod manifest;
 mod moment;
 mod names;

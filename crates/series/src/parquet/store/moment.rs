@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use super::buffer::{Buffer, Next, Place};
 use super::cache::Cache;
 use super::manifest::Metric;
-use super::{Parquet, RunEntry, Visible};
+use super::{Parquet, Rolling, RunEntry, Visible};
 use crate::Result;
 use crate::parquet::merge::{Input, Merging};
 use crate::parquet::run::{Detail, EntityRows, Run, Scan};
@@ -76,13 +76,9 @@ impl Parquet {
         // A batch is committed and put into the buffer while nobody else holds this: so both are of one moment.
         let visible = self.visible.read();
         let books = Arc::new(self.scanners.moment(tenant)?);
-        let group = |((table, group), columns): ((u32, u32), &[ColumnNo])| {
-            let metrics = columns.iter().filter_map(|&no| visible.metrics.get(no).cloned()).collect();
-            Group { table, group, metrics }
-        };
         let groups: Vec<Group> = match tenant {
-            "" => visible.metrics.all_groups().map(group).collect(),
-            tenant => visible.metrics.groups(tenant).map(group).collect(),
+            "" => visible.metrics.tenants().flat_map(|tenant| visible.groups(tenant)).collect(),
+            tenant => visible.groups(tenant).collect(),
         };
         let readings = visible.readings(&self.cache, |table| groups.iter().any(|group| group.table == table));
         Ok(Moment { books, readings, groups })
@@ -95,7 +91,15 @@ impl Parquet {
 }
 
 impl Visible {
-    fn readings(&self, cache: &Arc<Cache>, wanted: impl Fn(u32) -> bool) -> Readings {
+    pub(super) fn groups(&self, tenant: &str) -> impl Iterator<Item = Group> {
+        self.metrics.groups(tenant).map(|((table, group), columns)| {
+            let metrics = columns.iter().filter_map(|&no| self.metrics.get(no).cloned()).collect();
+            Group { table, group, metrics }
+        })
+    }
+
+    /// What holds the readings of some tables now.
+    pub(super) fn readings(&self, cache: &Arc<Cache>, wanted: impl Fn(u32) -> bool) -> Readings {
         let rolling = self.rolling.iter().flat_map(|rolling| &rolling.buffers);
         let buffers = rolling.chain(&self.buffers).filter(|(table, _)| wanted(**table));
         let buffers = buffers.map(|(&table, buffer)| {
@@ -109,6 +113,21 @@ impl Visible {
 }
 
 impl Readings {
+    /// Of the buffers only those that are being rolled into runs.
+    pub(super) fn only(mut self, rolling: &Rolling) -> Self {
+        let rolled = |of: &Buffered| {
+            rolling.buffers.get(&of.table).is_some_and(|buffer| Arc::ptr_eq(buffer, &of.buffer))
+        };
+        self.buffers.retain(rolled);
+        self
+    }
+
+    /// The buffers of a table, the oldest first, each with how many rows it had.
+    pub(super) fn buffers_of(&self, table: u32) -> impl Iterator<Item = (&RwLock<Buffer>, usize)> {
+        let of_table = self.buffers.iter().filter(move |buffered| buffered.table == table);
+        of_table.map(|buffered| (&*buffered.buffer, buffered.rows))
+    }
+
     /// So far an event time may lie before and behind the claimed time.
     pub(super) fn shifts(&self, table: u32) -> (i64, i64) {
         let runs = self.runs.iter().filter(|run| run.facts.table == table).map(|run| run.facts.shifts);

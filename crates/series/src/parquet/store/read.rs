@@ -1,27 +1,21 @@
 //! Questions: from the buffer and the runs together, the newest value of each key.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, ValueRef, When};
+use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
 
-use super::buffer::Buffer;
-use super::buffer::row_key;
-use super::last::{self, LastRow};
+use super::last;
 use super::moment::{Group, Selection};
-use super::{Parquet, Rolling, RunEntry, Visible, manifest};
+use super::{Parquet, RunEntry, Visible, manifest};
 use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity, Rows};
 use crate::sqlite::read as tables;
-use crate::{Cardinality, DeadMessage, Device, Error, Key, Point, Result, SeriesReader, Source};
+use crate::{Cardinality, DeadMessage, Device, Key, Point, Result, SeriesReader, Source};
 
 /// Values by claimed time, sequence number and metric.
 pub(super) type Found = BTreeMap<(i64, u64, ColumnNo), (When, Value)>;
-
-const ALL_TIME: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 /// What is known of one entity at a moment: files, and what the buffer had.
 struct Snapshot {
@@ -43,7 +37,7 @@ impl Visible {
         let mut buffered = Found::new();
         for buffer in self.buffers_of(table) {
             let buffer = buffer.read();
-            buffer.visit(entity, claimed, columns, &mut |no, when, value| {
+            buffer.visit(entity, claimed, columns, usize::MAX, &mut |no, when, value| {
                 buffered.insert((when.claimed.nanos(), when.seq, no), (when, value.to_value()));
             });
         }
@@ -90,17 +84,6 @@ impl Parquet {
         let buffered = buffered.take_while(|((at, ..), _)| at <= claimed.end());
         found.extend(buffered.map(|(key, held)| (*key, held.clone())));
         Ok(found)
-    }
-
-    /// The latest reading of a series, by looking at all of them.
-    pub(super) fn search_last(
-        &self,
-        table: u32,
-        entity: Entity,
-        column: ColumnNo,
-    ) -> Result<Option<(When, Value)>> {
-        let found = self.find(table, entity, &[column], &ALL_TIME)?;
-        Ok(found.into_values().max_by_key(|(when, _)| last::order(when)))
     }
 
     fn device_no(&self, tenant: &str, device: &str) -> Result<Option<u32>> {
@@ -170,14 +153,18 @@ impl SeriesReader for Parquet {
     fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>> {
         let Some(no) = self.device_no(tenant.as_str(), device.as_str())? else { return Ok(Vec::new()) };
         // The buffers first: what leaves them meanwhile is then in the last rows.
-        let buffered = self.visible.read().buffered_of(tenant.as_str(), no, None);
+        let (held, groups) = {
+            let visible = self.visible.read();
+            let groups: Vec<Group> = visible.groups(tenant.as_str()).collect();
+            (visible.readings(&self.cache, |table| groups.iter().any(|group| group.table == table)), groups)
+        };
         let mut row = self.last_row(no)?;
-        self.renew(&mut row, buffered, None)?;
+        held.renew(&mut row, &groups, no)?;
         let mut readings = Vec::with_capacity(row.len());
         let visible = self.visible.read();
         for (column, (when, value)) in row {
             let metric = visible.metrics.get(column).and_then(|known| MetricName::parse(&known.name).ok());
-            let metric = metric.ok_or_else(|| self.bad_last_row(no))?;
+            let metric = metric.ok_or_else(|| last::damaged(&self.manifest, no))?;
             readings.push(Reading { device: device.clone(), metric, when, value });
         }
         readings.sort_by(|a, b| a.metric.cmp(&b.metric));
@@ -243,90 +230,4 @@ fn visit_rows(
             None => true,
         }
     })
-}
-
-/// The latest buffered reading of each metric of a device, and where the metric is.
-pub(super) type Buffered = BTreeMap<ColumnNo, (u32, Entity, When, Value)>;
-
-impl Visible {
-    /// What the buffers have: all of them, or those that are being rolled into runs.
-    fn of_table(&self, table: u32, rolling: Option<&Rolling>) -> Vec<Arc<RwLock<Buffer>>> {
-        match rolling {
-            Some(rolling) => rolling.buffers.get(&table).cloned().into_iter().collect(),
-            None => self.buffers_of(table).cloned().collect(),
-        }
-    }
-
-    pub(super) fn buffered_of(&self, tenant: &str, device: u32, rolling: Option<&Rolling>) -> Buffered {
-        let mut all = Buffered::new();
-        for ((table, group), columns) in self.metrics.groups(tenant) {
-            let entity = Entity::new(group, device);
-            let mut buffers = self.of_table(table, rolling);
-            buffers.retain(|buffer| buffer.read().holds(entity));
-            let mut add = |no, when: When, value: Value| match all.entry(no) {
-                Entry::Vacant(first) => drop(first.insert((table, entity, when, value))),
-                Entry::Occupied(mut known) if last::order(&known.get().2) <= last::order(&when) => {
-                    known.insert((table, entity, when, value));
-                }
-                Entry::Occupied(_) => {}
-            };
-            if let [buffer] = &*buffers {
-                let mut visit = |no, when, value: ValueRef<'_>| add(no, when, value.to_value());
-                buffer.read().latest(entity, columns, &mut visit);
-                continue;
-            }
-            // A key may stand in more than one: the newest counts, whatever its time.
-            let mut found = Found::new();
-            for buffer in buffers {
-                buffer.read().visit(entity, &ALL_TIME, columns, &mut |no, when, value| {
-                    found.insert((when.claimed.nanos(), when.seq, no), (when, value.to_value()));
-                });
-            }
-            found.into_iter().for_each(|((.., no), (when, value))| add(no, when, value));
-        }
-        all
-    }
-
-    fn is_buffered(
-        &self,
-        (table, entity, column): (u32, Entity, ColumnNo),
-        when: &When,
-        rolling: Option<&Rolling>,
-    ) -> bool {
-        let key = row_key(entity, when.claimed, when.seq);
-        self.of_table(table, rolling).iter().any(|buffer| buffer.read().find(key, column).is_some())
-    }
-}
-
-impl Parquet {
-    /// Brings a last row up to date with what is buffered.
-    pub(super) fn renew(
-        &self,
-        row: &mut LastRow,
-        buffered: Buffered,
-        rolling: Option<&Rolling>,
-    ) -> Result<()> {
-        for (no, (table, entity, when, value)) in buffered {
-            let stored = row.get(&no).map(|(when, _)| *when);
-            match stored.filter(|stored| last::order(stored) > last::order(&when)) {
-                None => drop(row.insert(no, (when, value))),
-                Some(stored) if self.visible.read().is_buffered((table, entity, no), &stored, rolling) => {
-                    // The last reading was put right to an earlier time: another one may be the last now.
-                    if let Some(other) = self.search_last(table, entity, no)? {
-                        row.insert(no, other);
-                    }
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn bad_last_row(&self, device: u32) -> Error {
-        Error::Damaged {
-            place: self.manifest.display().to_string(),
-            at: format!("the last row of device {device}"),
-            reason: "it cannot be read".to_owned(),
-        }
-    }
 }

@@ -1,16 +1,17 @@
 //! From the buffer to runs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::last::{self, LastRow};
 use super::manifest::{self, RunFacts};
+use super::moment::Group;
 use super::period::{Period, day};
 use super::{Parquet, Rolling, RunEntry, remove_files};
 use crate::Result;
-use crate::parquet::Rows;
 use crate::parquet::run::{Plan, Writer as RunWriter, Written};
+use crate::parquet::{Entity, Rows};
 use crate::sqlite::{fault, sync_directory_of};
 
 impl Parquet {
@@ -108,22 +109,24 @@ impl Parquet {
 
     /// The last rows of all devices that have something in these buffers, as they will be.
     fn last_rows(&self, rolling: &Rolling) -> Result<Vec<(u32, Vec<u8>)>> {
-        let mut devices: BTreeMap<u32, String> = BTreeMap::new();
-        {
+        let (tenants, readings) = {
             let visible = self.visible.read();
-            for (table, tenant) in visible.metrics.tables() {
-                let buffer = rolling.buffers.get(&table);
-                for entity in buffer.map(|buffer| buffer.read().entities()).unwrap_or_default() {
-                    devices.entry(entity.device()).or_insert_with(|| tenant.to_owned());
-                }
+            let tenants: Vec<Vec<Group>> =
+                visible.metrics.tenants().map(|tenant| visible.groups(tenant).collect()).collect();
+            (tenants, visible.readings(&self.cache, |_| true).only(rolling))
+        };
+        let mut rows = Vec::new();
+        for groups in tenants {
+            let mut tables: Vec<u32> = groups.iter().map(|group| group.table).collect();
+            tables.dedup();
+            let buffers = tables.iter().filter_map(|table| rolling.buffers.get(table));
+            let devices: BTreeSet<u32> =
+                buffers.flat_map(|buffer| buffer.read().entities()).map(Entity::device).collect();
+            for device in devices {
+                let mut row = self.last_row(device)?;
+                readings.renew(&mut row, &groups, device)?;
+                rows.push((device, last::encode(&row)));
             }
-        }
-        let mut rows = Vec::with_capacity(devices.len());
-        for (device, tenant) in devices {
-            let buffered = self.visible.read().buffered_of(&tenant, device, Some(rolling));
-            let mut row = self.last_row(device)?;
-            self.renew(&mut row, buffered, Some(rolling))?;
-            rows.push((device, last::encode(&row)));
         }
         Ok(rows)
     }
@@ -132,7 +135,7 @@ impl Parquet {
     pub(super) fn last_row(&self, device: u32) -> Result<LastRow> {
         let stored = self.with_committed("reading the latest values", |c| manifest::last_row(c, device))?;
         match stored {
-            Some(bytes) => last::decode(&bytes).ok_or_else(|| self.bad_last_row(device)),
+            Some(bytes) => last::decode(&bytes).ok_or_else(|| last::damaged(&self.manifest, device)),
             None => Ok(LastRow::new()),
         }
     }

@@ -1,25 +1,37 @@
 //! The tables in columns ([`crate::scan`]): readings from runs and buffers, everything else from the books.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use record::TenantId;
+use record::{TenantId, Timestamp, Value, When};
 
 use super::Parquet;
+use super::last;
+use super::manifest::{self, Metric, TABLE_COLUMNS};
 use super::moment::{Group, Moment, Selection};
 use crate::Result;
+use crate::parquet::cells::EMPTY;
 use crate::parquet::merge::Merging;
 use crate::parquet::run::Detail;
-use crate::parquet::{Entity, Rows};
+use crate::parquet::{ColumnNo, Entity, Rows};
 use crate::scan::{
-    BATCH_ROWS, Batches, Builder, Names, Scan, SeriesScan, Shape, Snapshot, lets, reading_row, shape,
+    BATCH_ROWS, Batches, Builder, Scan, SeriesScan, Shape, Snapshot, lets, reading_rows, shape,
 };
 
 const READINGS: &str = "telemetry";
+/// Of each metric of a device the reading with the latest event time.
+const LATEST: &str = "latest";
 
 /// Its columns that need more of a row than its times: `arrived_at`, `clock`, `device_time`.
 const WHOLE: [usize; 3] = [1, 9, 10];
+
+/// Rows that are read at a time: with those of the last key, of which there is one for each metric at most, they fit into a
+/// batch.
+const PIECE_ROWS: usize = BATCH_ROWS - 2 * TABLE_COLUMNS as usize;
+
+/// Where the device stands.
+const DEVICE: usize = 2;
 
 /// Where the exact whole number stands.
 const INTEGER: usize = 12;
@@ -32,16 +44,22 @@ impl SeriesScan for Parquet {
 
 impl Snapshot for Moment {
     fn tables(&self) -> Result<Vec<Shape>> {
-        self.books.tables()
+        let mut tables = self.books.tables()?;
+        tables.extend(self.table(LATEST)?);
+        Ok(tables)
     }
 
     fn table(&self, name: &str) -> Result<Option<Shape>> {
-        self.books.table(name)
+        match name {
+            LATEST => Ok(shape(READINGS).map(|readings| Shape { name: LATEST.into(), ..readings })),
+            _ => self.books.table(name),
+        }
     }
 
     fn scan(self: Arc<Self>, scan: Scan) -> Result<Batches> {
         match shape(READINGS) {
             Some(shape) if scan.table == READINGS => Ok(Box::new(OfReadings::new(self, scan, &shape)?)),
+            Some(shape) if scan.table == LATEST => Ok(Box::new(OfLatest::new(self, scan, &shape)?)),
             _ => Arc::clone(&self.books).scan(scan),
         }
     }
@@ -58,8 +76,6 @@ struct OfReadings {
     detail: Detail,
     groups: VecDeque<Group>,
     current: Option<Current>,
-    /// The device that rows were told of last.
-    device: Option<(u32, String)>,
     ended: bool,
 }
 
@@ -67,29 +83,20 @@ struct OfReadings {
 struct Current {
     group: Group,
     merging: Merging,
+    /// A piece of it.
     rows: Rows,
-    /// The next row of these, and the next column in it.
-    at: (usize, usize),
+    /// Its next column.
+    column: usize,
+    /// The devices of the piece, each where its rows end.
+    devices: Vec<(usize, String)>,
 }
 
 impl OfReadings {
     fn new(moment: Arc<Moment>, scan: Scan, shape: &Shape) -> Result<Self> {
         let builder = Builder::new(&shape.schema, scan.columns.as_deref());
-        let detail =
-            if WHOLE.iter().any(|&column| builder.wants(column)) { Detail::Whole } else { Detail::Times };
-        let devices = match &scan.devices {
-            Some(names) => {
-                let tenant = moment.books.tenant().to_owned();
-                let mut numbers = moment.books.ask("looking for devices", |connection| {
-                    let number =
-                        |name: &String| super::manifest::device(connection, &tenant, name).transpose();
-                    names.iter().filter_map(number).collect::<rusqlite::Result<Vec<u32>>>()
-                })?;
-                numbers.sort_unstable();
-                Some(numbers.into())
-            }
-            None => None,
-        };
+        let whole = WHOLE.iter().any(|&column| builder.wants(column));
+        let detail = if whole { Detail::Whole } else { Detail::Times };
+        let devices = scan.devices.as_ref().map(|names| moment.numbers(names)).transpose()?;
         let mut groups: VecDeque<Group> = moment.groups.iter().cloned().collect();
         for group in &mut groups {
             group.metrics.retain(|metric| lets(scan.metrics.as_ref(), &metric.name));
@@ -97,29 +104,22 @@ impl OfReadings {
         }
         groups.retain(|group| !group.metrics.is_empty());
         let left = scan.limit.unwrap_or(usize::MAX);
-        let (current, device) = (None, None);
-        Ok(Self { moment, scan, builder, left, devices, detail, groups, current, device, ended: false })
+        Ok(Self { moment, scan, builder, left, devices, detail, groups, current: None, ended: false })
     }
 
     /// Fills a batch, or as much of it as there is left.
     fn fill(&mut self) -> Result<()> {
-        while !self.builder.is_full() && self.left > 0 {
+        while self.left > 0 && !self.builder.is_full() {
             let Some(current) = &mut self.current else {
                 let Some(group) = self.groups.pop_front() else { return Ok(()) };
                 self.current = Some(self.open(group)?);
                 continue;
             };
-            if current.at.0 < current.rows.len() {
-                self.tell()?;
-                continue;
-            }
-            current.rows.clear();
-            current.at = (0, 0);
-            let mut more = true;
-            while more && current.rows.len() < BATCH_ROWS {
-                more = current.merging.read(BATCH_ROWS - current.rows.len(), &mut current.rows)?;
-            }
-            if current.rows.is_empty() {
+            if current.column < current.group.metrics.len() {
+                let told = current.tell(&self.scan, &mut self.builder, self.left);
+                let Some(told) = told else { return Ok(()) };
+                self.left -= told;
+            } else if !current.next_piece(&self.moment, self.builder.wants(DEVICE))? {
                 self.current = None;
             }
         }
@@ -135,44 +135,169 @@ impl OfReadings {
         let rows = Rows::new(columns.iter().copied());
         let selection = Selection { columns, devices: self.devices.clone(), claimed, detail: self.detail };
         let merging = self.moment.readings.read(&group, &selection)?;
-        Ok(Current { group, merging, rows, at: (0, 0) })
+        let column = group.metrics.len();
+        Ok(Current { group, merging, rows, column, devices: Vec::new() })
+    }
+}
+
+impl Current {
+    /// `false`: there is none.
+    fn next_piece(&mut self, moment: &Moment, with_devices: bool) -> Result<bool> {
+        let rows = &mut self.rows;
+        rows.clear();
+        while rows.len() < PIECE_ROWS && self.merging.read(PIECE_ROWS - rows.len(), rows)? {}
+        self.column = 0;
+        let last = self.devices.pop().map(|(_, id)| id);
+        self.devices.clear();
+        if with_devices {
+            let mut end = 0;
+            let number = |entity: u64| Entity(entity).device();
+            for of_one in rows.entity.chunk_by(|a, b| number(*a) == number(*b)) {
+                end += of_one.len();
+                self.devices.push((end, moment.device(number(of_one[0]))?));
+            }
+        } else {
+            self.devices.push((rows.len(), last.unwrap_or_default()));
+        }
+        Ok(!rows.is_empty())
     }
 
-    /// Puts rows that were read into the batch, until it is full.
-    fn tell(&mut self) -> Result<()> {
-        let Self { current: Some(current), builder, device, left, scan, moment, .. } = self else {
-            return Ok(());
-        };
-        let Current { group, rows, at, .. } = current;
-        while at.0 < rows.len() && !builder.is_full() && *left > 0 {
-            let when = rows.when(at.0);
-            if !scan.times.contains(&when.time) {
-                *at = (at.0 + 1, 0);
-                continue;
-            }
-            let no = Entity(rows.entity[at.0]).device();
-            if builder.wants(2) && device.as_ref().is_none_or(|(known, _)| *known != no) {
-                *device = Some((no, moment.device(no)?));
-            }
-            let id = device.as_ref().map_or("", |(_, id)| id);
-            while at.1 < rows.columns.len() && !builder.is_full() && *left > 0 {
-                if let Some(value) = rows.columns[at.1].cells.get(at.0) {
-                    let names = Names { device: id, metric: &group.metrics[at.1].name };
-                    reading_row(builder, names, &when, value, INTEGER);
-                    builder.end_row();
-                    *left -= 1;
-                }
-                at.1 += 1;
-            }
-            if at.1 == rows.columns.len() {
-                *at = (at.0 + 1, 0);
+    /// Puts the next column of the piece into the batch, and says how many readings that were. `None`: it does not fit in.
+    fn tell(&mut self, scan: &Scan, builder: &mut Builder, left: usize) -> Option<usize> {
+        let Self { group, rows, column, devices, .. } = self;
+        let cells = &rows.columns[*column].cells;
+        let mut device = 0;
+        let mut taken: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
+        for (row, (&time, &kind)) in rows.time.iter().zip(cells.kinds()).enumerate() {
+            device += usize::from(devices[device].0 <= row);
+            if kind != EMPTY && scan.times.contains(&Timestamp::from_nanos(time)) {
+                taken.push((row as u32, device as u32));
             }
         }
-        Ok(())
+        taken.truncate(left);
+        if builder.rows() > 0 && builder.rows() + taken.len() > BATCH_ROWS {
+            return None;
+        }
+        let readings = taken.iter().filter_map(|&(row, device)| {
+            let value = cells.get(row as usize)?;
+            Some((devices[device as usize].1.as_str(), rows.when(row as usize), value))
+        });
+        reading_rows(builder, &group.metrics[*column].name, INTEGER, readings);
+        builder.end_rows(taken.len());
+        *column += 1;
+        Some(taken.len())
     }
 }
 
 impl Iterator for OfReadings {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        if let Err(error) = self.fill() {
+            self.ended = true;
+            return Some(Err(error));
+        }
+        self.ended = self.builder.rows() == 0;
+        (!self.ended).then(|| Ok(self.builder.finish()))
+    }
+}
+
+/// A scan of the latest readings, device by device.
+struct OfLatest {
+    moment: Arc<Moment>,
+    scan: Scan,
+    builder: Builder,
+    left: usize,
+    devices: Option<Arc<[u32]>>,
+    metrics: HashMap<ColumnNo, Arc<Metric>>,
+    /// Devices that were looked up and not told yet, the next one last, and the last number that was looked up.
+    found: Vec<(u32, String, Option<Vec<u8>>)>,
+    after: i64,
+    /// A device, and what is still to be told of it.
+    device: String,
+    readings: Vec<(Arc<Metric>, When, Value)>,
+    ended: bool,
+}
+
+/// Devices that are looked up at a time.
+const DEVICES: usize = 1024;
+
+impl OfLatest {
+    fn new(moment: Arc<Moment>, scan: Scan, shape: &Shape) -> Result<Self> {
+        let wanted = moment.groups.iter().flat_map(|group| &group.metrics);
+        let wanted = wanted.filter(|metric| lets(scan.metrics.as_ref(), &metric.name));
+        Ok(Self {
+            metrics: wanted.map(|metric| (metric.no, Arc::clone(metric))).collect(),
+            builder: Builder::new(&shape.schema, scan.columns.as_deref()),
+            devices: scan.devices.as_ref().map(|names| moment.numbers(names)).transpose()?,
+            left: scan.limit.unwrap_or(usize::MAX),
+            moment,
+            scan,
+            found: Vec::new(),
+            after: -1,
+            device: String::new(),
+            readings: Vec::new(),
+            ended: false,
+        })
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        while self.left > 0 && !self.builder.is_full() {
+            if let Some((metric, when, value)) = self.readings.pop() {
+                let reading = std::iter::once((self.device.as_str(), when, value.as_ref()));
+                reading_rows(&mut self.builder, &metric.name, INTEGER, reading);
+                self.builder.end_row();
+                self.left -= 1;
+            } else if let Some((no, id, row)) = self.found.pop() {
+                self.device = id;
+                self.read(no, row)?;
+            } else {
+                self.look_up()?;
+                if self.found.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self) -> Result<()> {
+        // Of some devices each is asked for, of all a page.
+        let (after, limit) = match &self.devices {
+            Some(devices) => {
+                let next = devices.partition_point(|&device| i64::from(device) <= self.after);
+                let Some(&next) = devices.get(next) else { return Ok(()) };
+                (i64::from(next) - 1, 1)
+            }
+            None => (self.after, DEVICES),
+        };
+        let books = &self.moment.books;
+        self.found = books.ask("reading the latest values", |connection| {
+            manifest::last_rows(connection, books.tenant(), after, limit)
+        })?;
+        self.after = self.found.last().map_or(i64::MAX, |(no, ..)| i64::from(*no));
+        self.found.reverse();
+        Ok(())
+    }
+
+    fn read(&mut self, no: u32, row: Option<Vec<u8>>) -> Result<()> {
+        let Self { moment, metrics, scan, .. } = self;
+        let row =
+            row.map(|bytes| last::decode(&bytes).ok_or_else(|| last::damaged(moment.books.place(), no)));
+        let mut row = row.transpose()?.unwrap_or_default();
+        moment.readings.renew(&mut row, &moment.groups, no)?;
+        let wanted = row.into_iter().filter(|(_, (when, _))| scan.times.contains(&when.time));
+        let readings =
+            wanted.filter_map(|(no, (when, value))| Some((metrics.get(&no)?.clone(), when, value)));
+        self.readings = readings.collect();
+        Ok(())
+    }
+}
+
+impl Iterator for OfLatest {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -194,5 +319,16 @@ impl Moment {
         self.books.ask("looking for a device", |connection| {
             connection.prepare_cached("SELECT id FROM device WHERE no = ?")?.query_row([no], |row| row.get(0))
         })
+    }
+
+    /// The numbers of devices, rising; of those that never sent anything none.
+    fn numbers(&self, names: &BTreeSet<String>) -> Result<Arc<[u32]>> {
+        let tenant = self.books.tenant();
+        let mut numbers = self.books.ask("looking for devices", |connection| {
+            let number = |name: &String| manifest::device(connection, tenant, name).transpose();
+            names.iter().filter_map(number).collect::<rusqlite::Result<Vec<u32>>>()
+        })?;
+        numbers.sort_unstable();
+        Ok(numbers.into())
     }
 }

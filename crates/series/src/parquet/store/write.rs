@@ -233,8 +233,9 @@ impl Visible {
                 let Incoming { reading, device, entity, column, .. } = *incoming;
                 let when = reading.when;
                 let key = row_key(entity, when.claimed, when.seq);
-                let before = buffer.find(key, column);
-                let before = before.or_else(|| rolling.as_ref().and_then(|buffer| buffer.find(key, column)));
+                let before = buffer.find(key, column, usize::MAX);
+                let before = before
+                    .or_else(|| rolling.as_ref().and_then(|buffer| buffer.find(key, column, usize::MAX)));
                 let before = before.or_else(|| {
                     let found = held.get(&entity)?.get(&(key.claimed, key.seq, column));
                     found.map(|(when, value)| (*when, value.as_ref()))

@@ -86,6 +86,11 @@ impl Moment {
         &self.tenant
     }
 
+    /// Its file.
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// Asks it something else than to scan a table.
     pub(crate) fn ask<T>(
         &self,

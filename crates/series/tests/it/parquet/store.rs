@@ -131,6 +131,8 @@ fn compare(store: &Parquet, model: &Memory, what: &str) {
         }
         let now = |store: &dyn SeriesScan| scanned(&store.snapshot(&tenant).unwrap());
         assert_eq!(now(store), now(model), "{what}");
+        let [latest, of_all] = latest_scanned(&store.snapshot(&tenant).unwrap());
+        assert_eq!(latest, of_all, "{what}: latest");
         let superseded = |store: &dyn SeriesAudit| {
             let old = store.superseded(&tenant, 10_000).unwrap();
             old.iter().map(|old| (reading_told(&old.reading), old.replaced_at)).collect::<Vec<_>>()
@@ -141,6 +143,30 @@ fn compare(store: &Parquet, model: &Memory, what: &str) {
         assert_eq!(devices(store), devices(model), "{what}");
     }
     assert_eq!(store.audit().unwrap(), model.audit().unwrap(), "{what}");
+}
+
+/// The latest readings of a snapshot, and of all its readings those that are the latest: both as texts.
+fn latest_scanned(snapshot: &Arc<dyn Snapshot>) -> [Vec<String>; 2] {
+    let columns = Some(vec![2, 3, 0, 10, 11, 4, 5, 6, 7, 1, 9]);
+    let rows = |table: &str| {
+        let scan = Scan { columns: columns.clone(), ..Scan::all(table) };
+        let batches: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect::<Result<_, _>>().unwrap();
+        let mut rows: Vec<Vec<String>> = batches
+            .iter()
+            .flat_map(crate::scan::told)
+            .map(|row| row.split(',').map(str::to_owned).collect())
+            .collect();
+        let number = |text: &str| text.parse::<i128>().map_or(-1, |number| number + 1);
+        rows.sort_by_key(|row| {
+            (row[0].clone(), row[1].clone(), number(&row[2]), number(&row[4]), number(&row[3]))
+        });
+        rows
+    };
+    let mut of_all: BTreeMap<(String, String), String> = BTreeMap::new();
+    for row in rows("telemetry") {
+        of_all.insert((row[0].clone(), row[1].clone()), row.join(","));
+    }
+    [rows("latest").iter().map(|row| row.join(",")).collect(), of_all.into_values().collect()]
 }
 
 /// The readings of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
