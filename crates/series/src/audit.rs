@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 
-use crate::{AccountEntry, Amounts, ClockRow, Result, Source, WindowRow};
+use crate::{AccountEntry, Amounts, ClockRow, Counts, Result, Source, WindowRow};
 
 /// What the store keeps beside the readings. Calls block for disk accesses, some of them for many.
 ///
@@ -115,6 +115,8 @@ pub struct TenantAudit {
     pub superseded: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// What was removed of these on purpose ([`crate::SeriesRemove`]).
+    pub removed: Counts,
 }
 
 /// Where the store stands, and what should worry people.

@@ -21,6 +21,7 @@ mod audit;
 mod memory;
 mod model;
 pub mod parquet;
+mod remove;
 pub mod scan;
 mod sqlite;
 
@@ -32,6 +33,7 @@ pub use model::{
     Written, same,
 };
 pub use parquet::store::Parquet;
+pub use remove::{Counts, Expiring, Removal, SeriesRemove};
 pub use scan::{Scan, SeriesScan, Snapshot};
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 

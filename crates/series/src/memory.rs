@@ -1,6 +1,7 @@
 //! The store without a disk: for tests of what stands above it. Gone with the process.
 
 mod audit;
+mod remove;
 mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +13,8 @@ use record::{DeviceId, MetricName, Reading, ReadingRef, TenantId, Timestamp, Val
 use crate::model::same;
 use crate::{
     AccountKey, Amounts, Cardinality, ClockRow, DeadMessage, Device, Error, Key, LateReading, Note, Point,
-    Position, Result, SeriesReader, SeriesWriter, Source, Span, Superseded, WindowKey, WindowRow, WriteBatch,
-    Written,
+    Position, Removal, Result, SeriesReader, SeriesWriter, Source, Span, Superseded, WindowKey, WindowRow,
+    WriteBatch, Written,
 };
 
 /// A store in memory.
@@ -41,6 +42,7 @@ struct State {
     notes: BTreeMap<(u16, u64), Vec<u8>>,
     /// Where the account of a partition begins, and the next offset.
     positions: BTreeMap<Source, (u64, u64)>,
+    removals: Vec<(TenantId, Removal)>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -41,6 +41,9 @@ impl SeriesAudit for Memory {
         for message in state.dead.values() {
             tenants.entry(&message.tenant).or_default().dead_letters += message.letters.len() as u64;
         }
+        for (tenant, removal) in &state.removals {
+            tenants.entry(tenant.as_str()).or_default().removed += removal.removed;
+        }
         let named = |(tenant, audit): (&str, TenantAudit)| TenantAudit { tenant: tenant.to_owned(), ..audit };
         Ok(Audit { tenants: tenants.into_iter().map(named).collect(), partitions: state.covered() })
     }

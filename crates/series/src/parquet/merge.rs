@@ -6,9 +6,15 @@
 
 mod files;
 
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::run::{Detail, Run, Scan};
 use super::{ColumnNo, RowKey, Rows};
 use crate::Result;
 
+pub(crate) use files::without;
 pub use files::{Output, merge};
 
 /// Memory for the pieces of the inputs that are read ahead, bytes, over all inputs. The writer takes its own
@@ -25,6 +31,46 @@ pub(crate) trait Input: Send {
 
     /// No rows, of the metrics that it reads.
     fn rows(&self) -> Rows;
+}
+
+/// Ranges of rows of a run.
+pub(crate) struct Pieces {
+    run: Arc<Run>,
+    ranges: VecDeque<Range<u64>>,
+    scan: Scan,
+    columns: Option<Vec<ColumnNo>>,
+    detail: Detail,
+}
+
+impl Pieces {
+    /// With these metrics, or all.
+    pub(crate) fn new(
+        run: Arc<Run>,
+        mut ranges: VecDeque<Range<u64>>,
+        columns: Option<&[ColumnNo]>,
+        detail: Detail,
+    ) -> Self {
+        let first = ranges.pop_front().unwrap_or(0..0);
+        let scan = run.scan(first, columns).with_detail(detail);
+        Self { run, ranges, scan, columns: columns.map(<[_]>::to_vec), detail }
+    }
+}
+
+impl Input for Pieces {
+    fn read(&mut self, most: usize, into: &mut Rows) -> Result<usize> {
+        loop {
+            let count = self.scan.read(most, into)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            let Some(next) = self.ranges.pop_front() else { return Ok(0) };
+            self.scan = self.run.scan(next, self.columns.as_deref()).with_detail(self.detail);
+        }
+    }
+
+    fn rows(&self) -> Rows {
+        self.scan.rows()
+    }
 }
 
 /// An input, and the piece of it that was read.

@@ -7,6 +7,7 @@ use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::read::{count, device_id, float, metric, time, value, when};
+use super::remove;
 use super::write::source_of;
 use super::{Books, at_one_moment};
 use crate::{
@@ -199,6 +200,9 @@ fn audit(connection: &Connection) -> rusqlite::Result<Audit> {
         while let Some(row) = rows.next()? {
             *field(tenants.entry(row.get(0)?).or_default()) = count(row, 1)?;
         }
+    }
+    for (tenant, removed) in remove::totals(connection)? {
+        tenants.entry(tenant).or_default().removed = removed;
     }
     let named = tenants.into_iter().map(|(tenant, audit)| TenantAudit { tenant, ..audit });
     Ok(Audit { tenants: named.collect(), partitions: covered(connection)? })

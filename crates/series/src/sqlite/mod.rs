@@ -9,6 +9,7 @@ pub(crate) mod durable;
 pub(crate) mod names;
 pub(crate) mod points;
 pub(crate) mod read;
+pub(crate) mod remove;
 pub(crate) mod scan;
 pub(crate) mod schema;
 pub(crate) mod write;

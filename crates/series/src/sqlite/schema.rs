@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub const VERSION: u32 = STEPS.len() as u32;
 
 /// From an empty file to the tables of today. A step that was published is never edited.
-pub(crate) const STEPS: [&str; 2] = [POINTS, BOOKS];
+pub(crate) const STEPS: [&str; 3] = [POINTS, BOOKS, REMOVALS];
 
 /// `point.kind`: 0 float, 1 integer, 2 boolean, 3 text, 4 location (`value` latitude, `lng` longitude).
 /// `value` and `lng` are ANY, not REAL: a REAL column loses the sign of zero.
@@ -121,6 +121,16 @@ INSERT INTO account
         UNION ALL
         SELECT tenant, 0, count(*) FROM dead_message JOIN dead_letter ON message = no GROUP BY tenant
     ) GROUP BY tenant;
+";
+
+/// What was removed on purpose. `device`: NULL for all. `before`: only what was older; NULL: everything.
+const REMOVALS: &str = "
+CREATE TABLE removal (
+    no INTEGER PRIMARY KEY, tenant TEXT NOT NULL, device TEXT, before INTEGER, reason TEXT NOT NULL, at INTEGER NOT NULL,
+    readings INTEGER NOT NULL, superseded INTEGER NOT NULL, late INTEGER NOT NULL, windows INTEGER NOT NULL,
+    dead_letters INTEGER NOT NULL
+) STRICT;
+CREATE INDEX removal_by_tenant ON removal (tenant, no);
 ";
 
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {

@@ -21,6 +21,11 @@ impl Writer {
         Self { connection, path, names: Names::default() }
     }
 
+    /// For who changes more than a batch does.
+    pub(super) fn parts(&mut self) -> (&mut Connection, &mut Names) {
+        (&mut self.connection, &mut self.names)
+    }
+
     fn write(&mut self, batch: &WriteBatch) -> Result<Written> {
         let failed = |error| fault("writing a batch", &self.path, error);
         let transaction = self.connection.transaction().map_err(failed)?;

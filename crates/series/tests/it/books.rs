@@ -226,6 +226,7 @@ fn an_audit_counts_everything_that_has_to_agree() {
             late: 1,
             superseded: 1,
             dead_letters: 2,
+            removed: penstock_series::Counts::default(),
         };
         assert_eq!(audit.tenants, [expected]);
         let covered = |source, first, next| Covered { source, first, next };

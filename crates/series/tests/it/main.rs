@@ -6,6 +6,7 @@ mod books;
 mod conformance;
 mod keys;
 mod parquet;
+mod remove;
 mod scan;
 mod stores;
 mod upgrade;

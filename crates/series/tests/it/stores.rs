@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{
-    AccountEntry, Audit, Cardinality, ClockRow, DeadMessage, Device, Figures, Key, LateReading, Memory, Note,
-    Parquet, Point, Position, Result, SeriesAudit, SeriesReader, SeriesScan, SeriesWriter, Snapshot, Source,
-    Sqlite, Superseded, WindowRow, WriteBatch, Written,
+    AccountEntry, Audit, Cardinality, ClockRow, DeadMessage, Device, Expiring, Figures, Key, LateReading,
+    Memory, Note, Parquet, Point, Position, Removal, Result, SeriesAudit, SeriesReader, SeriesRemove,
+    SeriesScan, SeriesWriter, Snapshot, Source, Sqlite, Superseded, WindowRow, WriteBatch, Written,
 };
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value};
 
-pub(crate) trait Store: SeriesReader + SeriesWriter + SeriesAudit {}
-impl<T: SeriesReader + SeriesWriter + SeriesAudit> Store for T {}
+pub(crate) trait Store: SeriesReader + SeriesWriter + SeriesAudit + SeriesScan + SeriesRemove {}
+impl<T: SeriesReader + SeriesWriter + SeriesAudit + SeriesScan + SeriesRemove> Store for T {}
 
 /// Runs `check` on an empty store of every kind.
 pub(crate) fn on_all(check: impl Fn(&dyn Store)) {
@@ -83,6 +83,30 @@ impl Pushed {
 impl SeriesScan for Pushed {
     fn snapshot(&self, tenant: &TenantId) -> Result<Arc<dyn Snapshot>> {
         self.with(|store| store.snapshot(tenant))
+    }
+}
+
+impl SeriesRemove for Pushed {
+    fn erase(&self, tenant: &TenantId, device: &DeviceId, reason: &str, at: Timestamp) -> Result<Removal> {
+        let removal = self.with(|store| store.erase(tenant, device, reason, at));
+        self.push_on();
+        removal
+    }
+
+    fn expire(
+        &self,
+        tenant: &TenantId,
+        what: Expiring,
+        before: Timestamp,
+        at: Timestamp,
+    ) -> Result<Option<Removal>> {
+        let removal = self.with(|store| store.expire(tenant, what, before, at));
+        self.push_on();
+        removal
+    }
+
+    fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
+        self.with(|store| store.removals(tenant, limit))
     }
 }
 

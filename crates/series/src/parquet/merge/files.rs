@@ -1,12 +1,13 @@
 //! Several runs become one, or as many as their size asks for.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Input, Merging};
+use super::{Input, Merging, Pieces};
 use crate::Result;
-use crate::parquet::run::{Plan, Planned, Run, Scan, Unit, Writer, Written, group_rows, row_bytes};
+use crate::parquet::run::{Detail, Plan, Planned, Run, Scan, Unit, Writer, Written, group_rows, row_bytes};
 use crate::parquet::{ColumnNo, Rows};
 
 /// A file that a merge made.
@@ -40,6 +41,45 @@ pub fn merge(
         out.pass_on(&mut next_path)?;
     }
     out.finish(&mut next_path)
+}
+
+/// Writes a run again without a device. Nothing is written where it has no others.
+///
+/// # Errors
+/// As [`merge`].
+pub(crate) fn without(
+    run: &Arc<Run>,
+    device: u32,
+    mut next_path: impl FnMut() -> PathBuf,
+) -> Result<Vec<Output>> {
+    let sidecar = run.sidecar();
+    let mut ranges = VecDeque::new();
+    for (at, rows) in sidecar.entities.iter().enumerate() {
+        let end = sidecar.entities.get(at + 1).map_or(sidecar.rows, |next| next.first_row);
+        if rows.entity.device() != device {
+            ranges.push_back(rows.first_row..end);
+        }
+    }
+    let columns: Vec<ColumnNo> = sidecar.plan.columns.iter().map(|column| column.no).collect();
+    let kept = Pieces::new(Arc::clone(run), joined(ranges), None, Detail::Whole);
+    let mut merging = Merging::of(vec![Box::new(kept)], &columns)?;
+    let mut out = Out::new(sidecar.plan.clone(), u64::MAX);
+    while merging.read(out.room(), &mut out.rows)? {
+        out.pass_on(&mut next_path)?;
+    }
+    out.finish(&mut next_path)
+}
+
+/// Ranges that meet become one.
+fn joined(ranges: VecDeque<Range<u64>>) -> VecDeque<Range<u64>> {
+    let mut joined: VecDeque<Range<u64>> = VecDeque::new();
+    for range in ranges {
+        match joined.back_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push_back(range),
+        }
+    }
+    joined
 }
 
 /// The plan for what the inputs hold: types as wide as they need to be, judged by the figures beside the files.

@@ -8,8 +8,11 @@
 //! and at the end CRC32C u32 of all that
 //! ```
 
+use std::path::Path;
+
 use record::{TimeOrigin, Timestamp, ValueRef, When};
 
+use crate::Error;
 use crate::parquet::run::{read_value, varint, write_value};
 use crate::parquet::{ColumnNo, Entity};
 
@@ -57,6 +60,15 @@ impl Block {
         let checksum = crc32c::crc32c(&self.bytes);
         self.bytes.extend_from_slice(&checksum.to_le_bytes());
         Some(&self.bytes)
+    }
+}
+
+/// A block that cannot be read.
+pub(super) fn damaged(manifest: &Path, no: i64, reason: &str) -> Error {
+    Error::Damaged {
+        place: manifest.display().to_string(),
+        at: format!("block {no} of fresh readings"),
+        reason: reason.to_owned(),
     }
 }
 

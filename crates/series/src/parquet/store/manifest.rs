@@ -21,7 +21,7 @@ pub(super) const TABLE_COLUMNS: u32 = 256;
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 4] = [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH];
+const STEPS: [&str; 5] = [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH, schema::STEPS[2]];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
 /// [`TABLE_COLUMNS`] metrics of one tenant. `run.first_entity`, `last_entity`: group and device ([`Entity`]).
@@ -112,6 +112,22 @@ pub(super) fn fresh(
 /// Forgets the blocks up to a number: they stand in runs.
 pub(super) fn forget_fresh(connection: &Connection, up_to: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM fresh WHERE no <= ?")?.execute([up_to]).map(|_| ())
+}
+
+/// Puts other bytes into a block, or takes it away where there are none.
+pub(super) fn replace_fresh(connection: &Connection, no: i64, bytes: &[u8]) -> rusqlite::Result<()> {
+    let changed = match bytes {
+        [] => connection.prepare_cached("DELETE FROM fresh WHERE no = ?")?.execute([no])?,
+        bytes => connection
+            .prepare_cached("UPDATE fresh SET bytes = ?2 WHERE no = ?1")?
+            .execute(params![no, bytes])?,
+    };
+    debug_assert!(changed == 1);
+    Ok(())
+}
+
+pub(super) fn forget_last_row(connection: &Connection, device: u32) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM last_row WHERE device = ?")?.execute([device]).map(|_| ())
 }
 
 /// Gives free pages back to the system where they are most of the file.

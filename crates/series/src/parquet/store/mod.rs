@@ -24,6 +24,7 @@ mod moment;
 mod names;
 mod period;
 mod read;
+mod remove;
 mod roll;
 mod scan;
 mod write;
@@ -41,7 +42,7 @@ use crate::parquet::run::sidecar_path;
 use crate::sqlite::durable::Durable;
 use crate::sqlite::scan::Scanners;
 use crate::sqlite::{Books, at_one_moment, fault, open_reader};
-use crate::{Error, Result, Source};
+use crate::{Result, Source};
 use buffer::Buffer;
 use cache::Cache;
 use manifest::{Metrics, RunFacts};
@@ -306,11 +307,7 @@ fn load_fresh(connection: &Connection, manifest: &Path, visible: &mut Visible) -
     let mut last = 0;
     let Visible { metrics, buffers, .. } = visible;
     let outcome = manifest::fresh(connection, &mut |no, bytes| {
-        let damaged = |reason: &str| Error::Damaged {
-            place: manifest.display().to_string(),
-            at: format!("block {no} of fresh readings"),
-            reason: reason.to_owned(),
-        };
+        let damaged = |reason: &str| fresh::damaged(manifest, no, reason);
         last = no;
         buffers.values().for_each(|buffer| buffer.write().seal());
         let mut unknown = false;

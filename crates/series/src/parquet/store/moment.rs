@@ -11,8 +11,8 @@ use super::cache::Cache;
 use super::manifest::Metric;
 use super::{Parquet, Rolling, RunEntry, Visible};
 use crate::Result;
-use crate::parquet::merge::{Input, Merging};
-use crate::parquet::run::{Detail, EntityRows, Run, Scan};
+use crate::parquet::merge::{Input, Merging, Pieces};
+use crate::parquet::run::{Detail, EntityRows, Run};
 use crate::parquet::{ColumnNo, Entity, Rows};
 use crate::sqlite::scan::Moment as Books;
 
@@ -164,7 +164,7 @@ impl Readings {
             }
             let ranges = ranges(&run, &entities, selection)?;
             if !ranges.is_empty() {
-                inputs.push(Box::new(Pieces::new(run, ranges, selection)));
+                inputs.push(Box::new(Pieces::new(run, ranges, Some(&selection.columns), selection.detail)));
             }
         }
         for buffered in self.buffers.iter().filter(|buffered| buffered.table == group.table) {
@@ -186,6 +186,26 @@ impl Readings {
             count += self.count_group(group, |run| others.contains(&run.facts.no))?;
         }
         Ok(count)
+    }
+
+    /// How many readings of a table go when these runs do.
+    pub(super) fn count_difference(&self, groups: &[Group], goes: impl Fn(&RunEntry) -> bool) -> Result<u64> {
+        let (alone, others): (Vec<&RunEntry>, Vec<&RunEntry>) =
+            self.runs_of(groups).partition(|run| self.is_alone(run));
+        let mut count: u64 = alone.iter().filter(|run| goes(run)).map(|run| run.facts.readings).sum();
+        if others.iter().any(|run| goes(run)) {
+            let others: Vec<u64> = others.iter().map(|run| run.facts.no).collect();
+            for group in groups {
+                count += self.count_group(group, |run| others.contains(&run.facts.no))?;
+                count -= self.count_group(group, |run| others.contains(&run.facts.no) && !goes(run))?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// By rising generation.
+    pub(super) fn runs(&self) -> &[Arc<RunEntry>] {
+        &self.runs
     }
 
     fn runs_of(&self, groups: &[Group]) -> impl Iterator<Item = &RunEntry> {
@@ -272,41 +292,6 @@ fn ranges(
         }
     }
     Ok(ranges)
-}
-
-/// Ranges of rows of a run.
-struct Pieces {
-    run: Arc<Run>,
-    ranges: VecDeque<Range<u64>>,
-    scan: Scan,
-    columns: Vec<ColumnNo>,
-    detail: Detail,
-}
-
-impl Pieces {
-    fn new(run: Arc<Run>, mut ranges: VecDeque<Range<u64>>, selection: &Selection) -> Self {
-        let (columns, detail) = (selection.columns.clone(), selection.detail);
-        let first = ranges.pop_front().unwrap_or(0..0);
-        let scan = run.scan(first, Some(&columns)).with_detail(detail);
-        Self { run, ranges, scan, columns, detail }
-    }
-}
-
-impl Input for Pieces {
-    fn read(&mut self, most: usize, into: &mut Rows) -> Result<usize> {
-        loop {
-            let count = self.scan.read(most, into)?;
-            if count > 0 {
-                return Ok(count);
-            }
-            let Some(next) = self.ranges.pop_front() else { return Ok(0) };
-            self.scan = self.run.scan(next, Some(&self.columns)).with_detail(self.detail);
-        }
-    }
-
-    fn rows(&self) -> Rows {
-        self.scan.rows()
-    }
 }
 
 /// The rows of a buffer as it was.
