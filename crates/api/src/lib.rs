@@ -11,6 +11,7 @@ mod index;
 mod ledger;
 mod metrics;
 mod problem;
+mod removals;
 mod replay;
 mod schemas;
 mod sql;
@@ -36,7 +37,7 @@ use query::Query;
 use record::TenantId;
 use registry::Devices;
 use schema::Schemas;
-use series::Cardinality;
+use series::{Cardinality, SeriesRemove};
 use wire::template::Templates;
 
 /// Largest request body, bytes: statements are typed by people.
@@ -102,6 +103,8 @@ pub struct Parts {
     pub datasets: Option<Arc<dyn Datasets>>,
     /// What is known of devices apart from their readings.
     pub devices: Arc<Devices>,
+    /// Removes from the store on purpose; absent on a node that does not write one.
+    pub removes: Option<Arc<dyn SeriesRemove>>,
     /// Whether devices may be registered here: on a node with the control role.
     pub registers: bool,
 }
@@ -138,6 +141,11 @@ pub fn router(parts: Parts) -> Router {
     }
     if parts.query.is_some() || parts.registers {
         routes = routes.route("/v1/devices/{id}", device);
+    }
+    if parts.query.is_some() && parts.removes.is_some() {
+        routes = routes
+            .route("/v1/devices/{id}/data", delete(removals::erase))
+            .route("/v1/removals", get(removals::list));
     }
     if parts.datasets.is_some() {
         routes = routes

@@ -15,6 +15,7 @@ use record::{DeviceId, TenantId, Timestamp};
 use registry::{Administration, DeviceEntry, Devices, LOCK_FILE, SubjectKind};
 use serde_json::json;
 
+use crate::client::{Said, Server, encoded};
 use crate::{Answer, facts, serve};
 
 #[derive(clap::Subcommand)]
@@ -39,6 +40,40 @@ pub(crate) enum Device {
     List(List),
     /// Takes one token (--token-id) or all of them from a device
     Revoke(Revoke),
+    /// Removes all readings of a device from a server's store, for good, and prints the record of it
+    Erase(Erase),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Erase {
+    /// The device
+    id: String,
+    /// Why: it stands in the record
+    #[arg(long, value_name = "WORDS")]
+    reason: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Erase {
+    #[allow(clippy::print_stdout)] // stdout is data
+    #[allow(clippy::print_stderr)] // stderr is for people
+    fn run(&self) -> anyhow::Result<Answer> {
+        let path = format!("/v1/devices/{}/data?reason={}", encoded(&self.id), encoded(&self.reason));
+        match self.server.delete(&path)? {
+            Said::Fine(record) => {
+                println!("{}", record.trim_end());
+                eprintln!(
+                    "its messages stay in the log until the log's retention; its registration and tokens stay until they are removed"
+                );
+                Ok(Answer::Yes)
+            }
+            Said::Refused { status, detail } => {
+                eprintln!("not erased ({status}): {detail}");
+                Ok(Answer::No)
+            }
+        }
+    }
 }
 
 #[derive(clap::Subcommand)]
@@ -113,6 +148,7 @@ impl Device {
             Self::Show(show) => show.run(),
             Self::List(list) => list.run(SubjectKind::Device),
             Self::Revoke(revoke) => revoke.run(),
+            Self::Erase(erase) => erase.run(),
         }
     }
 }

@@ -5,7 +5,8 @@
 //! 1. Each line: accepted = stored + duplicate + dead + late + shed.
 //! 2. All lines together have the records that lie between where the partitions' account began and where they
 //!    stand. (What lies between there and the log's end is in flight.)
-//! 3. The tables hold what the account says: readings, dead letters, late and replaced values.
+//! 3. The tables hold what the account says: readings, dead letters, late and replaced values; but for what was removed on
+//!    purpose, of which there are records.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -153,23 +154,27 @@ fn judge(audit: &Audit, tenant: &str, uneven: Vec<String>) -> Verdict {
 }
 
 fn tables(tenant: &TenantAudit) -> [Check; 4] {
-    let account = &tenant.account;
+    let (account, removed) = (&tenant.account, &tenant.removed);
     [
         Check {
-            equation: "stored + late - corrected = readings in telemetry",
+            equation: "stored + late - corrected = readings in telemetry + removed",
             account: account.stored + account.late - account.corrected,
-            found: tenant.points.cast_signed(),
+            found: (tenant.points + removed.readings).cast_signed(),
         },
         Check {
-            equation: "corrected = replaced values in corrections",
+            equation: "corrected = replaced values in corrections + removed",
             account: account.corrected,
-            found: tenant.superseded.cast_signed(),
+            found: (tenant.superseded + removed.superseded).cast_signed(),
         },
-        Check { equation: "late = values in late", account: account.late, found: tenant.late.cast_signed() },
         Check {
-            equation: "dead-lettered = dead letters in dlq",
+            equation: "late = values in late + removed",
+            account: account.late,
+            found: (tenant.late + removed.late).cast_signed(),
+        },
+        Check {
+            equation: "dead-lettered = dead letters in dlq + removed",
             account: account.dead,
-            found: tenant.dead_letters.cast_signed(),
+            found: (tenant.dead_letters + removed.dead_letters).cast_signed(),
         },
     ]
 }
@@ -238,6 +243,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_removed_on_purpose_is_part_of_the_balance() {
+        let mut audit = even();
+        let own = &mut audit.tenants[1];
+        own.removed = series::Counts { readings: 6, superseded: 1, late: 2, windows: 9, dead_letters: 2 };
+        (own.points, own.superseded, own.late, own.dead_letters) = (0, 0, 0, 0);
+        assert!(judge(&audit, "t", Vec::new()).balanced());
+        audit.tenants[1].removed.readings = 5;
+        assert!(!judge(&audit, "t", Vec::new()).balanced());
+    }
+
+    #[test]
     fn each_equation_fails_by_itself_and_says_its_numbers() {
         type Break = fn(&mut Audit);
         let cases: [(Break, &str); 8] = [
@@ -255,16 +271,19 @@ mod tests {
             ),
             (
                 |audit| audit.tenants[1].points -= 1,
-                "stored + late - corrected = readings in telemetry: the account has 6, there are 5",
+                "stored + late - corrected = readings in telemetry + removed: the account has 6, there are 5",
             ),
             (
                 |audit| audit.tenants[1].superseded += 1,
-                "corrected = replaced values in corrections: the account has 1, there are 2",
+                "corrected = replaced values in corrections + removed: the account has 1, there are 2",
             ),
-            (|audit| audit.tenants[1].late += 1, "late = values in late: the account has 2, there are 3"),
+            (
+                |audit| audit.tenants[1].late += 1,
+                "late = values in late + removed: the account has 2, there are 3",
+            ),
             (
                 |audit| audit.tenants[1].dead_letters = 0,
-                "dead-lettered = dead letters in dlq: the account has 2, there are 0",
+                "dead-lettered = dead letters in dlq + removed: the account has 2, there are 0",
             ),
             (
                 |audit| audit.tenants[0].dead_letters = 3,

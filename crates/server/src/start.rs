@@ -238,6 +238,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         access: access(Arc::clone(&authenticator), Arc::clone(&acl)),
         datasets: datasets.clone().map(|datasets| Arc::new(datasets) as Arc<dyn api::Datasets>),
         devices: Arc::clone(&backends.devices),
+        removes: backends.store.clone().map(|store| store as Arc<dyn series::SeriesRemove>),
         registers: config.has(Role::Control),
     });
     if let Some(ingest) = ingest {

@@ -5,12 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use series::parquet::store::Options;
-use series::{Parquet, SeriesAudit, SeriesReader, SeriesScan, SeriesWriter, Sqlite};
+use series::{Parquet, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter, Sqlite};
 
 /// All that a store does.
-pub(crate) trait Store: SeriesWriter + SeriesReader + SeriesAudit + SeriesScan {}
+pub(crate) trait Store: SeriesWriter + SeriesReader + SeriesAudit + SeriesScan + SeriesRemove {}
 
-impl<S: SeriesWriter + SeriesReader + SeriesAudit + SeriesScan> Store for S {}
+impl<S: SeriesWriter + SeriesReader + SeriesAudit + SeriesScan + SeriesRemove> Store for S {}
 
 /// A kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -65,7 +65,7 @@ async fn a_verification_names_the_equation_that_fails() {
     assert_eq!((status, &answer["balanced"]), (StatusCode::OK, &json!(false)));
     let expected = json!([
         "records of all accounts = offsets that the store has the outcome of: the account has 1, there are 2",
-        "stored + late - corrected = readings in telemetry: the account has 2, there are 3",
+        "stored + late - corrected = readings in telemetry + removed: the account has 2, there are 3",
     ]);
     assert_eq!(answer["reasons"], expected);
     let (status, _) = rig.get("/v1/ledger/verify?by=topic").await;

@@ -50,6 +50,7 @@ impl Rig {
             page.sample(Metric::DeadLetterDepth, &[], books.figures().unwrap().dead_messages as f64)
         });
         let router = router(Parts {
+            removes: Some(store.clone()),
             query: Some(Query::new(store.clone(), store.clone(), sql, Limits::default())),
             log: log.clone(),
             templates: Arc::new(Templates::shipped()),

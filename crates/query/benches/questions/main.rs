@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use penstock_query::{Aggregate, Cell, Engine, Every, Limits, Query};
+use penstock_query::{Aggregate, Cell, Engine, Every, Limits, Query, rfc3339};
 use record::{DeviceId, MetricName, TenantId, Timestamp};
 use series::parquet::store::Options;
 use series::{Parquet, SeriesWriter as _};
@@ -109,7 +109,7 @@ fn questions(store: &Arc<Parquet>, asked: &Asked) {
     let (from, to) = (end - 86_400_000 - 7_200_000, end - 7_200_000);
     let day = at(from)..at(to);
     let week = at(fleet::START_MS)..at(end);
-    let text = |ms: i64| Cell::Text(format!("{}", at(ms)));
+    let text = |ms: i64| Cell::Text(rfc3339(at(ms)));
 
     measure("latest values of a device", 1000, |n| {
         assert_eq!(query.latest(&tenant, &device(n)).expect("an answer").len(), fleet::METRICS);
@@ -121,9 +121,9 @@ fn questions(store: &Arc<Parquet>, asked: &Asked) {
     measure("the same by SQL", 200, |n| {
         let statement = "SELECT time, value FROM telemetry WHERE device_id = ? AND metric = 'm3' AND time >= ? AND time < ? ORDER BY time";
         let given = [Cell::Text(device(n).as_str().to_owned()), text(from), text(to)];
-        assert_eq!(query.sql(&tenant, statement, &given).expect("an answer").rows.len(), 1440);
+        assert_eq!(query.sql(&tenant, statement, &given).expect("an answer").rows().len(), 1440);
     });
-    let minute = Every::parse("1m").expect("a width");
+    let minute = Every::parse("1m", None).expect("a width");
     measure("one metric of a device, 7 days, a mean each minute, buckets", 200, |n| {
         let buckets =
             query.buckets(&tenant, &device(n), &metric, week.clone(), (&minute, Aggregate::Avg), 20_000);
@@ -133,13 +133,17 @@ fn questions(store: &Arc<Parquet>, asked: &Asked) {
         let statement = "SELECT time_bucket('1 minute', time) AS minute, avg(value) FROM telemetry WHERE device_id = ? AND metric = 'm3' AND time >= ? AND time < ? GROUP BY 1";
         let given = [Cell::Text(device(n).as_str().to_owned()), text(fleet::START_MS), text(end)];
         assert_eq!(
-            query.sql(&tenant, statement, &given).expect("an answer").rows.len() as i64,
+            query.sql(&tenant, statement, &given).expect("an answer").rows().len() as i64,
             asked.days * 1440
         );
     });
+    measure("the latest of everything, SQL", 30, |_| {
+        let rows = query.sql(&tenant, "SELECT device_id, metric, time, value FROM latest", &[]);
+        assert_eq!(rows.expect("an answer").rows().len(), asked.devices as usize * fleet::METRICS);
+    });
     measure("a mean per device over 24 h, the whole fleet, SQL", 30, |_| {
         let statement = "SELECT device_id, avg(value) FROM telemetry WHERE metric = 'm3' AND time >= ? AND time < ? GROUP BY device_id";
-        let rows = query.sql(&tenant, statement, &[text(from), text(to)]).expect("an answer").rows.len();
+        let rows = query.sql(&tenant, statement, &[text(from), text(to)]).expect("an answer").rows().len();
         assert_eq!(rows as u32, asked.devices);
     });
 }
@@ -166,7 +170,7 @@ fn csv(asked: &Asked, file: &Path) {
         for readings in fleet.batch(minute).readings.values() {
             for reading in readings.iter() {
                 let value = reading.value.as_f64().unwrap_or(f64::NAN);
-                writeln!(out, "{},{},{},{value}", reading.device, reading.metric, reading.when.time)
+                writeln!(out, "{},{},{},{value}", reading.device, reading.metric, rfc3339(reading.when.time))
                     .expect("the file can be written");
             }
         }

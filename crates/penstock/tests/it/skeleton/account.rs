@@ -18,7 +18,7 @@ fn an_account_that_does_not_balance_is_told_with_an_exit_code() {
     let served = Served::start(dir.path());
     let verified = run(&served, &["ledger", "verify"]);
     assert_eq!(code(&verified), Some(0), "{}", text(&verified.stderr));
-    assert!(text(&verified.stdout).contains("stored + late - corrected = readings in telemetry"));
+    assert!(text(&verified.stdout).contains("stored + late - corrected = readings in telemetry + removed"));
     assert!(verified.stderr.is_empty());
 
     // A reading that came in and went nowhere: what no bug of ours shall ever write.
