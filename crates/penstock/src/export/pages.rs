@@ -193,13 +193,33 @@ impl Pages<'_> {
             let sql = self.select(&condition);
             match self.rows(&sql)? {
                 Found::All((_, batches)) => pass_on(batches, to)?,
-                Found::TooMuch(_) => match page.halves() {
+                Found::TooMuch(_) => match self.closer(page, &condition)?.halves() {
                     Some([first, second]) => pages.extend([second, first]),
                     None => self.by_number(&sql, to)?,
                 },
             }
         }
         Ok(())
+    }
+
+    /// A page that can only be halved in time, cut down to the time its rows really are of: a burst of a second within a day would
+    /// take a page seventeen halves to find.
+    fn closer<'d>(&self, page: Page<'d>, condition: &str) -> anyhow::Result<Page<'d>> {
+        let one_device = page.devices.as_ref().is_none_or(|devices| devices.len() == 1);
+        let Some(time) = self.table.time.filter(|_| one_device) else { return Ok(page) };
+        let sql = format!(
+            "SELECT min({time}) AS first, max({time}) AS last FROM {} WHERE {condition}",
+            self.table.name
+        );
+        let Found::All(rows) = self.table_of(&sql)? else { return Ok(page) };
+        let nanos = |name: &str| {
+            let text = rows.first().and_then(|row| row[name].as_str());
+            text.and_then(query::parse_rfc3339).map(record::Timestamp::nanos)
+        };
+        Ok(match (nanos("first"), nanos("last")) {
+            (Some(from), Some(to)) => Page { span: Span { from, to }, ..page },
+            _ => page, // they are gone meanwhile
+        })
     }
 
     /// What cannot be halved: one instant of one device, by the numbers of its rows.
