@@ -302,3 +302,29 @@ fn sync(folder: &Path) -> anyhow::Result<()> {
 fn unwritable(path: &Path) -> String {
     format!("{} cannot be written", path.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_1_is_read_for_ever() {
+        let fixture = include_str!("../../tests/fixtures/export-v1.json");
+        let settings: Settings = serde_json::from_str(fixture).unwrap();
+        let expect = Settings {
+            columns: ["time", "time_nanos", "device_id"].map(str::to_owned).to_vec(),
+            devices: vec!["d1".to_owned()],
+            ..Settings::new("telemetry", "parquet")
+        };
+        assert_eq!(settings, expect);
+    }
+
+    #[test]
+    fn dates_are_those_of_utc() {
+        for (day, date) in
+            [(0, "1970-01-01"), (-1, "1969-12-31"), (20_777, "2026-11-20"), (i64::MIN, "1677-09-21")]
+        {
+            assert_eq!(date_of(day), date);
+        }
+    }
+}

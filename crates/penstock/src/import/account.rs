@@ -294,3 +294,17 @@ fn remove(file: &Path) -> anyhow::Result<()> {
 fn unwritable(file: &Path) -> String {
     format!("{} cannot be written", file.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_1_is_read_for_ever() {
+        let fixture = include_str!("../../tests/fixtures/import-v1.json");
+        let state: State = serde_json::from_str(fixture).unwrap();
+        let totals = Totals { rows: 2, readings: 5, empty_cells: 1, rejected_rows: 1, ..Totals::default() };
+        assert_eq!((state.version, state.totals, state.rejected_bytes), (1, totals, 77));
+        assert_eq!(state.position, Position::Text { byte: 91, line: 4, record: 3 });
+    }
+}

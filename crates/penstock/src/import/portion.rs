@@ -3,7 +3,6 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use record::{Timestamp, Value};
-use serde_json::json;
 
 use super::cell::Row;
 use super::mapping::Mapping;
@@ -87,19 +86,27 @@ fn lane_of(reading: &Reading<'_>, lanes: usize) -> usize {
 
 /// Times as RFC 3339, so that no unit is guessed.
 fn append(bytes: &mut Vec<u8>, reading: &Reading<'_>) {
-    let value = match &reading.value {
-        Value::Float(number) => json!(number),
-        Value::Int(number) => json!(number),
-        Value::Bool(value) => json!(value),
-        Value::Text(text) => json!(text),
-        Value::Location { lat, lng } => json!({ "lat": lat, "lng": lng }),
-    };
-    let mut line = json!({
-        "device_id": reading.device, "metric": reading.metric, "value": value, "ts": reading.time.to_rfc3339(),
-    });
-    if let Some(seq) = reading.seq {
-        line["seq"] = seq.into();
+    fn json(bytes: &mut Vec<u8>, before: &str, value: &impl serde::Serialize) {
+        bytes.extend_from_slice(before.as_bytes());
+        serde_json::to_writer(bytes, value).expect("a Vec takes everything, and texts and numbers are JSON");
     }
-    serde_json::to_writer(&mut *bytes, &line).expect("a Vec takes everything");
-    bytes.push(b'\n');
+    json(bytes, "{\"device_id\":", &reading.device);
+    json(bytes, ",\"metric\":", &reading.metric);
+    json(bytes, ",\"ts\":", &reading.time.to_rfc3339());
+    if let Some(seq) = reading.seq {
+        json(bytes, ",\"seq\":", &seq);
+    }
+    let before = ",\"value\":";
+    match &reading.value {
+        Value::Float(number) => json(bytes, before, number),
+        Value::Int(number) => json(bytes, before, number),
+        Value::Bool(value) => json(bytes, before, value),
+        Value::Text(text) => json(bytes, before, text),
+        Value::Location { lat, lng } => {
+            json(bytes, ",\"value\":{\"lat\":", lat);
+            json(bytes, ",\"lng\":", lng);
+            bytes.push(b'}');
+        }
+    }
+    bytes.extend_from_slice(b"}\n");
 }
