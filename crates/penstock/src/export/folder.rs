@@ -141,7 +141,6 @@ impl Folder {
 
     /// Says that all of it is there.
     pub(super) fn succeed(&self, summary: &impl Serialize) -> anyhow::Result<()> {
-        fs::remove_dir_all(&self.staging).with_context(|| unwritable(&self.staging))?;
         write(&self.table.join(SUCCESS), summary)
     }
 
@@ -160,6 +159,13 @@ impl Folder {
         }
         fs::remove_dir_all(staged)?;
         Ok(())
+    }
+}
+
+/// An export that could not be ended leaves nothing behind: what was staged may be what filled the disk.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.staging); // gone already, or the next export does it
     }
 }
 

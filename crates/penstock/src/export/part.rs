@@ -179,7 +179,7 @@ pub(super) struct TextColumn {
 fn text_columns(schema: &Schema) -> Vec<TextColumn> {
     let shown = schema.fields().iter().enumerate().filter(|(at, field)| {
         let before = at.checked_sub(1).map(|before| schema.field(before));
-        !before.is_some_and(|before| *field.name() == format!("{}{NANOS}", before.name()))
+        before.is_none_or(|before| *field.name() != format!("{}{NANOS}", before.name()))
     });
     let column = |(at, field): (usize, &std::sync::Arc<arrow_schema::Field>)| {
         let exact = EXACT.iter().find(|(float, _)| float == field.name());

@@ -1,7 +1,7 @@
 //! CSV (RFC 4180, and what programs make of it).
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -12,11 +12,38 @@ use crate::WrongUse;
 
 /// Read at a time, bytes.
 const BUFFER_BYTES: usize = 256 << 10;
+/// Read for one record at most, bytes: a thousand columns of the longest texts. Beyond it a quote was left open, and the record would be the
+/// rest of the file.
+const RECORD_BYTES: u64 = 64 << 20;
 /// Delimiters that are looked for, in this order where a header has as many of each.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
+/// A file that does not give more for one record than there can be in one.
+struct Bounded {
+    file: File,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            let words = format!("it is longer than {RECORD_BYTES} bytes: is a quote left open?");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+        }
+        let read = self.file.read(buffer)?;
+        self.left = self.left.saturating_sub(read as u64);
+        Ok(read)
+    }
+}
+
+impl Seek for Bounded {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
 pub(super) struct CsvFile {
-    reader: csv::Reader<File>,
+    reader: csv::Reader<Bounded>,
     header: Vec<String>,
     start: csv::Position,
     record: csv::ByteRecord,
@@ -37,7 +64,7 @@ impl CsvFile {
             .delimiter(delimiter)
             .flexible(true)
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(file);
+            .from_reader(Bounded { file, left: RECORD_BYTES });
         let header = reader.byte_headers().with_context(cannot)?;
         let header: Result<Vec<_>, _> = header.iter().map(|name| String::from_utf8(name.to_vec())).collect();
         let header = header.map_err(|_| WrongUse("the header is not UTF-8".to_owned()))?;
@@ -54,13 +81,22 @@ impl CsvFile {
     }
 
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Row>> {
-        if !self.reader.read_byte_record(&mut self.record).context("the file cannot be read")? {
+        self.reader.get_mut().left = RECORD_BYTES;
+        let line = self.reader.position().line();
+        let read = self.reader.read_byte_record(&mut self.record);
+        if !read.with_context(|| format!("the record in line {line} cannot be read"))? {
             return Ok(None);
         }
         let number = self.record.position().map_or(0, csv::Position::line);
         let mut broken = None;
         if self.record.len() != self.header.len() {
-            broken = Some(format!("{} fields, and the header has {}", self.record.len(), self.header.len()));
+            let lines = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() + 1;
+            let over = match lines {
+                1 => String::new(),
+                lines => format!(", over {lines} lines: is a quote left open?"),
+            };
+            broken =
+                Some(format!("{} fields, and the header has {}{over}", self.record.len(), self.header.len()));
         }
         let cells = self.record.iter().enumerate().map(|(at, field)| match std::str::from_utf8(field) {
             Ok("") => Cell::Nothing,

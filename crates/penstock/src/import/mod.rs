@@ -105,7 +105,9 @@ impl Import {
             match totals {
                 Ok(totals) => done.push((file, totals)),
                 Err(error) => {
-                    self.report(&done);
+                    if !done.is_empty() {
+                        self.report(&done);
+                    }
                     return Err(error);
                 }
             }

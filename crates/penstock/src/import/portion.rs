@@ -38,15 +38,18 @@ pub(super) struct Body {
     pub(super) rows: Vec<usize>,
 }
 
+/// Requests, each with the number of its lane.
+type Requests = Vec<(usize, Body)>;
+
 /// Reads the next portion. Requests go to `send` with the number of their lane: the same for all readings of a series, so that they
 /// stay in the order of the file.
 pub(super) fn next(
     source: &mut Source,
     (mapping, clock): (&Mapping, &Clock),
     (number, lanes): (u64, usize),
-) -> anyhow::Result<Option<(Portion, Vec<(usize, Body)>)>> {
+) -> anyhow::Result<Option<(Portion, Requests)>> {
     let now = Timestamp::now();
-    let mut bodies: Vec<(usize, Body)> = Vec::new();
+    let mut bodies: Requests = Vec::new();
     let mut open: Vec<Option<Body>> = (0..lanes).map(|_| None).collect();
     let (mut rows, mut notes, mut taken) = (Vec::new(), Vec::new(), 0);
     // Rows without a reading count, too: a portion of nothing but bad ones ends.

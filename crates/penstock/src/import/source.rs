@@ -34,14 +34,14 @@ impl fmt::Display for Position {
 
 /// A file that is open.
 pub(super) enum Source {
-    Csv(CsvFile),
+    Csv(Box<CsvFile>),
     Parquet(Box<ParquetFile>),
 }
 
 impl Source {
     pub(super) fn open(path: &Path, delimiter: Option<u8>) -> anyhow::Result<Self> {
         match Kind::of(path) {
-            Some(Kind::Csv) => CsvFile::open(path, delimiter).map(Self::Csv),
+            Some(Kind::Csv) => CsvFile::open(path, delimiter).map(|file| Self::Csv(Box::new(file))),
             Some(Kind::Parquet) => ParquetFile::open(path).map(|file| Self::Parquet(Box::new(file))),
             None => bail!(WrongUse(format!(
                 "{} is neither .csv nor .parquet: only these can be imported",

@@ -154,6 +154,22 @@ fn rows_that_cannot_be_used_are_listed_with_line_and_reason() {
 }
 
 #[test]
+fn a_quote_that_is_left_open_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = "2026-11-20T10:00:00Z,d1,1\n";
+    let head = format!("time,device_id,m\n{rows}\"{rows}");
+    let dry = |name: &str, rest: usize| {
+        let file = written(dir.path(), name, head.clone() + &rows.repeat(rest));
+        let output = penstock(&["import", &file, "--dry-run"]);
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, said) = dry("short.csv", 3);
+    assert!(code == Some(1) && said.contains("line 3") && said.contains("quote"), "{said}");
+    let (code, said) = dry("long.csv", 3_000_000);
+    assert!(code == Some(1) && said.contains("line 3") && said.contains("quote"), "{said}");
+}
+
+#[test]
 fn what_the_server_refuses_is_listed_too() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::with(dir.path(), &[("PENSTOCK__AUTH__MODE", "required")]);

@@ -26,6 +26,28 @@ fn history(dir: &Path, readings: usize) -> String {
     file
 }
 
+#[test]
+fn an_export_that_cannot_write_says_so_and_leaves_nothing_half() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let file = history(dir.path(), 5_000);
+    import(&served, &[&file], 1);
+    stored(&served, 5_000);
+    let to = path(dir.path(), "out");
+    // The system lets no file grow beyond a few kilobytes, as a full disk does.
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f 64; exec {} export --to {to} --format csv --server {}",
+        crate::served::PENSTOCK,
+        served.http
+    );
+    let output = Command::new("bash").args(["-c", &limited]).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot be written") && said.contains("part-000.csv"), "{said}");
+    assert!(!fs::exists(format!("{to}/telemetry/date=2026-11-20")).unwrap());
+    assert!(!fs::exists(format!("{to}/.penstock/telemetry")).unwrap());
+}
+
 fn started(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
