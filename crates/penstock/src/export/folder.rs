@@ -120,23 +120,33 @@ impl Folder {
         Ok(manifest)
     }
 
-    /// Takes away the dates that an earlier export wrote and that have no rows any more.
-    pub(super) fn remove_others(&self, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
-        let mut removed = Vec::new();
+    /// How many rows a date has in the folder.
+    pub(super) fn rows_before(&self, day: Day) -> Option<u64> {
+        let manifest = self.table.join(format!("date={}", date_of(day))).join(MANIFEST);
+        let manifest: Manifest = serde_json::from_slice(&fs::read(manifest).ok()?).ok()?;
+        Some(manifest.rows)
+    }
+
+    /// The dates in the folder, in order.
+    pub(super) fn dates(&self) -> anyhow::Result<Vec<String>> {
+        let mut dates = Vec::new();
         for entry in fs::read_dir(&self.table)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(date) = name.to_str().and_then(|name| name.strip_prefix("date=")) else { continue };
-            if !wanted(date) {
-                check_ours(&entry.path(), &self.extension)?;
-                let away = self.staging.join(&name);
-                fs::rename(entry.path(), &away)?;
-                fs::remove_dir_all(&away)?;
-                removed.push(date.to_owned());
-            }
+            let name = entry?.file_name();
+            dates.extend(name.to_str().and_then(|name| name.strip_prefix("date=")).map(str::to_owned));
         }
-        sync(&self.table)?;
-        Ok(removed)
+        dates.sort();
+        Ok(dates)
+    }
+
+    /// Takes a date away.
+    pub(super) fn remove(&self, date: &str) -> anyhow::Result<()> {
+        let name = format!("date={date}");
+        let place = self.table.join(&name);
+        check_ours(&place, &self.extension)?;
+        let away = self.staging.join(name);
+        fs::rename(&place, &away).with_context(|| unwritable(&place))?;
+        fs::remove_dir_all(&away).with_context(|| unwritable(&away))?;
+        sync(&self.table)
     }
 
     /// Says that all of it is there.

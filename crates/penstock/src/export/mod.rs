@@ -54,6 +54,10 @@ pub(crate) struct Export {
     /// How exactly columns of times are typed (Parquet, Avro)
     #[arg(long, value_enum, default_value_t)]
     times: Times,
+    /// Also replaces dates that have fewer rows now than in the folder, and removes those that have none. Without it they stay as
+    /// they are: what the server no longer keeps is not taken from the files
+    #[arg(long)]
+    shrink: bool,
     /// How the list of what was written is printed
     #[arg(long, value_enum, default_value_t)]
     summary: crate::query::Format,
@@ -66,6 +70,10 @@ pub(crate) struct Export {
 struct Done {
     dates: Vec<Manifest>,
     removed: Vec<String>,
+    /// Dates that are in the folder and not on the server.
+    gone: Vec<String>,
+    /// Dates with fewer rows on the server than in the folder, with both.
+    smaller: Vec<(String, u64, u64)>,
     /// Whether times had digits below the microsecond.
     finer: bool,
 }
@@ -95,8 +103,14 @@ impl Export {
         let writing = Writing::new(self.format, table.name, columns.schema.clone())?;
         bar.expect(days.iter().map(|(_, rows)| rows).sum());
         let mut done = Done::default();
-        for (day, rows) in days.iter().copied().filter(|(_, rows)| *rows > 0) {
-            done.dates.extend(one_date(
+        for (day, rows) in days.into_iter().filter(|(_, rows)| *rows > 0) {
+            let before = folder.rows_before(day).filter(|_| table.time.is_some() && !self.shrink);
+            if let Some(before) = before.filter(|before| *before > rows) {
+                done.smaller.push((folder::date_of(day), before, rows));
+                bar.add(rows);
+                continue;
+            }
+            done.dates.push(one_date(
                 &pages,
                 &folder,
                 &columns,
@@ -107,15 +121,31 @@ impl Export {
             )?);
         }
         if table.time.is_some() {
-            let there: std::collections::BTreeSet<_> = done.dates.iter().map(|date| &*date.date).collect();
-            let (from, to) = (folder::date_of(first_day(span)), folder::date_of(last_day(span)));
-            done.removed =
-                folder.remove_others(|date| there.contains(date) || date < &*from || date > &*to)?;
+            self.find_gone(&folder, span, &mut done)?;
         }
         folder.succeed(&summary_of(&done.dates))?;
         bar.finish();
         self.report(&done);
-        Ok(Answer::Yes)
+        Ok(if done.smaller.is_empty() { Answer::Yes } else { Answer::No })
+    }
+
+    /// Dates of the span that were exported before and have no rows any more.
+    fn find_gone(&self, folder: &Folder, span: Span, done: &mut Done) -> anyhow::Result<()> {
+        let (from, to) = (folder::date_of(first_day(span)), folder::date_of(last_day(span)));
+        for date in folder.dates()? {
+            let written = done.dates.iter().map(|manifest| &manifest.date);
+            let there = written.chain(done.smaller.iter().map(|(date, ..)| date)).any(|there| *there == date);
+            if there || date < from || date > to {
+                continue;
+            }
+            if self.shrink {
+                folder.remove(&date)?;
+                done.removed.push(date);
+            } else {
+                done.gone.push(date);
+            }
+        }
+        Ok(())
     }
 
     fn wrong_use(&self, table: &Table) -> Option<String> {
@@ -182,6 +212,17 @@ impl Export {
         for date in &done.removed {
             eprintln!("penstock: {date} has no rows any more and was removed");
         }
+        for (date, before, now) in &done.smaller {
+            eprintln!(
+                "penstock: {date} has {before} rows in the folder and {now} on the server: it stays as it is; --shrink replaces it"
+            );
+        }
+        if let (Some(first), Some(last)) = (done.gone.first(), done.gone.last()) {
+            eprintln!(
+                "penstock: {} dates from {first} to {last} are in the folder and not on the server, and stay; --shrink removes them",
+                done.gone.len()
+            );
+        }
         if done.finer && self.format != Format::Csv {
             eprintln!(
                 "penstock: some times are finer than a microsecond: their last three digits are in the columns …{NANOS} \
@@ -191,7 +232,7 @@ impl Export {
     }
 }
 
-/// Writes one date. `None`: there is nothing in it after all.
+/// Writes one date.
 fn one_date(
     pages: &Pages<'_>,
     folder: &Folder,
@@ -200,7 +241,7 @@ fn one_date(
     bar: &Bar,
     (day, rows): (Day, u64),
     finer: &mut bool,
-) -> anyhow::Result<Option<Manifest>> {
+) -> anyhow::Result<Manifest> {
     let mut date = folder.date(day, writing)?;
     let writer = &mut date;
     std::thread::scope(|scope| {
@@ -220,7 +261,7 @@ fn one_date(
         let asked = asking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         written.and(asked)
     })?;
-    folder.replace(date).map(Some)
+    folder.replace(date)
 }
 
 /// A day, as far as there are times in it.

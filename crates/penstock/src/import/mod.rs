@@ -16,6 +16,7 @@ mod reading;
 mod source;
 mod times;
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -118,6 +119,10 @@ impl Import {
     }
 
     fn one(&self, file: &Path) -> anyhow::Result<Totals> {
+        let held = File::open(file).context("the file cannot be read")?;
+        if !self.dry_run && matches!(held.try_lock(), Err(TryLockError::WouldBlock)) {
+            bail!("another import of it is under way");
+        }
         let bar = Bar::new("of the file");
         let mut source = Source::open(file, self.delimiter)?;
         let clock = Clock { unit: self.time_unit, zone: self.time_zone, any_time: self.any_time };

@@ -157,16 +157,18 @@ pub(super) fn files(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 
 fn within(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let listed = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
-    let mut paths = listed.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    // A link to a folder may lead back up: it is not followed.
+    let listed = listed.map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir()))));
+    let mut paths = listed.collect::<std::io::Result<Vec<_>>>()?;
     paths.sort();
-    for path in paths {
+    for (path, is_folder) in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with(['.', '_']) || name.ends_with(REJECTED) {
             continue;
         }
-        if path.is_dir() {
+        if is_folder {
             within(&path, files)?;
-        } else if Kind::of(&path).is_some() {
+        } else if Kind::of(&path).is_some() && path.is_file() {
             files.push(path);
         }
     }

@@ -56,11 +56,22 @@ fn a_rerun_replaces_its_dates_and_no_others() {
         fs::read_to_string(format!("{to}/telemetry/date={date}/part-000.csv")).unwrap().lines().count()
     };
     assert_eq!(lines("2026-11-20"), 3, "not asked for, so as it was");
-    // What an export wrote before and has no rows any more goes; what somebody else put there is not touched.
+    // What the server has lost, or has less of, stays in the files unless it is said otherwise.
     fs::create_dir(format!("{to}/telemetry/date=2026-11-23")).unwrap();
     fs::write(format!("{to}/telemetry/date=2026-11-23/part-000.csv"), "x").unwrap();
-    exported(&served, &to, &[]);
+    let manifest = format!("{to}/telemetry/date=2026-11-21/_manifest.json");
+    let more = fs::read_to_string(&manifest).unwrap().replace("\"rows\": 2", "\"rows\": 9");
+    fs::write(&manifest, more).unwrap();
+    let (_, said) = ends(&served, "export", &["--to", &to, "--format", "csv"], 1);
+    assert!(
+        said.contains("2026-11-21 has 9 rows") && said.contains("from 2026-11-23 to 2026-11-23"),
+        "{said}"
+    );
+    assert!(fs::exists(format!("{to}/telemetry/date=2026-11-23")).unwrap());
+    let all = dates(&[("2026-11-20", 3), ("2026-11-21", 2), ("2026-11-22", 1)]);
+    assert_eq!(exported(&served, &to, &["--shrink"]), all);
     assert!(!fs::exists(format!("{to}/telemetry/date=2026-11-23")).unwrap());
+    // What somebody else put there is not touched.
     fs::write(format!("{to}/telemetry/date=2026-11-22/notes.txt"), "mine").unwrap();
     let (_, said) = ends(&served, "export", &["--to", &to, "--format", "csv"], 1);
     assert!(said.contains("notes.txt"), "{said}");
