@@ -5,29 +5,35 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Unit {
+    Rows,
+    Bytes,
+}
+
 /// How far it is. Where stderr is no terminal nothing is drawn, and only what is said is seen.
 pub(crate) struct Bar {
     bar: ProgressBar,
-    unit: &'static str,
     /// What was said last: the same is not said again.
     said: Mutex<String>,
 }
 
 impl Bar {
-    /// Counts `unit`; how many there are is not known yet.
-    pub(crate) fn new(unit: &'static str) -> Self {
+    /// How much there is is not known yet.
+    pub(crate) fn new() -> Self {
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, unit, said: Mutex::default() }
+        Self { bar, said: Mutex::default() }
     }
 
-    /// How many there will be.
-    pub(crate) fn expect(&self, total: u64) {
-        let unit = self.unit;
-        let template = format!(
-            "{{bar:30}} {{percent:>3}} % {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} left {{msg}}"
-        );
-        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    /// How much there will be.
+    pub(crate) fn expect(&self, total: u64, unit: Unit) {
+        let template = match unit {
+            Unit::Rows => "{bar:20} {percent:>3} % {human_pos} of {human_len} rows, {eta} left",
+            Unit::Bytes => "{bar:20} {percent:>3} % {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.bar.set_style(style);
         self.bar.set_length(total);
     }

@@ -20,7 +20,7 @@ use pages::{DAY_NANOS, Day, Pages};
 use part::{Format, Writing};
 use tables::{Filter, Name, Span, Table};
 
-use crate::bar::Bar;
+use crate::bar::{Bar, Unit};
 use crate::client::Server;
 use crate::query::{csv_of, table_of};
 use crate::{Answer, WrongUse};
@@ -85,7 +85,7 @@ impl Export {
             bail!(WrongUse(wrong));
         }
         self.server.reach()?;
-        let bar = Bar::new("rows");
+        let bar = Bar::new();
         let told = |words: &str| bar.say(words);
         let filter = Filter { devices: sorted(&self.devices), metrics: sorted(&self.metrics) };
         let pages = Pages { server: &self.server, table: &table, filter: &filter, told: &told };
@@ -101,7 +101,7 @@ impl Export {
         let days = pages.days(span)?;
         let folder = Folder::open(&self.to, &settings)?;
         let writing = Writing::new(self.format, table.name, columns.schema.clone())?;
-        bar.expect(days.iter().map(|(_, rows)| rows).sum());
+        bar.expect(days.iter().map(|(_, rows)| rows).sum(), Unit::Rows);
         let mut done = Done::default();
         for (day, rows) in days.into_iter().filter(|(_, rows)| *rows > 0) {
             let before = folder.rows_before(day).filter(|_| table.time.is_some() && !self.shrink);

@@ -55,6 +55,8 @@ struct State {
 
 pub(super) struct Account {
     header: Vec<String>,
+    /// Columns at the beginning that an earlier list of rejected rows had put there, and that a new one puts anew.
+    told_before: usize,
     fingerprint: String,
     state_file: PathBuf,
     rejected_file: PathBuf,
@@ -67,7 +69,10 @@ pub(super) struct Account {
     pending: VecDeque<Pending>,
     /// The number of the first pending portion.
     first: u64,
-    saved_at: Instant,
+    /// `None`: not noted yet.
+    saved_at: Option<Instant>,
+    /// Whether the place can be noted at all.
+    can_save: bool,
 }
 
 struct Pending {
@@ -83,8 +88,10 @@ impl Account {
         header: &[String],
         asked: &Import,
     ) -> anyhow::Result<Self> {
+        let again = header.iter().zip(REJECTED_COLUMNS).filter(|(name, own)| name == own).count();
         let mut account = Self {
             header: header.to_vec(),
+            told_before: if again == REJECTED_COLUMNS.len() { again } else { 0 },
             fingerprint,
             state_file: beside(file, STATE),
             rejected_file: beside(file, REJECTED),
@@ -95,10 +102,11 @@ impl Account {
             is_dry: asked.dry_run,
             pending: VecDeque::new(),
             first: 0,
-            saved_at: Instant::now(),
+            saved_at: None,
+            can_save: true,
         };
         if !account.is_dry && (asked.restart || !account.resume()?) {
-            remove(&account.state_file)?;
+            account.forget();
             remove(&account.rejected_file)?;
         }
         Ok(account)
@@ -185,7 +193,7 @@ impl Account {
             self.position = Some(portion.end);
             progress = Some(portion.progress);
         }
-        if progress.is_some() && self.saved_at.elapsed() >= SAVE_EVERY {
+        if progress.is_some() && self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_EVERY) {
             self.save()?;
         }
         Ok(progress)
@@ -209,7 +217,8 @@ impl Account {
             Some(rejected) => rejected,
             None => {
                 let file = File::create(&self.rejected_file).with_context(words)?;
-                let header = REJECTED_COLUMNS.into_iter().chain(self.header.iter().map(String::as_str));
+                let own = self.header.iter().skip(self.told_before).map(String::as_str);
+                let header = REJECTED_COLUMNS.into_iter().chain(own);
                 let rejected = self.rejected.insert(writer(file));
                 rejected.write_record(header).with_context(words)?;
                 rejected
@@ -217,7 +226,7 @@ impl Account {
         };
         rejected.write_field(number.to_string()).with_context(words)?;
         rejected.write_field(reason).with_context(words)?;
-        for cell in cells {
+        for cell in cells.skip(self.told_before) {
             rejected.write_field(&*cell).with_context(words)?;
         }
         rejected.write_record(None::<&[u8]>).with_context(words)
@@ -227,6 +236,9 @@ impl Account {
     pub(super) fn save(&mut self) -> anyhow::Result<()> {
         let (Some(position), false) = (self.position, self.is_dry) else { return Ok(()) };
         self.flush()?;
+        if !self.can_save {
+            return Ok(());
+        }
         let state = State {
             version: VERSION,
             fingerprint: self.fingerprint.clone(),
@@ -242,9 +254,18 @@ impl Account {
             fs::rename(&beside, &self.state_file)?;
             Ok(())
         };
-        save().with_context(|| unwritable(&self.state_file))?;
-        self.saved_at = Instant::now();
+        if let Err(error) = save() {
+            self.can_save = false;
+            let file = self.state_file.display();
+            eprintln!("penstock: {file} cannot be written: {error}; broken off, the import would begin anew");
+        }
+        self.saved_at = Some(Instant::now());
         Ok(())
+    }
+
+    /// The note is only a shortcut: one that cannot be removed leads to a place up to which everything is answered.
+    fn forget(&self) {
+        let _ = fs::remove_file(&self.state_file);
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
@@ -261,7 +282,7 @@ impl Account {
     pub(super) fn finish(mut self) -> anyhow::Result<Totals> {
         self.flush()?;
         if !self.is_dry {
-            remove(&self.state_file)?;
+            self.forget();
         }
         if self.is_dry && self.totals.rejected_rows > SHOWN {
             eprintln!("penstock: and {} more", self.totals.rejected_rows - SHOWN);

@@ -24,7 +24,7 @@ use chrono_tz::Tz;
 use record::TimeUnit;
 use serde_json::{Value, json};
 
-use crate::bar::Bar;
+use crate::bar::{Bar, Unit};
 use crate::client::Server;
 use crate::query::{Format, csv_of, table_of};
 use crate::{Answer, WrongUse};
@@ -123,7 +123,7 @@ impl Import {
         if !self.dry_run && matches!(held.try_lock(), Err(TryLockError::WouldBlock)) {
             bail!("another import of it is under way");
         }
-        let bar = Bar::new("of the file");
+        let bar = Bar::new();
         let mut source = Source::open(file, self.delimiter)?;
         let clock = Clock { unit: self.time_unit, zone: self.time_zone, any_time: self.any_time };
         if let (Some((metric, _)), false) = (self.types.first(), source.is_text()) {
@@ -140,7 +140,7 @@ impl Import {
             bar.say(&format!("{}: goes on where it was broken off, {position}", file.display()));
             source.seek(position)?;
         }
-        bar.expect(source.size());
+        bar.expect(source.size(), if source.is_text() { Unit::Bytes } else { Unit::Rows });
         if self.dry_run {
             eprintln!("penstock: {}: {mapping}", file.display());
         }

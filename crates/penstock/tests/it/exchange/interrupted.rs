@@ -48,6 +48,18 @@ fn an_export_that_cannot_write_says_so_and_leaves_nothing_half() {
     assert!(!fs::exists(format!("{to}/.penstock/telemetry")).unwrap());
 }
 
+#[test]
+fn where_its_place_cannot_be_noted_an_import_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let file = path(dir.path(), "history.csv");
+    fs::write(&file, "time,device_id,m\n2026-11-20T10:00:00Z,d1,1\n").unwrap();
+    fs::create_dir(format!("{file}.import.json")).unwrap(); // stands for a folder nobody may write to
+    let (_, said) = ends(&served, "import", &[&file], 0);
+    assert!(said.contains("history.csv.import.json cannot be written"), "{said}");
+    stored(&served, 1);
+}
+
 fn started(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
