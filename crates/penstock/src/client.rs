@@ -1,6 +1,7 @@
 //! Talking to a server over HTTP.
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use serde_json::Value;
@@ -8,6 +9,15 @@ use ureq::typestate::WithoutBody;
 
 /// Longer than the longest answer of a server takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a server that does not answer is waited for, once it has answered.
+const GONE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long one that says "later" is: a full disk takes a person.
+const BUSY_PATIENCE: Duration = Duration::from_secs(600);
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Connections kept open: as many as requests are ever in flight.
+const IDLE_CONNECTIONS: usize = 64;
 
 /// `--server` and `--token`, for every command that asks a server.
 #[derive(clap::Args)]
@@ -18,6 +28,23 @@ pub(crate) struct Server {
     /// A token, where the server requires credentials
     #[arg(long, value_name = "TOKEN", env = "PENSTOCK_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    #[arg(skip)]
+    agent: OnceLock<ureq::Agent>,
+}
+
+/// A request that may be made again: nothing comes of it twice.
+pub(crate) struct Request<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) content_type: &'a str,
+    pub(crate) accept: &'a str,
+    pub(crate) body: &'a [u8],
+}
+
+/// An answer as it came.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    retry_after: Option<Duration>,
 }
 
 /// What a server said.
@@ -28,11 +55,77 @@ pub(crate) enum Said {
     Refused { status: u16, detail: String },
 }
 
+impl Reply {
+    /// What the server said was wrong.
+    pub(crate) fn detail(&self) -> String {
+        detail(&String::from_utf8_lossy(&self.body))
+    }
+
+    fn says_later(&self) -> bool {
+        matches!(self.status, 429 | 502 | 503 | 504)
+    }
+}
+
 impl Server {
+    /// The server's address.
+    pub(crate) fn address(&self) -> &str {
+        self.server.trim_end_matches('/')
+    }
+
+    /// Whether a server is there, so that a wrong address is told at once.
+    pub(crate) fn reach(&self) -> anyhow::Result<()> {
+        self.get("/health/live").map(|_| ())
+    }
+
+    /// Asks until there is an answer other than "later". `told` hears why it takes longer.
+    pub(crate) fn ask_patiently(&self, request: &Request<'_>, told: &dyn Fn(&str)) -> anyhow::Result<Reply> {
+        let started = Instant::now();
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let (reason, patience, wait) = match self.ask(request) {
+                Ok(reply) if reply.says_later() => {
+                    if started.elapsed() > BUSY_PATIENCE {
+                        return Ok(reply);
+                    }
+                    let wait = reply.retry_after.map_or(pause, |told| told.max(Duration::from_millis(50)));
+                    (reply.detail(), BUSY_PATIENCE, wait)
+                }
+                Ok(reply) => return Ok(reply),
+                Err(error) if started.elapsed() > GONE_PATIENCE => return Err(error),
+                Err(error) => (format!("{error:#}"), GONE_PATIENCE, pause),
+            };
+            told(&format!("{reason} (trying again for {} s at most)", patience.as_secs()));
+            std::thread::sleep(wait.min(BUSY_PATIENCE));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Asks once.
+    fn ask(&self, request: &Request<'_>) -> anyhow::Result<Reply> {
+        let url = self.url(request.path);
+        let mut post = self.agent().post(&url).header("accept", request.accept);
+        post = post.content_type(request.content_type);
+        if let Some(token) = &self.token {
+            post = post.header("authorization", format!("Bearer {token}"));
+        }
+        let mut response =
+            post.send(request.body).map_err(|error| anyhow!("{url} does not answer: {error}"))?;
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec();
+        let body = body.with_context(|| format!("the answer of {url} cannot be read"))?;
+        Ok(Reply { status, body, retry_after })
+    }
+
+    fn agent(&self) -> &ureq::Agent {
+        self.agent.get_or_init(agent)
+    }
+
     /// Asks for `accept` with a JSON body.
     pub(crate) fn post(&self, path: &str, accept: &str, body: &Value) -> anyhow::Result<Said> {
         let url = self.url(path);
-        let mut request = agent().post(&url).header("accept", accept).content_type("application/json");
+        let mut request = self.agent().post(&url).header("accept", accept).content_type("application/json");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -42,13 +135,13 @@ impl Server {
     /// Asks.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Said> {
         let url = self.url(path);
-        self.call(agent().get(&url), &url)
+        self.call(self.agent().get(&url), &url)
     }
 
     /// Deletes.
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Said> {
         let url = self.url(path);
-        self.call(agent().delete(&url), &url)
+        self.call(self.agent().delete(&url), &url)
     }
 
     fn call(&self, mut request: ureq::RequestBuilder<WithoutBody>, url: &str) -> anyhow::Result<Said> {
@@ -81,7 +174,13 @@ pub(crate) fn encoded(text: &str) -> String {
 }
 
 fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
+    ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .http_status_as_error(false)
+        .max_idle_connections(IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
+        .build()
+        .into()
 }
 
 fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>, url: &str) -> anyhow::Result<Said> {
@@ -92,8 +191,12 @@ fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>, url: &s
     if status.is_success() {
         return Ok(Said::Fine(body));
     }
-    let problem: Option<Value> = serde_json::from_str(&body).ok();
+    Ok(Said::Refused { status: status.as_u16(), detail: detail(&body) })
+}
+
+fn detail(body: &str) -> String {
+    let problem: Option<Value> = serde_json::from_str(body).ok();
     let detail = problem
         .and_then(|problem| problem["detail"].as_str().or(problem["message"].as_str()).map(str::to_owned));
-    Ok(Said::Refused { status: status.as_u16(), detail: detail.unwrap_or_else(|| body.trim().to_owned()) })
+    detail.unwrap_or_else(|| body.trim().to_owned())
 }

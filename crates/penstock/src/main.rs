@@ -2,14 +2,17 @@
 //!
 //! stdout is data, stderr is for people; exit 0 fine, 1 the answer is no, 2 wrong use.
 
+mod bar;
 mod check;
 mod client;
 mod device;
 mod dlq;
 mod doctor;
+mod export;
 mod facts;
 mod fatal;
 mod host;
+mod import;
 mod inspect;
 mod ledger;
 mod query;
@@ -41,6 +44,10 @@ enum Command {
     Serve(serve::Serve),
     /// Asks a server with SQL
     Query(query::Query),
+    /// Writes a table to files that DuckDB, Spark and Athena read: Parquet, CSV, Avro
+    Export(export::Export),
+    /// Takes history in from CSV and Parquet files
+    Import(import::Import),
     /// The account of every reading, and whether it balances
     Ledger(ledger::Ledger),
     /// Dead letters: what could not be used, to look at, mend and try again
@@ -80,6 +87,11 @@ enum Answer {
     WrongUse,
 }
 
+/// What is wrong with a command, rather than with what it found.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUse(String);
+
 fn main() -> ExitCode {
     // Not a panic on a closed pipe (`penstock query … | head`), but the quiet end that every tool has.
     // SAFETY: called before any thread is started; resetting a signal to its default touches no memory of ours.
@@ -91,6 +103,8 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(command) => command.run(),
         Command::Query(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Reprocess(command) => command.run(),
@@ -109,7 +123,7 @@ fn main() -> ExitCode {
         Ok(Answer::WrongUse) => ExitCode::from(2),
         Err(error) => {
             eprintln!("penstock: {error:#}");
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
         }
     }
 }

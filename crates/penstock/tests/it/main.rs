@@ -4,6 +4,7 @@
 
 mod cli;
 mod clients;
+mod exchange;
 mod house;
 mod served;
 mod skeleton;
