@@ -22,7 +22,7 @@ use series::SeriesScan;
 
 use super::answer::{Answer, Collecting};
 use super::{Described, Statement, catalog, exact, explain};
-use crate::{Error, Limits, Result, functions};
+use crate::{Error, Limits, Result, functions, gapfill};
 
 /// The catalog's name, as `information_schema` and clients of PostgreSQL show it.
 pub const CATALOG: &str = "penstock";
@@ -53,7 +53,7 @@ pub(super) fn template() -> SessionState {
     // Texts stay texts: clients of PostgreSQL know no views of them.
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.time_zone = Some(series::scan::UTC.to_owned());
-    let state = SessionStateBuilder::new_with_default_features()
+    let state = gapfill::register(SessionStateBuilder::new_with_default_features())
         .with_config(config)
         // Nothing reads or writes files.
         .with_table_factories(Default::default())
@@ -113,10 +113,12 @@ impl Question {
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(super::broken)?;
-        let state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.template))
+        let mut state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.template))
             .with_catalog_list(Arc::new(catalogs))
             .with_runtime_env(environment)
             .build();
+        // `now()` is now.
+        state.mark_start_execution();
         Ok(state)
     }
 }
