@@ -10,6 +10,7 @@ mod downsample;
 mod engine;
 mod facts;
 mod functions;
+mod gapfill;
 mod ledger;
 mod table;
 mod time;

@@ -6,6 +6,7 @@ mod account;
 mod devices;
 mod functions;
 mod fuzz;
+mod gaps;
 mod points;
 mod sql;
 mod tables;
