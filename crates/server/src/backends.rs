@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
-use query::{Engine, Limits, Query};
+use query::{CACHE_BYTES, Cache, Engine, Limits, Query, Watched};
 use registry::Devices;
+use series::SeriesWriter;
 
 use crate::config::Role;
 use crate::{Config, StartError};
@@ -21,6 +22,8 @@ pub(crate) struct Backends {
     pub(crate) store: Option<Arc<series::Sqlite>>,
     /// SQL over the store, where there is one; over data sets too.
     pub(crate) engine: Option<Engine>,
+    /// Kept answers, where this node writes the store and so knows when they no longer hold.
+    pub(crate) cache: Option<Arc<Cache>>,
 }
 
 impl Backends {
@@ -36,14 +39,31 @@ impl Backends {
         };
         let engine = store.clone().map(|store| Engine::new(store)).transpose()?;
         let engine = engine.map(|engine| engine.with_facts(Arc::clone(&devices)));
-        Ok(Self { log, metadata, devices, store, engine })
+        let cache = config.has(Role::Stream).then(|| Arc::new(Cache::new(CACHE_BYTES)));
+        let engine = engine.map(|engine| match &cache {
+            Some(cache) => engine.with_cache(Arc::clone(cache)),
+            None => engine,
+        });
+        Ok(Self { log, metadata, devices, store, engine, cache })
+    }
+
+    /// The store's writer, which tells the kept answers.
+    pub(crate) fn watched(&self, writer: Arc<dyn SeriesWriter>) -> Arc<dyn SeriesWriter> {
+        match &self.cache {
+            Some(cache) => Arc::new(Watched::new(writer, Arc::clone(cache))),
+            None => writer,
+        }
     }
 
     /// What answers, on a node that does.
     pub(crate) fn query(&self, config: &Config) -> Option<Query> {
         let store = self.store.clone().filter(|_| config.has(Role::Query))?;
         let sql = Arc::new(self.engine.clone()?);
-        Some(Query::new(store, sql, Limits::default()))
+        let query = Query::new(store, sql, Limits::default());
+        Some(match &self.cache {
+            Some(cache) => query.with_cache(Arc::clone(cache)),
+            None => query,
+        })
     }
 }
 

@@ -152,7 +152,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             let running = stream::start(stream::Parts {
                 log: backends.log.clone(),
                 reader: store.clone(),
-                store,
+                store: backends.watched(store),
                 templates: Arc::new(config.templates.clone()),
                 settings: Arc::new(config.stream.clone()),
                 facts: Some(Arc::new(Registered(Arc::clone(&backends.devices)))),
@@ -214,6 +214,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     if let Some(store) = backends.store.clone().filter(|_| config.has(Role::Stream)) {
         figures::books(&mut exporter, store);
+    }
+    if let Some(cache) = backends.cache.clone() {
+        figures::cache(&mut exporter, cache);
     }
     let mut router = api::router(api::Parts {
         query: backends.query(&config),

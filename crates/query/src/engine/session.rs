@@ -21,7 +21,7 @@ use record::TenantId;
 use series::SeriesScan;
 
 use super::answer::{Answer, Collecting};
-use super::{Described, Statement, catalog, exact, explain};
+use super::{Described, Statement, catalog, exact, explain, lasting};
 use crate::{Error, Limits, Result, functions, gapfill};
 
 /// The catalog's name, as `information_schema` and clients of PostgreSQL show it.
@@ -64,13 +64,18 @@ pub(super) fn template() -> SessionState {
 }
 
 impl Question {
-    /// Runs a statement to its end, within the limits.
-    pub(super) async fn answer(self, statement: Statement, params: Vec<ScalarValue>) -> Result<Answer> {
+    /// Runs a statement to its end, within the limits. `true`: the answer holds until something is written.
+    pub(super) async fn answer(
+        self,
+        statement: Statement,
+        params: Vec<ScalarValue>,
+    ) -> Result<(Answer, bool)> {
         let limits = self.limits;
         let state = self.session()?;
         let outcome = async {
             let plan = plan(&state, statement).await?;
             let plan = with_params(plan, params)?;
+            let lasts = lasting::lasts(&plan)?;
             let exact = exact::carry(plan)?;
             let physical = state.create_physical_plan(&exact.plan).await?;
             let mut collecting = Collecting::new(exact, limits);
@@ -78,7 +83,7 @@ impl Question {
             while let Some(batch) = batches.next().await {
                 collecting.push(batch?)?;
             }
-            Ok::<_, Failure>(collecting.finish())
+            Ok::<_, Failure>((collecting.finish(), lasts))
         };
         outcome.await.map_err(|failure| failure.explain(limits))
     }
