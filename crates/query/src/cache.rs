@@ -285,7 +285,8 @@ mod tests {
         assert!(!there(7_000), "one answer takes a part at most");
         cache.changed();
         assert!(!there(0) && !there(999));
-        assert_eq!(cache.held.lock().used.len(), cache.held.lock().entries.len());
+        let held = cache.held.lock();
+        assert_eq!(held.used.len(), held.entries.len());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
-use query::{CACHE_BYTES, Cache, Engine, Limits, Query, Watched};
+use query::{Cache, Engine, Limits, Query, Watched};
 use registry::Devices;
 use series::SeriesWriter;
 
@@ -39,7 +39,7 @@ impl Backends {
         };
         let engine = store.clone().map(|store| Engine::new(store)).transpose()?;
         let engine = engine.map(|engine| engine.with_facts(Arc::clone(&devices)));
-        let cache = config.has(Role::Stream).then(|| Arc::new(Cache::new(CACHE_BYTES)));
+        let cache = config.has(Role::Stream).then(|| Arc::new(Cache::new(config.cache_bytes)));
         let engine = engine.map(|engine| match &cache {
             Some(cache) => engine.with_cache(Arc::clone(cache)),
             None => engine,
