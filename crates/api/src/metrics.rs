@@ -84,6 +84,9 @@ metrics! {
     Checkpoints counter "checkpoints_total" "Checkpoints of partitions written."
     CheckpointSeconds counter "checkpoint_seconds_total" "Time that checkpoints took, together."
     CheckpointAge gauge "checkpoint_age_seconds" "Age of the oldest of the partitions' latest checkpoints."
+    CacheHits counter "query_cache_hits_total" "Questions answered from kept answers."
+    CacheMisses counter "query_cache_misses_total" "Questions answered anew, of those whose answers can be kept."
+    CacheBytes gauge "query_cache_bytes" "What kept answers take."
     StateBytes gauge "stream_state_bytes" "State of all partitions, as of their checkpoints."
 }
 

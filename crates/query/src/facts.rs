@@ -1,24 +1,22 @@
 //! The table `devices` with what the registry knows of each: facts beside what the store has seen, and devices that are
 //! registered and have sent nothing yet.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, AsArray as _, Float64Builder, Int64Array, RecordBatch, StringBuilder, TimestampNanosecondArray,
-    TimestampNanosecondBuilder, new_null_array,
+    ArrayRef, AsArray as _, Float64Builder, Int64Array, RecordBatch, RecordBatchOptions, StringBuilder,
+    TimestampNanosecondArray, TimestampNanosecondBuilder, new_null_array,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
-use record::{Facts, TenantId, Timestamp};
+use record::{DeviceId, Facts, TenantId, Timestamp};
 use registry::{DeviceEntry, Devices};
-use series::scan::{Batches, Shape, UTC, shape};
+use series::scan::{BATCH_ROWS, Batches, Shape, UTC, shape};
 use series::{Error, Result, Scan, SeriesScan, Snapshot};
 
 /// The table.
 const TABLE: &str = "devices";
-/// Registered devices read at a time.
-const PAGE: usize = 10_000;
 
 /// A store whose devices have their facts. What the registry knows is of the moment of the scan, not of the snapshot.
 pub(crate) struct WithFacts {
@@ -61,61 +59,174 @@ impl Snapshot for Joined {
             return Arc::clone(&self.store).scan(scan);
         }
         self.devices.refresh().map_err(|error| fault(&error))?;
-        let mut registered = self.registered(&scan)?;
-        let seen = Scan { columns: None, limit: None, ..scan.clone() };
-        let mut joined = Vec::new();
-        for batch in Arc::clone(&self.store).scan(seen)? {
-            joined.push(self.join(&batch?, &mut registered, &scan)?);
-        }
-        if !registered.is_empty() {
-            joined.push(self.silent(registered, &scan)?);
-        }
-        Ok(Box::new(joined.into_iter().map(Ok)))
+        let seen = Arc::clone(&self.store).scan(Scan { columns: None, ..scan.clone() })?;
+        let left = scan.limit.unwrap_or(usize::MAX);
+        let silent = Silent::of(scan.devices.clone());
+        Ok(Box::new(Scanning { table: self, scan, seen: Some(seen), silent, left }))
     }
 }
 
-impl Joined {
-    fn registered(&self, scan: &Scan) -> Result<BTreeMap<String, DeviceEntry>> {
-        let mut found = BTreeMap::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self
-                .devices
-                .registered(&self.tenant, after.as_deref(), PAGE)
-                .map_err(|error| fault(&error))?;
-            let Some(last) = page.last() else { return Ok(found) };
-            after = Some(last.id.as_str().to_owned());
-            let wanted = |id: &str| scan.devices.as_ref().is_none_or(|set| set.contains(id));
-            let wanted = page.into_iter().filter(|entry| wanted(entry.id.as_str()));
-            found.extend(wanted.map(|entry| (entry.id.as_str().to_owned(), entry)));
-        }
-    }
+/// A scan: first the devices that were seen, each with its facts, then those that are registered and were not.
+struct Scanning {
+    table: Arc<Joined>,
+    scan: Scan,
+    /// `None` once they are through.
+    seen: Option<Batches>,
+    silent: Silent,
+    /// Rows that are still wanted; none after an error.
+    left: usize,
+}
 
-    /// The facts of the devices of a batch; those that are registered are taken from `registered`.
-    fn join(
-        &self,
-        seen: &RecordBatch,
-        registered: &mut BTreeMap<String, DeviceEntry>,
-        scan: &Scan,
-    ) -> Result<RecordBatch> {
-        let mut columns = Columns::default();
-        for id in seen.column(0).as_string::<i32>().iter().flatten() {
-            match registered.remove(id) {
-                Some(entry) => columns.add(&entry.facts(), entry.registered_at),
-                None => {
-                    let known = self.devices.known(&self.tenant, id).map_err(|error| fault(&error))?;
-                    columns.add(&known.registered.over(&known.learned), None);
-                }
+/// Where to look for devices that are registered and have sent nothing.
+enum Silent {
+    /// Among these, of which none was seen so far.
+    Named(BTreeSet<String>),
+    /// Among all that come behind this one. The store's snapshot says which of a page were seen, so that the ids of a
+    /// fleet need not be held.
+    Behind(Option<String>),
+    /// Nowhere any more.
+    Nowhere,
+}
+
+impl Silent {
+    fn of(named: Option<BTreeSet<String>>) -> Self {
+        named.map_or(Self::Behind(None), Self::Named)
+    }
+}
+
+impl Iterator for Scanning {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        match self.more().transpose()? {
+            Ok(batch) => {
+                let rows = batch.num_rows().min(self.left);
+                self.left -= rows;
+                Some(Ok(batch.slice(0, rows)))
+            }
+            Err(error) => {
+                self.left = 0;
+                Some(Err(error))
             }
         }
-        self.batch(seen.columns().to_vec(), columns, scan)
+    }
+}
+
+impl Scanning {
+    fn more(&mut self) -> Result<Option<RecordBatch>> {
+        if let Some(seen) = &mut self.seen {
+            if let Some(batch) = seen.next().transpose()? {
+                if let Silent::Named(names) = &mut self.silent {
+                    for id in ids(&batch) {
+                        names.remove(id);
+                    }
+                }
+                return self.table.join(&batch, &self.scan).map(Some);
+            }
+            self.seen = None;
+        }
+        loop {
+            let found = match std::mem::replace(&mut self.silent, Silent::Nowhere) {
+                Silent::Nowhere => return Ok(None),
+                Silent::Named(mut names) => {
+                    let page: Vec<_> = std::iter::from_fn(|| names.pop_first()).take(BATCH_ROWS).collect();
+                    if !names.is_empty() {
+                        self.silent = Silent::Named(names);
+                    }
+                    self.table.registered(&page)?
+                }
+                Silent::Behind(after) => {
+                    let page = self.table.page(after.as_deref())?;
+                    let Some(last) = page.last() else { return Ok(None) };
+                    self.silent = Silent::Behind(Some(last.id.as_str().to_owned()));
+                    self.table.unseen(page)?
+                }
+            };
+            if !found.is_empty() {
+                return self.table.silent(&found, &self.scan).map(Some);
+            }
+        }
+    }
+}
+
+fn ids(seen: &RecordBatch) -> impl Iterator<Item = &str> {
+    seen.column(0).as_string::<i32>().iter().flatten()
+}
+
+impl Joined {
+    /// The facts of the devices of a batch.
+    fn join(&self, seen: &RecordBatch, scan: &Scan) -> Result<RecordBatch> {
+        let facts = self.facts_of(seen, scan).map_err(|error| fault(&error))?;
+        self.batch(seen.columns().to_vec(), facts, seen.num_rows(), scan)
     }
 
-    /// The registered devices that have sent nothing.
-    fn silent(&self, registered: BTreeMap<String, DeviceEntry>, scan: &Scan) -> Result<RecordBatch> {
+    /// What is known of devices by their names comes from memory where it is there. A scan of all of them goes past the
+    /// memory: it is the stream's, of those that speak now.
+    fn facts_of(
+        &self,
+        seen: &RecordBatch,
+        scan: &Scan,
+    ) -> std::result::Result<Option<Columns>, registry::Error> {
+        let width = self.shape.schema.fields().len();
+        let wanted =
+            |from: usize| scan.columns.as_ref().is_none_or(|columns| columns.iter().any(|at| *at >= from));
+        if !wanted(seen.num_columns()) {
+            return Ok(None);
+        }
+        let mut columns = Columns::default();
+        for id in ids(seen) {
+            if scan.devices.is_some() && !wanted(width - 1) {
+                let known = self.devices.known(&self.tenant, id)?;
+                columns.add(&known.registered.over(&known.learned), None);
+                continue;
+            }
+            match DeviceId::parse(id)
+                .ok()
+                .map(|id| self.devices.find(&self.tenant, &id))
+                .transpose()?
+                .flatten()
+            {
+                Some(entry) => columns.add(&entry.facts(), entry.registered_at),
+                None => columns.add(&Facts::default(), None),
+            }
+        }
+        Ok(Some(columns))
+    }
+
+    /// Those of some names that are registered. What is no name of a device is not.
+    fn registered(&self, names: &[String]) -> Result<Vec<DeviceEntry>> {
+        let ids = names.iter().filter_map(|name| DeviceId::parse(name).ok());
+        let found = ids.filter_map(|id| self.devices.find(&self.tenant, &id).transpose());
+        let registered =
+            found.filter(|entry| entry.as_ref().map_or(true, |entry| entry.registered_at.is_some()));
+        registered.collect::<std::result::Result<_, _>>().map_err(|error| fault(&error))
+    }
+
+    /// Registered devices behind one of them.
+    fn page(&self, after: Option<&str>) -> Result<Vec<DeviceEntry>> {
+        self.devices.registered(&self.tenant, after, BATCH_ROWS).map_err(|error| fault(&error))
+    }
+
+    /// Those of a page that the store has not seen.
+    fn unseen(&self, mut page: Vec<DeviceEntry>) -> Result<Vec<DeviceEntry>> {
+        let names: BTreeSet<String> = page.iter().map(|entry| entry.id.as_str().to_owned()).collect();
+        let asked = Scan { columns: Some(vec![0]), devices: Some(names), ..Scan::all(TABLE) };
+        let mut seen = BTreeSet::new();
+        for batch in Arc::clone(&self.store).scan(asked)? {
+            seen.extend(ids(&batch?).map(str::to_owned));
+        }
+        page.retain(|entry| !seen.contains(entry.id.as_str()));
+        Ok(page)
+    }
+
+    /// Registered devices that have sent nothing.
+    fn silent(&self, registered: &[DeviceEntry], scan: &Scan) -> Result<RecordBatch> {
         let (mut ids, mut columns, mut created) = (StringBuilder::new(), Columns::default(), Vec::new());
-        for (id, entry) in &registered {
-            ids.append_value(id);
+        for entry in registered {
+            ids.append_value(entry.id.as_str());
             created.push(entry.registered_at.map_or(0, Timestamp::nanos));
             columns.add(&entry.facts(), entry.registered_at);
         }
@@ -129,17 +240,26 @@ impl Joined {
             "metrics" => Arc::new(Int64Array::from(vec![0; rows])) as ArrayRef,
             _ => new_null_array(field.data_type(), rows),
         });
-        self.batch(seen.collect(), columns, scan)
+        self.batch(seen.collect(), Some(columns), rows, scan)
     }
 
-    fn batch(&self, mut seen: Vec<ArrayRef>, facts: Columns, scan: &Scan) -> Result<RecordBatch> {
-        seen.extend(facts.finish());
-        let whole =
-            RecordBatch::try_new(Arc::clone(&self.shape.schema), seen).map_err(|error| arrow(&error))?;
-        match &scan.columns {
-            Some(columns) => whole.project(columns).map_err(|error| arrow(&error)),
-            None => Ok(whole),
-        }
+    /// The columns that the scan wants; facts that nobody wants are not there.
+    fn batch(
+        &self,
+        mut columns: Vec<ArrayRef>,
+        facts: Option<Columns>,
+        rows: usize,
+        scan: &Scan,
+    ) -> Result<RecordBatch> {
+        columns.extend(facts.map(Columns::finish).into_iter().flatten());
+        let wanted = match &scan.columns {
+            Some(wanted) => wanted.clone(),
+            None => (0..columns.len()).collect(),
+        };
+        let schema = self.shape.schema.project(&wanted).map_err(|error| arrow(&error))?;
+        let columns = wanted.iter().map(|at| Arc::clone(&columns[*at])).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::new(schema), columns, &options).map_err(|error| arrow(&error))
     }
 }
 

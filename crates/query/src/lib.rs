@@ -4,17 +4,20 @@
 //! ([`series::SeriesScan`]), whichever store it is.
 
 mod buckets;
+mod cache;
 mod cardinality;
 mod dead;
 mod downsample;
 mod engine;
 mod facts;
 mod functions;
+mod gapfill;
 mod ledger;
 mod table;
 mod time;
 
 pub use buckets::{Aggregate, Every};
+pub use cache::{CACHE_BYTES, Cache, CacheFigures, Watched};
 pub use cardinality::{Counted, Makeup};
 pub use dead::DeadId;
 pub use downsample::{MAX_POINTS, Points, Resolution};
@@ -27,6 +30,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache::{Kept, Key};
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 use series::{DeadMessage, Device, Figures, SeriesAudit, SeriesReader};
 
@@ -112,6 +116,17 @@ pub trait Sql: Send + Sync + 'static {
     fn arrow(&self, tenant: &TenantId, statement: &str, params: &[Cell], limits: Limits) -> Result<Vec<u8>>;
 }
 
+enum Found<T> {
+    Anew(T),
+    Kept(Kept),
+}
+
+/// What a point takes.
+fn point_bytes(point: &series::Point) -> usize {
+    let text = if let record::Value::Text(text) = &point.value { text.len() } else { 0 };
+    size_of::<series::Point>() + text
+}
+
 /// Everything that can be asked.
 #[derive(Clone)]
 pub struct Query {
@@ -119,6 +134,7 @@ pub struct Query {
     books: Arc<dyn SeriesAudit>,
     sql: Arc<dyn Sql>,
     limits: Limits,
+    cache: Option<Arc<Cache>>,
 }
 
 impl Query {
@@ -130,7 +146,14 @@ impl Query {
         sql: Arc<dyn Sql>,
         limits: Limits,
     ) -> Self {
-        Self { series, books, sql, limits }
+        Self { series, books, sql, limits, cache: None }
+    }
+
+    /// Keeps points and buckets, as long as `cache` hears of every write of the store ([`Watched`]). The engine has its own way to it
+    /// ([`Engine::with_cache`]).
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<Cache>) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     /// Answers an SQL statement. Blocks.
@@ -182,7 +205,18 @@ impl Query {
         range: Range<Timestamp>,
         max_points: usize,
     ) -> Result<Points> {
-        downsample::points(&*self.series, (tenant, device, metric), range, max_points)
+        let series = (tenant, device, metric);
+        let words = || format!("points {device:?} {metric:?} {range:?} {max_points}");
+        let ask = || downsample::points(&*self.series, series, range.clone(), max_points);
+        let kept = self.kept(tenant, words, ask, |points| {
+            let bytes = points.points.iter().map(point_bytes).sum();
+            (Kept::Points(Arc::new(points.clone())), bytes)
+        });
+        match kept? {
+            Found::Anew(points) => Ok(points),
+            Found::Kept(Kept::Points(points)) => Ok(Points::clone(&points)),
+            Found::Kept(_) => ask(),
+        }
     }
 
     /// One number for each bucket of time that holds points of a series, at most `max_points`. Blocks.
@@ -198,7 +232,38 @@ impl Query {
         (every, aggregate): (&Every, Aggregate),
         max_points: usize,
     ) -> Result<Vec<series::Point>> {
-        buckets::buckets(&*self.series, (tenant, device, metric), range, every, aggregate, max_points)
+        let series = (tenant, device, metric);
+        let words =
+            || format!("buckets {device:?} {metric:?} {range:?} {every:?} {aggregate:?} {max_points}");
+        let ask = || buckets::buckets(&*self.series, series, range.clone(), every, aggregate, max_points);
+        let kept = self.kept(tenant, words, ask, |points| {
+            let bytes = points.iter().map(point_bytes).sum();
+            (Kept::Buckets(Arc::new(points.clone())), bytes)
+        });
+        match kept? {
+            Found::Anew(points) => Ok(points),
+            Found::Kept(Kept::Buckets(points)) => Ok(Vec::clone(&points)),
+            Found::Kept(_) => ask(),
+        }
+    }
+
+    /// An answer that is kept, or one that is found now and kept from now on.
+    fn kept<T>(
+        &self,
+        tenant: &TenantId,
+        words: impl FnOnce() -> String,
+        ask: impl FnOnce() -> Result<T>,
+        keep: impl FnOnce(&T) -> (Kept, usize),
+    ) -> Result<Found<T>> {
+        let Some(cache) = &self.cache else { return ask().map(Found::Anew) };
+        let (key, state) = (Key::new(tenant, words()), cache.state(tenant));
+        if let Some(kept) = cache.get(&key, state) {
+            return Ok(Found::Kept(kept));
+        }
+        let answer = ask()?;
+        let (kept, bytes) = keep(&answer);
+        cache.put(key, state, kept, bytes);
+        Ok(Found::Anew(answer))
     }
 
     /// The latest reading of each metric of a device. Blocks.

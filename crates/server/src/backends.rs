@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
-use query::{Engine, Limits, Query};
+use query::{Cache, Engine, Limits, Query, Watched};
 use registry::Devices;
+use series::{SeriesRemove, SeriesWriter};
 
 use crate::config::Role;
-use crate::stores::{self, Kind, Share, Store};
+use crate::stores::{self, Kind, Removing, Share, Store};
 use crate::{Config, StartError};
 
 /// The engines, open and recovered.
@@ -22,6 +23,8 @@ pub(crate) struct Backends {
     pub(crate) store: Option<Arc<dyn Store>>,
     /// SQL over the store, where there is one; over data sets too.
     pub(crate) engine: Option<Engine>,
+    /// Kept answers, where this node writes the store and so knows when they no longer hold.
+    pub(crate) cache: Option<Arc<Cache>>,
 }
 
 impl Backends {
@@ -38,14 +41,40 @@ impl Backends {
         let engine =
             store.clone().map(|store| Engine::new(store as Arc<dyn series::SeriesScan>)).transpose()?;
         let engine = engine.map(|engine| engine.with_facts(Arc::clone(&devices)));
-        Ok(Self { log, metadata, devices, store, engine })
+        let cache = config.has(Role::Stream).then(|| Arc::new(Cache::new(config.cache_bytes)));
+        let engine = engine.map(|engine| match &cache {
+            Some(cache) => engine.with_cache(Arc::clone(cache)),
+            None => engine,
+        });
+        Ok(Self { log, metadata, devices, store, engine, cache })
+    }
+
+    /// The store's writer, which tells the kept answers.
+    pub(crate) fn watched(&self, writer: Arc<dyn SeriesWriter>) -> Arc<dyn SeriesWriter> {
+        match &self.cache {
+            Some(cache) => Arc::new(Watched::new(writer, Arc::clone(cache))),
+            None => writer,
+        }
+    }
+
+    /// What removes from the store, and tells the kept answers.
+    pub(crate) fn removes(&self) -> Option<Arc<dyn SeriesRemove>> {
+        let store = self.store.clone()?;
+        Some(match &self.cache {
+            Some(cache) => Arc::new(Removing { store, cache: Arc::clone(cache) }),
+            None => store,
+        })
     }
 
     /// What answers, on a node that does.
     pub(crate) fn query(&self, config: &Config) -> Option<Query> {
         let store = self.store.clone().filter(|_| config.has(Role::Query))?;
         let sql = Arc::new(self.engine.clone()?);
-        Some(Query::new(store.clone(), store, sql, Limits::default()))
+        let query = Query::new(store.clone(), store, sql, Limits::default());
+        Some(match &self.cache {
+            Some(cache) => query.with_cache(Arc::clone(cache)),
+            None => query,
+        })
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Raw {
     pub http: RawHttp,
     /// `[pgwire]`.
     pub pgwire: RawPgwire,
+    /// `[query]`.
+    pub query: RawQuery,
     /// `[auth]`.
     pub auth: AuthConfig,
     /// `[log]`.
@@ -108,6 +110,14 @@ pub struct RawHttp {
 pub struct RawPgwire {
     /// Where to listen; empty: nowhere.
     pub listen: String,
+}
+
+/// `[query]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawQuery {
+    /// What kept answers may take, bytes; 0: none are kept. For those with little memory, or many who look at the same charts.
+    pub cache_bytes: usize,
 }
 
 /// `[log]`.
@@ -189,6 +199,7 @@ impl Default for Raw {
             gateway: gateway::config::Raw::default(),
             http: RawHttp::default(),
             pgwire: RawPgwire::default(),
+            query: RawQuery::default(),
             auth: AuthConfig::default(),
             log: RawLog::default(),
             stream: stream::config::Config::default(),
@@ -211,6 +222,12 @@ impl Default for RawPgwire {
     }
 }
 
+impl Default for RawQuery {
+    fn default() -> Self {
+        Self { cache_bytes: query::CACHE_BYTES }
+    }
+}
+
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -224,6 +241,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// Where the PostgreSQL wire listens, if it does.
     pub pgwire: Option<SocketAddr>,
+    /// What kept answers may take, bytes.
+    pub cache_bytes: usize,
     /// Who may come in.
     pub auth: AuthPolicy,
     /// Which topics are telemetry, and what they say.
@@ -278,6 +297,7 @@ impl Raw {
             ("roles", toml::Value::try_from(&raw.roles)),
             ("http", toml::Value::try_from(&raw.http)),
             ("pgwire", toml::Value::try_from(&raw.pgwire)),
+            ("query", toml::Value::try_from(&raw.query)),
             ("auth", toml::Value::try_from(&raw.auth)),
             ("log", toml::Value::try_from(&raw.log)),
             ("stream", toml::Value::try_from(&raw.stream)),
@@ -345,6 +365,7 @@ impl Raw {
             gateway,
             http,
             pgwire,
+            cache_bytes: self.query.cache_bytes,
             auth,
             templates,
             retention: Retention { max_age, max_bytes: self.log.max_bytes },

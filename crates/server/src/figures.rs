@@ -187,6 +187,16 @@ pub(crate) fn books(exporter: &mut Exporter, store: Arc<dyn SeriesAudit>) {
     });
 }
 
+/// What kept answers did and take.
+pub(crate) fn cache(exporter: &mut Exporter, cache: Arc<query::Cache>) {
+    exporter.add(move |page| {
+        let figures = cache.figures();
+        page.sample(Metric::CacheHits, &[], figures.hits as f64);
+        page.sample(Metric::CacheMisses, &[], figures.misses as f64);
+        page.sample(Metric::CacheBytes, &[], figures.bytes as f64);
+    });
+}
+
 /// From `/proc/self/statm`, whose second field counts pages; elsewhere unknown.
 fn resident_bytes() -> Option<f64> {
     const PAGE_BYTES: f64 = 4096.0;

@@ -164,7 +164,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             let running = stream::start(stream::Parts {
                 log: backends.log.clone(),
                 reader: store.clone(),
-                store: store.clone(),
+                store: backends.watched(store.clone()),
                 templates: Arc::new(config.templates.clone()),
                 settings: Arc::new(config.stream.clone()),
                 facts: Some(Arc::new(Registered(Arc::clone(&backends.devices)))),
@@ -227,6 +227,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(store) = backends.store.clone().filter(|_| config.has(Role::Stream)) {
         figures::books(&mut exporter, store);
     }
+    if let Some(cache) = backends.cache.clone() {
+        figures::cache(&mut exporter, cache);
+    }
     let mut router = api::router(api::Parts {
         query: backends.query(&config),
         log: backends.log.clone(),
@@ -238,7 +241,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         access: access(Arc::clone(&authenticator), Arc::clone(&acl)),
         datasets: datasets.clone().map(|datasets| Arc::new(datasets) as Arc<dyn api::Datasets>),
         devices: Arc::clone(&backends.devices),
-        removes: backends.store.clone().map(|store| store as Arc<dyn series::SeriesRemove>),
+        removes: backends.removes(),
         registers: config.has(Role::Control),
     });
     if let Some(ingest) = ingest {

@@ -4,13 +4,53 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use query::Cache;
+use record::{DeviceId, TenantId, Timestamp};
 use series::parquet::store::Options;
-use series::{Parquet, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter, Sqlite};
+use series::{
+    Expiring, Parquet, Removal, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter, Sqlite,
+};
 
 /// All that a store does.
 pub(crate) trait Store: SeriesWriter + SeriesReader + SeriesAudit + SeriesScan + SeriesRemove {}
 
 impl<S: SeriesWriter + SeriesReader + SeriesAudit + SeriesScan + SeriesRemove> Store for S {}
+
+/// Removes from a store whose answers are kept.
+pub(crate) struct Removing {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Arc<Cache>,
+}
+
+impl SeriesRemove for Removing {
+    fn erase(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        reason: &str,
+        at: Timestamp,
+    ) -> series::Result<Removal> {
+        let removal = self.store.erase(tenant, device, reason, at);
+        self.cache.changed();
+        removal
+    }
+
+    fn expire(
+        &self,
+        tenant: &TenantId,
+        what: Expiring,
+        before: Timestamp,
+        at: Timestamp,
+    ) -> series::Result<Option<Removal>> {
+        let removal = self.store.expire(tenant, what, before, at);
+        self.cache.changed();
+        removal
+    }
+
+    fn removals(&self, tenant: &TenantId, limit: u32) -> series::Result<Vec<Removal>> {
+        self.store.removals(tenant, limit)
+    }
+}
 
 /// A kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

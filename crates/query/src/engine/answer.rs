@@ -76,6 +76,11 @@ fn bytes(column: &dyn Array) -> usize {
 }
 
 impl Answer {
+    /// What it keeps in memory, at most.
+    pub(super) fn bytes(&self) -> usize {
+        self.batches.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
+
     /// The rows in batches of the columns of the answer.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod catalog;
 mod exact;
 mod explain;
 mod gate;
+mod lasting;
 mod prune;
 mod scan;
 mod session;
@@ -16,6 +17,7 @@ mod workers;
 mod yielding;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::SchemaProvider;
@@ -25,6 +27,7 @@ use record::TenantId;
 use registry::Devices;
 use series::SeriesScan;
 
+use crate::cache::{Cache, Kept, Key, State};
 use crate::facts::WithFacts;
 use crate::{Cell, Error, Limits, Result, Sql, Table};
 pub use answer::Answer;
@@ -45,6 +48,17 @@ pub struct Engine {
     devices: Option<Arc<Devices>>,
     /// Schemas beside the tenant's own.
     schemas: Vec<(String, Arc<dyn SchemaProvider>)>,
+    /// Answers, where somebody counts what is written.
+    cache: Option<Arc<Cache>>,
+    /// Engines with other functions answer otherwise.
+    variant: u64,
+}
+
+/// The next engine's number.
+static VARIANTS: AtomicU64 = AtomicU64::new(0);
+
+fn next_variant() -> u64 {
+    VARIANTS.fetch_add(1, Ordering::Relaxed)
 }
 
 impl std::fmt::Debug for Engine {
@@ -69,12 +83,25 @@ impl Engine {
     /// [`Error::Engine`] when the system gives no threads.
     pub fn new(store: Arc<dyn SeriesScan>) -> Result<Self> {
         let template = Arc::new(session::template());
-        Ok(Self { workers: Arc::new(Workers::start()?), store, template, devices: None, schemas: Vec::new() })
+        Ok(Self {
+            workers: Arc::new(Workers::start()?),
+            store,
+            template,
+            devices: None,
+            schemas: Vec::new(),
+            cache: None,
+            variant: next_variant(),
+        })
     }
 
-    /// Over another store, on the same threads and within the same bounds.
+    /// Over another store, on the same threads and within the same bounds. Nobody counts what is written there, so no answer is
+    /// kept.
     #[must_use]
     pub fn over(&self, store: Arc<dyn SeriesScan>) -> Self {
+        Self { cache: None, variant: next_variant(), ..self.joined(store) }
+    }
+
+    fn joined(&self, store: Arc<dyn SeriesScan>) -> Self {
         let store = match &self.devices {
             Some(devices) => Arc::new(WithFacts { store, devices: Arc::clone(devices) }),
             None => store,
@@ -86,14 +113,20 @@ impl Engine {
     #[must_use]
     pub fn with_facts(self, devices: Arc<Devices>) -> Self {
         let store = Arc::clone(&self.store);
-        Self { devices: Some(devices), ..self }.over(store)
+        Self { devices: Some(devices), ..self }.joined(store)
+    }
+
+    /// Keeps answers, as long as `cache` hears of every write of this engine's store ([`crate::Watched`]).
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<Cache>) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     /// With more functions or settings in every session.
     #[must_use]
     pub fn with_template(&self, extend: impl FnOnce(SessionState) -> SessionState) -> Self {
         let template = Arc::new(extend(SessionState::clone(&self.template)));
-        Self { template, ..self.clone() }
+        Self { template, variant: next_variant(), ..self.clone() }
     }
 
     /// With another schema beside the tenant's own.
@@ -121,8 +154,19 @@ impl Engine {
         params: Vec<ScalarValue>,
         limits: Limits,
     ) -> Result<Answer> {
+        let keeping = self.keeping(tenant, || format!("ast {} {params:?} {limits:?}", statement.0));
+        if let Some(kept) = keeping.as_ref().and_then(Keeping::find) {
+            return Ok(Answer::clone(&kept));
+        }
         let question = self.question(tenant, limits);
-        self.workers.run(tenant, limits, question.answer(statement, params)).await
+        let job = async move {
+            let (answer, lasts) = question.answer(statement, params).await?;
+            if let Some(keeping) = keeping.filter(|_| lasts) {
+                keeping.keep(&answer);
+            }
+            Ok(answer)
+        };
+        self.workers.run(tenant, limits, job).await
     }
 
     /// What a statement will answer, without asking it.
@@ -153,12 +197,27 @@ impl Engine {
         limits: Limits,
         shape: impl FnOnce(&Answer) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let keeping = self.keeping(tenant, || format!("text {statement} {params:?} {limits:?}"));
+        if let Some(kept) = keeping.as_ref().and_then(Keeping::find) {
+            return shape(&kept);
+        }
         let statement = statement.to_owned();
         let params = params.iter().map(Cell::to_scalar).collect();
         let question = self.question(tenant, limits);
         self.workers.run_blocking(tenant, limits, async move {
-            shape(&question.answer(Statement::one(&statement)?, params).await?)
+            let (answer, lasts) = question.answer(Statement::one(&statement)?, params).await?;
+            if let Some(keeping) = keeping.filter(|_| lasts) {
+                keeping.keep(&answer);
+            }
+            shape(&answer)
         })
+    }
+
+    /// Where the answer to a question is kept, as of now.
+    fn keeping(&self, tenant: &TenantId, words: impl FnOnce() -> String) -> Option<Keeping> {
+        let cache = Arc::clone(self.cache.as_ref()?);
+        let key = Key::new(tenant, format!("{} {}", self.variant, words()));
+        Some(Keeping { state: cache.state(tenant), key, cache })
     }
 
     fn question(&self, tenant: &TenantId, limits: Limits) -> Question {
@@ -169,6 +228,27 @@ impl Engine {
             schemas: self.schemas.clone(),
             limits,
         }
+    }
+}
+
+/// A question and the state it is asked in.
+struct Keeping {
+    cache: Arc<Cache>,
+    key: Key,
+    state: State,
+}
+
+impl Keeping {
+    fn find(&self) -> Option<Arc<Answer>> {
+        match self.cache.get(&self.key, self.state)? {
+            Kept::Rows(answer) => Some(answer),
+            Kept::Points(_) | Kept::Buckets(_) => None,
+        }
+    }
+
+    fn keep(self, answer: &Answer) {
+        let bytes = answer.bytes();
+        self.cache.put(self.key, self.state, Kept::Rows(Arc::new(answer.clone())), bytes);
     }
 }
 

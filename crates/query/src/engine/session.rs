@@ -21,8 +21,8 @@ use record::TenantId;
 use series::SeriesScan;
 
 use super::answer::{Answer, Collecting};
-use super::{Described, Statement, catalog, exact, explain};
-use crate::{Error, Limits, Result, functions};
+use super::{Described, Statement, catalog, exact, explain, lasting};
+use crate::{Error, Limits, Result, functions, gapfill};
 
 /// The catalog's name, as `information_schema` and clients of PostgreSQL show it.
 pub const CATALOG: &str = "penstock";
@@ -53,7 +53,7 @@ pub(super) fn template() -> SessionState {
     // Texts stay texts: clients of PostgreSQL know no views of them.
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.time_zone = Some(series::scan::UTC.to_owned());
-    let state = SessionStateBuilder::new_with_default_features()
+    let state = gapfill::register(SessionStateBuilder::new_with_default_features())
         .with_config(config)
         // Nothing reads or writes files.
         .with_table_factories(Default::default())
@@ -64,13 +64,18 @@ pub(super) fn template() -> SessionState {
 }
 
 impl Question {
-    /// Runs a statement to its end, within the limits.
-    pub(super) async fn answer(self, statement: Statement, params: Vec<ScalarValue>) -> Result<Answer> {
+    /// Runs a statement to its end, within the limits. `true`: the answer holds until something is written.
+    pub(super) async fn answer(
+        self,
+        statement: Statement,
+        params: Vec<ScalarValue>,
+    ) -> Result<(Answer, bool)> {
         let limits = self.limits;
         let state = self.session()?;
         let outcome = async {
             let plan = plan(&state, statement).await?;
             let plan = with_params(plan, params)?;
+            let lasts = lasting::lasts(&plan)?;
             let exact = exact::carry(plan)?;
             let physical = state.create_physical_plan(&exact.plan).await?;
             let mut collecting = Collecting::new(exact, limits);
@@ -78,7 +83,7 @@ impl Question {
             while let Some(batch) = batches.next().await {
                 collecting.push(batch?)?;
             }
-            Ok::<_, Failure>(collecting.finish())
+            Ok::<_, Failure>((collecting.finish(), lasts))
         };
         outcome.await.map_err(|failure| failure.explain(limits))
     }
@@ -113,10 +118,12 @@ impl Question {
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(super::broken)?;
-        let state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.template))
+        let mut state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.template))
             .with_catalog_list(Arc::new(catalogs))
             .with_runtime_env(environment)
             .build();
+        // `now()` is now.
+        state.mark_start_execution();
         Ok(state)
     }
 }

@@ -18,7 +18,8 @@ pub(super) struct Yielding;
 impl PhysicalOptimizerRule for Yielding {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let wrapped = plan.transform_up(|step| {
-            let multiplies = step.name().ends_with("JoinExec") || step.name() == "UnnestExec";
+            let multiplies = step.name().ends_with("JoinExec")
+                || ["UnnestExec", crate::gapfill::STEP].contains(&step.name());
             Ok(match multiplies {
                 true => Transformed::yes(Arc::new(CooperativeExec::new(step)) as Arc<dyn ExecutionPlan>),
                 false => Transformed::no(step),

@@ -79,6 +79,14 @@ impl Cut {
         Ok(())
     }
 
+    /// The shortest a bucket is, nanoseconds; but where clocks are put forward.
+    pub(crate) fn at_least(&self) -> i128 {
+        match self.width {
+            Width::Nanos(nanos) => nanos,
+            Width::Months(months) => i128::from(months) * 28 * DAY,
+        }
+    }
+
     /// The start of the bucket a time lies in, nanoseconds since the epoch; `None` where it cannot be told.
     pub(crate) fn start(&self, nanos: i64) -> Option<i64> {
         let Some(zone) = self.zone else { return self.floor(i128::from(nanos)) };

@@ -3,7 +3,7 @@
 mod bounded;
 mod calendar;
 mod first_last;
-mod time_bucket;
+pub(crate) mod time_bucket;
 
 pub(crate) use calendar::Cut;
 
@@ -23,6 +23,7 @@ pub(crate) fn register(state: SessionState) -> SessionState {
         }
     }
     scalar.push(Arc::new(ScalarUDF::from(time_bucket::TimeBucket::new())));
+    scalar.extend(crate::gapfill::functions());
     let aggregate = builder.aggregate_functions().get_or_insert_default();
     aggregate.push(Arc::new(AggregateUDF::from(first_last::Pick::first())));
     aggregate.push(Arc::new(AggregateUDF::from(first_last::Pick::last())));

@@ -45,7 +45,10 @@ impl ScalarUDFImpl for TimeBucket {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        coerce(given)
+        if !(2..=4).contains(&given.len()) {
+            return plan_err!("{USAGE}");
+        }
+        types(NAME, given)
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
@@ -63,38 +66,35 @@ impl ScalarUDFImpl for TimeBucket {
     }
 }
 
-/// The types the arguments are turned into.
-pub(super) fn coerce(given: &[DataType]) -> Result<Vec<DataType>> {
+/// The types the arguments of a function are turned into: the width, the time, and what else there is.
+pub(crate) fn types(name: &str, given: &[DataType]) -> Result<Vec<DataType>> {
     let [width, time, rest @ ..] = given else { return plan_err!("{USAGE}") };
-    if rest.len() > 2 {
-        return plan_err!("{USAGE}");
-    }
-    let mut types = vec![constant_type(width)?];
+    let mut types = vec![constant_type(name, width)?];
     types.push(match time {
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()),
         DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Nanosecond, None),
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => {
             DataType::Timestamp(TimeUnit::Nanosecond, Some(series::scan::UTC.into()))
         }
-        other => return plan_err!("time_bucket takes a time, not {other}"),
+        other => return plan_err!("{name} takes a time, not {other}"),
     });
     for extra in rest {
-        types.push(constant_type(extra)?);
+        types.push(constant_type(name, extra)?);
     }
     Ok(types)
 }
 
-fn constant_type(given: &DataType) -> Result<DataType> {
+fn constant_type(name: &str, given: &DataType) -> Result<DataType> {
     Ok(match given {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
         DataType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()),
         DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Nanosecond, None),
-        other => return plan_err!("time_bucket: {other} is no width, time zone, origin or offset"),
+        other => return plan_err!("{name}: {other} is no width, time or time zone"),
     })
 }
 
-pub(super) fn constant(argument: &ColumnarValue) -> Result<ScalarValue> {
+pub(crate) fn constant(argument: &ColumnarValue) -> Result<ScalarValue> {
     match argument {
         ColumnarValue::Scalar(value) => Ok(value.clone()),
         ColumnarValue::Array(array) if array.len() == 1 => ScalarValue::try_from_array(array, 0),
@@ -105,7 +105,7 @@ pub(super) fn constant(argument: &ColumnarValue) -> Result<ScalarValue> {
 }
 
 /// How a width and what follows the time cut the line of time; `None` when one of them is NULL.
-pub(super) fn cut(constants: &[ScalarValue]) -> Result<Option<Cut>> {
+pub(crate) fn cut(constants: &[ScalarValue]) -> Result<Option<Cut>> {
     if constants.iter().any(ScalarValue::is_null) {
         return Ok(None);
     }
@@ -131,7 +131,7 @@ pub(super) fn cut(constants: &[ScalarValue]) -> Result<Option<Cut>> {
     Ok(Some(cut))
 }
 
-fn zone(value: &ScalarValue) -> Option<Tz> {
+pub(crate) fn zone(value: &ScalarValue) -> Option<Tz> {
     match value {
         ScalarValue::Utf8(Some(name)) => name.parse().ok(),
         _ => None,
@@ -149,7 +149,7 @@ pub(super) fn interval(value: &ScalarValue) -> Result<Option<IntervalMonthDayNan
 }
 
 /// The bucket of each time.
-pub(super) fn apply(cut: Option<&Cut>, time: &ColumnarValue) -> Result<ColumnarValue> {
+pub(crate) fn apply(cut: Option<&Cut>, time: &ColumnarValue) -> Result<ColumnarValue> {
     let one = |nanos: i64| cut.and_then(|cut| cut.start(nanos));
     match time {
         ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(time, zone)) => {

@@ -56,3 +56,65 @@ fn devices_that_spoke_or_are_registered_have_the_facts_that_hold() {
     );
     assert_eq!(ask("SELECT count(*) AS n FROM devices"), "n\r\n4\r\n");
 }
+
+fn csv(rig: &crate::Rig, statement: &str) -> String {
+    let table = rig.query.sql(&TenantId::default_tenant(), statement, &[]);
+    table.unwrap_or_else(|error| panic!("{statement}: {error}")).to_csv().replace("\r\n", "\n")
+}
+
+/// More devices than a batch holds, of each kind: seen, registered, both.
+#[test]
+fn a_fleet_larger_than_a_batch_is_listed_once_each_and_no_longer_than_wanted() {
+    const FLEET: usize = 20_000;
+    let rig = rig(Limits::default());
+    let (mut seen, mut registered) = (Vec::new(), Vec::new());
+    for n in 0..FLEET {
+        let id = format!("d{n:05}");
+        // A third was only seen, a third only registered, a third is both.
+        if n % 3 != 1 {
+            seen.push(reading("default", &id, "t", 1, Value::Int(1)));
+        }
+        if n % 3 != 0 {
+            registered.push(put(Table::Devices, "default", &id, r#"{"site":"kiel","created_at_ms":1}"#));
+        }
+        registered.push(put(Table::Devices, "other", &id, r#"{"site":"secret"}"#));
+    }
+    rig.write(seen);
+    rig.metadata.commit(&registered).unwrap();
+    assert_eq!(
+        csv(
+            &rig,
+            "SELECT count(*) AS n, count(DISTINCT id) AS ids, count(site) AS kiel, count(last_seen) AS seen,
+                 count(registered_at) AS registered, sum(metrics) AS metrics FROM devices"
+        ),
+        "n,ids,kiel,seen,registered,metrics\n20000,20000,13333,13333,13333,13333\n"
+    );
+    // Nothing but how many, and nothing of what the registry knows of the seen.
+    assert_eq!(csv(&rig, "SELECT count(*) AS n FROM devices"), "n\n20000\n");
+    assert_eq!(csv(&rig, "SELECT count(last_seen) AS n FROM devices"), "n\n13333\n");
+    for limit in [0, 1, 8_193, 13_333, 13_334, 19_999, 30_000] {
+        let limited = format!("SELECT count(*) AS n FROM (SELECT id, site FROM devices LIMIT {limit})");
+        assert_eq!(csv(&rig, &limited), format!("n\n{}\n", limit.min(FLEET)), "{limit}");
+    }
+    // Named: one of each kind, and some that are none.
+    let named = "SELECT id, site, last_seen IS NULL AS silent, registered_at IS NULL AS wild FROM devices
+        WHERE id IN ('d00000', 'd00001', 'd00002', 'd99999', 'no/name +', '') ORDER BY id";
+    assert_eq!(
+        csv(&rig, named),
+        "id,site,silent,wild\nd00000,,false,true\nd00001,kiel,true,false\nd00002,kiel,false,false\n"
+    );
+    assert_eq!(csv(&rig, "SELECT id, site FROM devices WHERE id = 'd00002'"), "id,site\nd00002,kiel\n");
+    assert_eq!(csv(&rig, "SELECT id FROM devices WHERE id = 'd00001' AND id = 'd00002'"), "id\n");
+}
+
+/// A row in the middle that cannot be read is said, and nothing of the answer is shown.
+#[test]
+fn a_damaged_fact_is_an_error_and_not_the_end_of_the_list() {
+    let rig = rig(Limits::default());
+    let rows = ["a", "b", "c"].map(|id| put(Table::Devices, "default", id, r#"{"created_at_ms":1}"#));
+    rig.metadata.commit(&rows).unwrap();
+    rig.metadata.commit(&[put(Table::Devices, "default", "b", r#"{"type":7}"#)]).unwrap();
+    let answer = rig.query.sql(&TenantId::default_tenant(), "SELECT id FROM devices", &[]);
+    assert!(matches!(&answer, Err(penstock_query::Error::Store(_))), "{answer:?}");
+    assert_eq!(csv(&rig, "SELECT id FROM devices WHERE id = 'c'"), "id\nc\n");
+}

@@ -79,7 +79,7 @@ const LITERALS: [&str; 14] = [
     "INTERVAL '1 month'",
     "DATE '9999-12-31'",
 ];
-const CALLS: [&str; 20] = [
+const CALLS: [&str; 23] = [
     "abs",
     "avg",
     "sum",
@@ -90,6 +90,9 @@ const CALLS: [&str; 20] = [
     "last",
     "stddev",
     "time_bucket",
+    "time_bucket_gapfill",
+    "locf",
+    "interpolate",
     "date_trunc",
     "lower",
     "length",

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
 mod account;
+mod cache;
 mod devices;
 mod functions;
 mod fuzz;
+mod gaps;
 mod points;
 mod sql;
 mod tables;

@@ -175,3 +175,20 @@ fn an_answer_beyond_the_limits_is_refused_and_not_cut() {
         );
     }
 }
+
+#[test]
+fn now_is_the_time_of_the_question_throughout() {
+    let rig = rig(Limits::default());
+    let ask = |statement: &str| {
+        let answer = rig.query.sql(&TenantId::default_tenant(), statement, &[]);
+        answer.unwrap_or_else(|error| panic!("{statement}: {error}")).to_csv()
+    };
+    assert_eq!(ask("SELECT now() = now() AND now() > TIMESTAMPTZ '2026-01-01' AS fine"), "fine\r\ntrue\r\n");
+    assert_eq!(ask("SELECT current_date <= now() AS fine"), "fine\r\ntrue\r\n");
+    assert_eq!(
+        ask("SELECT count(*) AS n FROM telemetry WHERE time > now() - INTERVAL '1 hour'"),
+        "n\r\n0\r\n"
+    );
+    let plan = ask("EXPLAIN SELECT * FROM telemetry WHERE time > now() - INTERVAL '1 hour'");
+    assert!(plan.contains("from=20"), "the store is told: {plan}");
+}

@@ -56,6 +56,11 @@ fn psql_shows_tables_asks_and_is_told_what_cannot_be() {
             "SELECT time_bucket('10 minutes', time) AS t, count(*) FROM telemetry GROUP BY 1",
             "2026-11-20 12:00:00.000000+00|3",
         ),
+        (
+            "SELECT device_id, time_bucket_gapfill('6 minutes', time) AS t, locf(count(*)) FROM telemetry
+             WHERE metric = 't' AND time >= '2026-11-20T12:00:00Z' AND time < '2026-11-20T12:12:00Z' GROUP BY 1, t ORDER BY t",
+            "d1|2026-11-20 12:00:00.000000+00|1\nd1|2026-11-20 12:06:00.000000+00|1",
+        ),
     ] {
         let output = psql(&served, "anybody", "", sql);
         assert_eq!(text(&output.stdout).trim(), expected, "{sql}: {}", text(&output.stderr));

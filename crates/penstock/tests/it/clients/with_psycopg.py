@@ -27,6 +27,10 @@ def questions(binary):
         check(ask("SELECT value FROM telemetry WHERE value > %s AND metric = %s", 20, "t"), [(21.5,)])
         check(ask("SELECT value FROM telemetry WHERE value < %s", 22.5), [(21.5,)])
         check(ask("SELECT metrics > 1, metrics FROM devices ORDER BY id"), [(True, 2), (False, 1)])
+        gaps = """SELECT time_bucket_gapfill('6 minutes', time) AS t, interpolate(avg(value)) FROM telemetry
+            WHERE metric = 't' AND time >= %s AND time < %s GROUP BY t ORDER BY t"""
+        step = datetime.timedelta(minutes=6)
+        check(ask(gaps, noon, noon + 2 * step), [(noon, 21.5), (noon + step, None)])
         for _ in range(8):  # beyond the fifth time psycopg keeps the statement prepared
             check(ask("SELECT text FROM telemetry WHERE device_id = %s", "d2"), [("o'pen",)])
         check(ask("SELECT text FROM telemetry WHERE device_id = %s", "x' OR 'a' = 'a"), [])
