@@ -37,6 +37,12 @@ pub trait SeriesRemove: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<Option<Removal>>;
 
+    /// The tenants whose devices have sent something.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    fn tenants(&self) -> Result<Vec<TenantId>>;
+
     /// The records of a tenant, the latest first, at most `limit`.
     ///
     /// # Errors

@@ -3,15 +3,18 @@
 
 mod overrides;
 
-use crate::stores::Kind as StoreKind;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use record::TenantId;
 use registry::{AuthConfig, AuthPolicy};
 use serde::{Deserialize, Serialize};
 use wire::template::Templates;
+
+use crate::retention::{Ages, Policy};
+use crate::stores::Kind as StoreKind;
 
 /// Why a configuration is refused: where, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +152,37 @@ pub enum LogKind {
 pub struct RawSeries {
     /// The backend.
     pub kind: SeriesKind,
+    /// Readings older than this are removed, days; 0: none.
+    pub keep_days: u32,
+    /// Windows that ended before this are removed, days; 0: none.
+    pub keep_windows_days: u32,
+    /// What tenants have of their own.
+    pub tenants: BTreeMap<String, RawKeep>,
+}
+
+/// `[series.tenants.NAME]`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawKeep {
+    /// As `series.keep_days`.
+    pub keep_days: u32,
+    /// As `series.keep_windows_days`.
+    pub keep_windows_days: u32,
+}
+
+impl RawSeries {
+    fn policy(&self) -> Result<Policy, ConfigError> {
+        let age = |days: u32| (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400));
+        let ages = |readings, windows| Ages { readings: age(readings), windows: age(windows) };
+        let mut tenants = BTreeMap::new();
+        for (name, keep) in &self.tenants {
+            let tenant = TenantId::parse(name).map_err(|error| {
+                ConfigError::Value(format!("series.tenants: {name:?} is no tenant: {error}"))
+            })?;
+            tenants.insert(tenant, ages(keep.keep_days, keep.keep_windows_days));
+        }
+        Ok(Policy { all: ages(self.keep_days, self.keep_windows_days), tenants })
+    }
 }
 
 /// A backend of the store.
@@ -251,6 +285,8 @@ pub struct Config {
     pub retention: Retention,
     /// Of which kind the store is.
     pub series: StoreKind,
+    /// How long the store keeps what it has.
+    pub keep: Policy,
     /// What is done with readings.
     pub stream: stream::Settings,
     /// Which messages have which schema.
@@ -326,6 +362,7 @@ impl Raw {
         if self.metadata.kind == MetadataKind::Postgres {
             return Err(not_yet("metadata.kind", "postgres", "sqlite"));
         }
+        let keep = self.series.policy()?;
         let series = match self.series.kind {
             SeriesKind::Parquet => StoreKind::Parquet,
             SeriesKind::Sqlite => StoreKind::Sqlite,
@@ -370,6 +407,7 @@ impl Raw {
             templates,
             retention: Retention { max_age, max_bytes: self.log.max_bytes },
             series,
+            keep,
             stream,
             schemas,
         })

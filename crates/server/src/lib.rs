@@ -15,6 +15,7 @@ mod facts;
 mod figures;
 mod http;
 mod lock;
+mod retention;
 mod start;
 mod stores;
 

@@ -22,7 +22,7 @@ use crate::datasets::{self, Datasets};
 use crate::facts::Registered;
 use crate::http::{Listener, Serving};
 use crate::lock::DirLock;
-use crate::{Config, figures};
+use crate::{Config, figures, retention};
 
 /// How long a stopping node waits for the store to hold everything in the log. What is left is durable in the
 /// log and is read after the next start.
@@ -128,6 +128,7 @@ pub struct Running {
     gateway: Option<gateway::Running>,
     stream: Option<stream::Running>,
     datasets: Option<Datasets>,
+    retention: Option<tokio::task::JoinHandle<()>>,
     backends: Backends,
     _lock: DirLock,
 }
@@ -266,6 +267,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let http = listener.serve(router);
     health.set(Readiness::Ready);
+    let retention = backends.removes().filter(|_| config.has(Role::Stream));
+    let retention = retention.and_then(|store| retention::start(&config.keep, store));
     Ok(Running {
         addresses,
         health,
@@ -275,6 +278,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         gateway,
         stream,
         datasets,
+        retention,
         backends,
         _lock: lock,
     })
@@ -306,6 +310,9 @@ impl Running {
     pub async fn shutdown(self) {
         self.health.set(Readiness::Draining);
         self.http.shutdown().await;
+        if let Some(retention) = self.retention {
+            retention.abort();
+        }
         if let Some(pgwire) = self.pgwire {
             pgwire.shutdown().await;
         }

@@ -47,6 +47,10 @@ impl SeriesRemove for Removing {
         removal
     }
 
+    fn tenants(&self) -> series::Result<Vec<TenantId>> {
+        self.store.tenants()
+    }
+
     fn removals(&self, tenant: &TenantId, limit: u32) -> series::Result<Vec<Removal>> {
         self.store.removals(tenant, limit)
     }

@@ -45,6 +45,13 @@ impl SeriesRemove for Memory {
         Ok(Some(state.keep_removal(tenant, removal)))
     }
 
+    fn tenants(&self) -> Result<Vec<TenantId>> {
+        let mut tenants: Vec<TenantId> =
+            self.state.read().devices.keys().map(|(tenant, _)| tenant.clone()).collect();
+        tenants.dedup();
+        Ok(tenants)
+    }
+
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
         let state = self.state.read();
         let of_tenant = state.removals.iter().rev().filter(|(of, _)| of == tenant);

@@ -94,6 +94,15 @@ pub(crate) fn keep(connection: &Connection, tenant: &str, removal: &mut Removal)
     Ok(())
 }
 
+pub(crate) fn tenants_of(store: &impl Books) -> Result<Vec<TenantId>> {
+    store.with_books("reading the tenants", |connection| {
+        let mut statement =
+            connection.prepare_cached("SELECT DISTINCT tenant FROM device ORDER BY tenant")?;
+        let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+        names.filter_map(|name| name.map(|name| TenantId::parse(&name).ok()).transpose()).collect()
+    })
+}
+
 pub(crate) fn removals_of(store: &impl Books, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
     store.with_books("reading removals", |connection| {
         let mut statement = connection.prepare_cached(
@@ -147,6 +156,10 @@ impl SeriesRemove for Sqlite {
             Removal { no: 0, device: None, before: Some(before), reason, at, removed: Counts::default() };
         self.remove(tenant, What::Old(what, before), &mut removal)?;
         Ok((!removal.removed.is_zero()).then_some(removal))
+    }
+
+    fn tenants(&self) -> Result<Vec<TenantId>> {
+        tenants_of(self)
     }
 
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {

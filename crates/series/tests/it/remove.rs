@@ -121,6 +121,7 @@ fn a_device_that_is_erased_is_nowhere_and_everything_else_is_as_it_was() {
             write(store, tenant, device, 5 * DAY);
             write(store, tenant, device, 9 * DAY);
         }
+        assert_eq!(store.tenants().unwrap(), [own.clone(), other.clone()]);
         let before = (seen(store, &own), seen(store, &other));
         let removal = store.erase(&own, &id("a"), "as asked for in letter 12", at(77)).unwrap();
         let removed = Counts { readings: 8, superseded: 2, late: 2, windows: 2, dead_letters: 2 };

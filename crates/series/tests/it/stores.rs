@@ -105,6 +105,10 @@ impl SeriesRemove for Pushed {
         removal
     }
 
+    fn tenants(&self) -> Result<Vec<TenantId>> {
+        self.with(|store| store.tenants())
+    }
+
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
         self.with(|store| store.removals(tenant, limit))
     }

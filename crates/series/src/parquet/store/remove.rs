@@ -20,7 +20,7 @@ use crate::parquet::merge::without;
 use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity, Rows};
 use crate::sqlite::names::Names;
-use crate::sqlite::remove::{What, books, keep, removals_of};
+use crate::sqlite::remove::{What, books, keep, removals_of, tenants_of};
 use crate::sqlite::{fault, sync_directory_of};
 use crate::{Counts, Expiring, Removal, Result, SeriesRemove};
 
@@ -103,6 +103,10 @@ impl SeriesRemove for Parquet {
         drop((visible, writer));
         self.let_go(&gone)?;
         Ok((!removal.removed.is_zero()).then_some(removal))
+    }
+
+    fn tenants(&self) -> Result<Vec<TenantId>> {
+        tenants_of(self)
     }
 
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
