@@ -93,7 +93,7 @@ fn penstock(load: &Load<'_>, folder: &Path, readings: u64) -> anyhow::Result<Cos
     let data = folder.join("penstock");
     let mut place = Place::new(&binary(load.args.binary.as_deref())?, &data, folder)?;
     place.roles = "[\"gateway\", \"stream\", \"store\", \"query\", \"control\"]".to_owned();
-    place.more = "[gateway]\nbackfill_after_s = 604800\n".to_owned();
+    place.more = "[gateway.topics]\nbackfill_after_s = 604800\n".to_owned();
     if let Some(windows) = &load.args.windows {
         write!(place.more, "[stream]\nwindows = {windows}\n")?;
     }
@@ -102,7 +102,7 @@ fn penstock(load: &Load<'_>, folder: &Path, readings: u64) -> anyhow::Result<Cos
     load.send(place.http)?;
     let asker = Asker::new(place.http, "");
     let stored = || -> anyhow::Result<u64> {
-        let rows = asker.rows("SELECT sum(stored) AS stored FROM ledger")?;
+        let rows = asker.rows("SELECT sum(stored + late) AS stored FROM ledger")?;
         rows.first()
             .map_or(Ok(0), |row| row.cell("stored").map(|cell| cell.map_or(0, |n| n.parse().unwrap_or(0))))
     };

@@ -6,6 +6,7 @@ mod datasets;
 mod devices;
 mod dlq;
 mod ledger;
+mod removals;
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Runs that are open: their footers and sidecars, in a fixed amount of memory.
+//! Runs that are open: their footers and sidecars, and the rows of series that were just read, in a fixed amount of memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,13 +7,33 @@ use parking_lot::Mutex;
 
 use super::RunEntry;
 use crate::Result;
-use crate::parquet::run::Run;
+use crate::parquet::run::{Detail, Run};
+use crate::parquet::{ColumnNo, Entity, Rows};
 
 #[derive(Debug)]
 pub(super) struct Cache {
     most_bytes: usize,
     open: Mutex<Open>,
+    read: Mutex<Read>,
 }
+
+/// Rows of series, as questions about one device come: again and again about the same, window by window. Pages hold many
+/// devices, and are dear to decode for a few rows.
+#[derive(Debug, Default)]
+struct Read {
+    rows: HashMap<Series, (Arc<Rows>, u64)>,
+    size_bytes: usize,
+    clock: u64,
+}
+
+/// Number of the run, entity, metric.
+type Series = (u64, Entity, ColumnNo);
+
+/// The part of the memory that rows may take.
+const READ_PART: usize = 8;
+
+/// Longer series are read piece by piece: a day of one reading every five seconds is kept.
+pub(super) const MOST_ROWS: u64 = 17_280;
 
 #[derive(Debug, Default)]
 struct Open {
@@ -24,7 +44,36 @@ struct Open {
 
 impl Cache {
     pub(super) fn new(most_bytes: usize) -> Self {
-        Self { most_bytes, open: Mutex::default() }
+        Self { most_bytes, open: Mutex::default(), read: Mutex::default() }
+    }
+
+    /// Keys, times and values of one metric of an entity, all that a run has of it.
+    pub(super) fn rows(
+        &self,
+        run: &Arc<Run>,
+        no: u64,
+        entity: Entity,
+        column: ColumnNo,
+    ) -> Result<Arc<Rows>> {
+        let series = (no, entity, column);
+        {
+            let mut read = self.read.lock();
+            read.clock += 1;
+            let now = read.clock;
+            if let Some((rows, used)) = read.rows.get_mut(&series) {
+                *used = now;
+                return Ok(Arc::clone(rows));
+            }
+        }
+        let rows = run.entity(entity, &(i64::MIN..=i64::MAX), &[column], Detail::Times)?;
+        let rows = Arc::new(rows.unwrap_or_else(|| Rows::new([column])));
+        let mut read = self.read.lock();
+        let now = read.clock;
+        if read.rows.insert(series, (Arc::clone(&rows), now)).is_none() {
+            read.size_bytes += rows.size_bytes();
+        }
+        read.make_room(self.most_bytes / READ_PART);
+        Ok(rows)
     }
 
     /// The run, opened.
@@ -51,6 +100,26 @@ impl Cache {
 
     pub(super) fn forget(&self, no: u64) {
         self.open.lock().remove(no);
+        let mut read = self.read.lock();
+        let before = read.rows.len();
+        read.rows.retain(|(run, ..), _| *run != no);
+        if read.rows.len() < before {
+            read.size_bytes = read.rows.values().map(|(rows, _)| rows.size_bytes()).sum();
+        }
+    }
+}
+
+impl Read {
+    /// Half of it goes at once, what was used longest ago: so that not every reading looks for what can go.
+    fn make_room(&mut self, most_bytes: usize) {
+        if self.size_bytes <= most_bytes {
+            return;
+        }
+        let mut used: Vec<u64> = self.rows.values().map(|(_, used)| *used).collect();
+        let half = used.len() / 2;
+        let bound = *used.select_nth_unstable(half).1;
+        self.rows.retain(|_, (_, used)| *used > bound);
+        self.size_bytes = self.rows.values().map(|(rows, _)| rows.size_bytes()).sum();
     }
 }
 

@@ -336,13 +336,16 @@ pub(super) fn last_row(connection: &Connection, device: u32) -> rusqlite::Result
         .optional()
 }
 
+/// A device's number, its name, and its last row if it has one.
+pub(super) type DeviceRow = (u32, String, Option<Vec<u8>>);
+
 /// Devices of a tenant behind a number, with their last rows where they have some.
 pub(super) fn last_rows(
     connection: &Connection,
     tenant: &str,
     after: i64,
     limit: usize,
-) -> rusqlite::Result<Vec<(u32, String, Option<Vec<u8>>)>> {
+) -> rusqlite::Result<Vec<DeviceRow>> {
     connection
         .prepare_cached(
             "SELECT no, id, readings FROM device LEFT JOIN last_row ON last_row.device = no

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::buffer::{Buffer, Next, Place};
-use super::cache::Cache;
+use super::cache::{Cache, MOST_ROWS};
 use super::manifest::Metric;
 use super::{Parquet, Rolling, RunEntry, Visible};
 use crate::Result;
@@ -162,6 +162,10 @@ impl Readings {
             if selection.columns.iter().all(|&no| run.sidecar().plan.position(no).is_none()) {
                 continue;
             }
+            if let Some(rows) = self.read_before(&run, facts.no, group, selection)? {
+                inputs.push(Box::new(rows));
+                continue;
+            }
             let ranges = ranges(&run, &entities, selection)?;
             if !ranges.is_empty() {
                 inputs.push(Box::new(Pieces::new(run, ranges, Some(&selection.columns), selection.detail)));
@@ -169,10 +173,36 @@ impl Readings {
         }
         for buffered in self.buffers.iter().filter(|buffered| buffered.table == group.table) {
             let (buffered, selection) = (buffered.clone(), selection.clone());
-            let next = Some((entities.start().0, *claimed.start(), 0, 0));
+            let first = selection.devices.as_ref().and_then(|devices| devices.first().copied()).unwrap_or(0);
+            let next = Some((Entity::new(group.group, first).0, *claimed.start(), 0, 0));
             inputs.push(Box::new(OfBuffer { buffered, next, last: entities.end().0, selection }));
         }
         Merging::of(inputs, &selection.columns)
+    }
+
+    /// What a run has of one series, whose rows are kept in memory for the next question; `None`: that is not what is
+    /// asked for.
+    fn read_before(
+        &self,
+        run: &Arc<Run>,
+        no: u64,
+        group: &Group,
+        selection: &Selection,
+    ) -> Result<Option<OfRows>> {
+        let (Some([device]), [column], Detail::Times) =
+            (selection.devices.as_deref(), &*selection.columns, selection.detail)
+        else {
+            return Ok(None);
+        };
+        let entity = Entity::new(group.group, *device);
+        let Some((rows, _)) = run.sidecar().entity(entity) else { return Ok(None) };
+        if rows.end - rows.start > MOST_ROWS {
+            return Ok(None);
+        }
+        let rows = self.cache.rows(run, no, entity, *column)?;
+        let from = rows.claimed.partition_point(|at| at < selection.claimed.start());
+        let to = rows.claimed.partition_point(|at| at <= selection.claimed.end());
+        Ok(Some(OfRows { rows, left: from..to.max(from) }))
     }
 
     /// How many readings a table has, of these groups.
@@ -294,6 +324,25 @@ fn ranges(
     Ok(ranges)
 }
 
+/// Rows that are in memory.
+struct OfRows {
+    rows: Arc<Rows>,
+    left: Range<usize>,
+}
+
+impl Input for OfRows {
+    fn read(&mut self, most: usize, into: &mut Rows) -> Result<usize> {
+        let next = self.left.start..self.left.end.min(self.left.start.saturating_add(most));
+        into.extend_from(&self.rows, next.clone());
+        self.left.start = next.end;
+        Ok(next.len())
+    }
+
+    fn rows(&self) -> Rows {
+        Rows::new(self.rows.columns().iter().map(|column| column.no))
+    }
+}
+
 /// The rows of a buffer as it was.
 struct OfBuffer {
     buffered: Buffered,
@@ -307,20 +356,29 @@ impl Input for OfBuffer {
     fn read(&mut self, most: usize, into: &mut Rows) -> Result<usize> {
         let Self { buffered, next, last, selection } = self;
         let (claimed, devices) = (&selection.claimed, selection.devices.as_deref());
-        let behind = |entity: u64| match entity.checked_add(1) {
-            Some(entity) => Next::From((entity, *claimed.start(), 0, 0)),
+        // On to the next device that is wanted, not from one to the next.
+        let on = |entity: Entity| match devices {
+            None => Next::From((entity.0, *claimed.start(), 0, 0)),
+            Some(devices) => match devices.get(devices.partition_point(|&no| no < entity.device())) {
+                Some(&no) => Next::From((Entity::new(entity.group(), no).0, *claimed.start(), 0, 0)),
+                None => Next::End,
+            },
+        };
+        let behind = |entity: Entity| match entity.device().checked_add(1) {
+            Some(device) => on(Entity::new(entity.group(), device)),
             None => Next::End,
         };
         let mut wanted = |place: Place| {
-            if place.0 > *last {
+            let entity = Entity(place.0);
+            if entity.0 > *last {
                 return Next::End;
             }
-            if devices.is_some_and(|devices| devices.binary_search(&Entity(place.0).device()).is_err()) {
-                return behind(place.0);
+            if devices.is_some_and(|devices| devices.binary_search(&entity.device()).is_err()) {
+                return on(entity);
             }
             match place.1 {
-                at if at < *claimed.start() => Next::From((place.0, *claimed.start(), 0, 0)),
-                at if at > *claimed.end() => behind(place.0),
+                at if at < *claimed.start() => Next::From((entity.0, *claimed.start(), 0, 0)),
+                at if at > *claimed.end() => behind(entity),
                 _ => Next::Take,
             }
         };

@@ -214,7 +214,7 @@ struct OfLatest {
     devices: Option<Arc<[u32]>>,
     metrics: HashMap<ColumnNo, Arc<Metric>>,
     /// Devices that were looked up and not told yet, the next one last, and the last number that was looked up.
-    found: Vec<(u32, String, Option<Vec<u8>>)>,
+    found: Vec<manifest::DeviceRow>,
     after: i64,
     /// A device, and what is still to be told of it.
     device: String,

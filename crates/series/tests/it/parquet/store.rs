@@ -465,11 +465,9 @@ fn a_roll_that_fails_loses_nothing_and_is_tried_again() {
 fn the_manifest_gives_back_what_fresh_readings_took() {
     let dir = tempfile::tempdir().unwrap();
     let store = Parquet::open(dir.path(), Options::default()).unwrap();
-    let mut offset = 0;
     for n in 0..20 {
         let readings: Vec<_> = (0..5000).map(|k| simple("a", "m", n * 5000 + k, k)).collect();
-        write_one(&store, offset, &readings);
-        offset += 1;
+        write_one(&store, n as u64, &readings);
     }
     store.roll().unwrap();
     drop(store);
