@@ -52,26 +52,32 @@ pub(crate) fn start(policy: &Policy, store: Arc<dyn SeriesRemove>) -> Option<Joi
             let (policy, store) = (Arc::clone(&policy), Arc::clone(&store));
             let job = tokio::task::spawn_blocking(move || sweep(&policy, &*store, Timestamp::now()));
             if let Ok(Err(error)) = job.await {
-                tracing::error!(%error, "old readings could not be removed; trying again in an hour");
+                tracing::error!(%error, "not everything that is old could be removed; trying again in an hour");
             }
         }
     }))
 }
 
+/// What fails for one tenant does not keep the others' from being removed; the last error is returned.
 fn sweep(policy: &Policy, store: &dyn SeriesRemove, now: Timestamp) -> series::Result<()> {
+    let mut outcome = Ok(());
     for tenant in store.tenants()? {
         let Ages { readings, windows } = policy.of(&tenant);
         for (what, age) in [(Expiring::Readings, readings), (Expiring::Windows, windows)] {
             let Some(age) = age else { continue };
             let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
             let before = Timestamp::from_nanos(now.nanos().saturating_sub(age));
-            if let Some(removal) = store.expire(&tenant, what, before, now)? {
-                let removed = removal.removed;
-                tracing::info!(%tenant, reason = removal.reason, ?removed, "what was old is removed");
+            match store.expire(&tenant, what, before, now) {
+                Ok(Some(removal)) => {
+                    let removed = removal.removed;
+                    tracing::info!(%tenant, reason = removal.reason, ?removed, "what was old is removed");
+                }
+                Ok(None) => {}
+                Err(error) => outcome = Err(error),
             }
         }
     }
-    Ok(())
+    outcome
 }
 
 #[cfg(test)]

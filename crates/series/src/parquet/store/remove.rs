@@ -85,6 +85,8 @@ impl SeriesRemove for Parquet {
         };
         let failed = |error| fault("removing what is old", &self.manifest, error);
         let writer = self.writer.lock();
+        // Held across the commit: nobody sees the books without it and the runs with it.
+        let mut visible = self.visible.write();
         let changed = self.exchange(&writer.connection, |connection| {
             removal.removed = books(connection, tenant.as_str(), What::Old(what, before))?;
             removal.removed.readings += readings;
@@ -98,7 +100,6 @@ impl SeriesRemove for Parquet {
             keep(connection, tenant.as_str(), &mut removal)
         });
         changed.map_err(failed)?;
-        let mut visible = self.visible.write();
         visible.runs.retain(|run| !gone.iter().any(|gone| Arc::ptr_eq(run, gone)));
         drop((visible, writer));
         self.let_go(&gone)?;
@@ -163,6 +164,8 @@ impl Parquet {
         let buffers = self.visible.read().buffers.clone();
         let mut left = Buffers::new();
         let name = removal.device.clone();
+        // Held across the commit: nobody sees the books without the device and the runs with it.
+        let mut visible = self.visible.write();
         let changed = self.exchange(&writer.connection, |connection| {
             let what = What::Device(name.as_ref().map_or("", DeviceId::as_str));
             removal.removed = books(connection, tenant.as_str(), what)?;
@@ -177,7 +180,6 @@ impl Parquet {
             keep(connection, tenant.as_str(), removal)
         });
         changed.map_err(failed)?;
-        let mut visible = self.visible.write();
         visible.runs.retain(|run| !gone.iter().any(|gone| Arc::ptr_eq(run, gone)));
         visible.runs.extend(made.iter().cloned());
         visible.runs.sort_by_key(|run| (run.facts.generation, run.facts.no));
