@@ -156,4 +156,22 @@ mod tests {
         block.clear();
         assert_eq!(block.seal(), None);
     }
+
+    /// What version 1 is, byte by byte: never edited.
+    #[test]
+    fn version_1_is_written_and_read_as_ever() {
+        let at = |nanos| Timestamp::from_nanos(nanos);
+        let when = When::by_device(at(5), at(9)).with_seq(2);
+        let mut block = Block::default();
+        block.put(Entity::new(0, 3), ColumnNo(7), when, ValueRef::Bool(true));
+        block.put(Entity::new(0, 3), ColumnNo(130), when, ValueRef::Int(-2));
+        let body = [
+            1, 1, 3, 5, 0, 0, 0, 0, 0, 0, 0, 0, 8, 2, 0, 7, 2, 1, // a row, metric 7
+            0, 0x82, 1, 1, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, // the same row, metric 130
+        ];
+        let written = block.seal().unwrap();
+        let (found, checksum) = written.split_last_chunk::<4>().unwrap();
+        assert_eq!(found, body);
+        assert_eq!(u32::from_le_bytes(*checksum), crc32c::crc32c(&body));
+    }
 }

@@ -58,8 +58,8 @@ impl Snapshot for Moment {
 
     fn scan(self: Arc<Self>, scan: Scan) -> Result<Batches> {
         match shape(READINGS) {
-            Some(shape) if scan.table == READINGS => Ok(Box::new(OfReadings::new(self, scan, &shape)?)),
-            Some(shape) if scan.table == LATEST => Ok(Box::new(OfLatest::new(self, scan, &shape)?)),
+            Some(shape) if scan.table == READINGS => Ok(filled(OfReadings::new(self, scan, &shape)?)),
+            Some(shape) if scan.table == LATEST => Ok(filled(OfLatest::new(self, scan, &shape)?)),
             _ => Arc::clone(&self.books).scan(scan),
         }
     }
@@ -76,7 +76,6 @@ struct OfReadings {
     detail: Detail,
     groups: VecDeque<Group>,
     current: Option<Current>,
-    ended: bool,
 }
 
 /// The group that is being read.
@@ -104,10 +103,24 @@ impl OfReadings {
         }
         groups.retain(|group| !group.metrics.is_empty());
         let left = scan.limit.unwrap_or(usize::MAX);
-        Ok(Self { moment, scan, builder, left, devices, detail, groups, current: None, ended: false })
+        Ok(Self { moment, scan, builder, left, devices, detail, groups, current: None })
     }
 
-    /// Fills a batch, or as much of it as there is left.
+    fn open(&self, group: Group) -> Result<Current> {
+        let columns: Vec<_> = group.metrics.iter().map(|metric| metric.no).collect();
+        // Clocks that were put right: event times do not follow the keys.
+        let (earliest, latest) = self.moment.readings.shifts(group.table);
+        let (first, last) = (self.scan.times.start().nanos(), self.scan.times.end().nanos());
+        let claimed = first.saturating_sub(latest)..=last.saturating_sub(earliest);
+        let rows = Rows::new(columns.iter().copied());
+        let selection = Selection { columns, devices: self.devices.clone(), claimed, detail: self.detail };
+        let merging = self.moment.readings.read(&group, &selection)?;
+        let column = group.metrics.len();
+        Ok(Current { group, merging, rows, column, devices: Vec::new() })
+    }
+}
+
+impl Fill for OfReadings {
     fn fill(&mut self) -> Result<()> {
         while self.left > 0 && !self.builder.is_full() {
             let Some(current) = &mut self.current else {
@@ -126,17 +139,8 @@ impl OfReadings {
         Ok(())
     }
 
-    fn open(&self, group: Group) -> Result<Current> {
-        let columns: Vec<_> = group.metrics.iter().map(|metric| metric.no).collect();
-        // Clocks that were put right: event times do not follow the keys.
-        let (earliest, latest) = self.moment.readings.shifts(group.table);
-        let (first, last) = (self.scan.times.start().nanos(), self.scan.times.end().nanos());
-        let claimed = first.saturating_sub(latest)..=last.saturating_sub(earliest);
-        let rows = Rows::new(columns.iter().copied());
-        let selection = Selection { columns, devices: self.devices.clone(), claimed, detail: self.detail };
-        let merging = self.moment.readings.read(&group, &selection)?;
-        let column = group.metrics.len();
-        Ok(Current { group, merging, rows, column, devices: Vec::new() })
+    fn builder(&mut self) -> &mut Builder {
+        &mut self.builder
     }
 }
 
@@ -189,19 +193,37 @@ impl Current {
     }
 }
 
-impl Iterator for OfReadings {
+/// What fills one batch after the other.
+trait Fill: Send {
+    /// Fills a batch, or as much of it as there is left.
+    fn fill(&mut self) -> Result<()>;
+
+    fn builder(&mut self) -> &mut Builder;
+}
+
+fn filled(scan: impl Fill + 'static) -> Batches {
+    Box::new(Filled { scan, ended: false })
+}
+
+/// The batches of a scan. Nothing comes after an error.
+struct Filled<F> {
+    scan: F,
+    ended: bool,
+}
+
+impl<F: Fill> Iterator for Filled<F> {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
             return None;
         }
-        if let Err(error) = self.fill() {
+        if let Err(error) = self.scan.fill() {
             self.ended = true;
             return Some(Err(error));
         }
-        self.ended = self.builder.rows() == 0;
-        (!self.ended).then(|| Ok(self.builder.finish()))
+        self.ended = self.scan.builder().rows() == 0;
+        (!self.ended).then(|| Ok(self.scan.builder().finish()))
     }
 }
 
@@ -219,7 +241,6 @@ struct OfLatest {
     /// A device, and what is still to be told of it.
     device: String,
     readings: Vec<(Arc<Metric>, When, Value)>,
-    ended: bool,
 }
 
 /// Devices that are looked up at a time.
@@ -240,28 +261,7 @@ impl OfLatest {
             after: -1,
             device: String::new(),
             readings: Vec::new(),
-            ended: false,
         })
-    }
-
-    fn fill(&mut self) -> Result<()> {
-        while self.left > 0 && !self.builder.is_full() {
-            if let Some((metric, when, value)) = self.readings.pop() {
-                let reading = std::iter::once((self.device.as_str(), when, value.as_ref()));
-                reading_rows(&mut self.builder, &metric.name, INTEGER, reading);
-                self.builder.end_row();
-                self.left -= 1;
-            } else if let Some((no, id, row)) = self.found.pop() {
-                self.device = id;
-                self.read(no, row)?;
-            } else {
-                self.look_up()?;
-                if self.found.is_empty() {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
     }
 
     fn look_up(&mut self) -> Result<()> {
@@ -297,19 +297,29 @@ impl OfLatest {
     }
 }
 
-impl Iterator for OfLatest {
-    type Item = Result<RecordBatch>;
+impl Fill for OfLatest {
+    fn fill(&mut self) -> Result<()> {
+        while self.left > 0 && !self.builder.is_full() {
+            if let Some((metric, when, value)) = self.readings.pop() {
+                let reading = std::iter::once((self.device.as_str(), when, value.as_ref()));
+                reading_rows(&mut self.builder, &metric.name, INTEGER, reading);
+                self.builder.end_row();
+                self.left -= 1;
+            } else if let Some((no, id, row)) = self.found.pop() {
+                self.device = id;
+                self.read(no, row)?;
+            } else {
+                self.look_up()?;
+                if self.found.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        if let Err(error) = self.fill() {
-            self.ended = true;
-            return Some(Err(error));
-        }
-        self.ended = self.builder.rows() == 0;
-        (!self.ended).then(|| Ok(self.builder.finish()))
+    fn builder(&mut self) -> &mut Builder {
+        &mut self.builder
     }
 }
 
