@@ -2,14 +2,15 @@
 # Questions over a week of a fleet, to the store in this process and, with --postgres, to PostgreSQL on the
 # same rows with its best index. Words to stderr, figures to stdout. A quarter of an hour with PostgreSQL at its full size.
 #
-#   DEVICES=1000 DAYS=7 bench/questions.sh [--postgres]
+#   DEVICES=1000 DAYS=7 QUESTIONS=PROGRAM bench/questions.sh [--postgres]      DAYS: at least 2
 set -euo pipefail
 cd "$(dirname "$0")/.."
 devices=${DEVICES:-1000} days=${DAYS:-7}
-profile=${PROFILE:-release}
+questions=${QUESTIONS:-cargo run --release -q -p penstock-rigs --bin questions --}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-ask() { cargo run --profile "$profile" -q -p penstock-rigs --bin questions -- --devices "$devices" --days "$days" "$@"; }
+# shellcheck disable=SC2086 # a command and its words
+ask() { $questions --devices "$devices" --days "$days" "$@"; }
 ask
 [ "${1:-}" = --postgres ] || exit 0
 
