@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use record::{DeviceId, MetricName, TenantId, Timestamp};
+use record::{DeviceId, MetricName, TenantId, Timestamp, ValueRef};
 use series::{Result, SeriesReader, VoidWindows, WindowKey, WindowRow, WriteBatch};
 
 use crate::output::Revision;
@@ -23,18 +23,17 @@ type Points = Vec<(i64, f64)>;
 
 /// Puts the results of the windows to revise into `batch`, and voids those that are no more.
 pub(crate) fn rows(store: &dyn SeriesReader, revisions: &[Revision], batch: &mut WriteBatch) -> Result<()> {
-    let mut by_series: BTreeMap<Series, Vec<&Revision>> = BTreeMap::new();
+    let mut by_device: BTreeMap<(TenantId, DeviceId), Vec<&Revision>> = BTreeMap::new();
     for revision in revisions {
-        let key = &revision.key;
-        let series = (key.tenant.clone(), key.device.clone(), key.metric.clone());
-        by_series.entry(series).or_default().push(revision);
+        let device = (revision.key.tenant.clone(), revision.key.device.clone());
+        by_device.entry(device).or_default().push(revision);
     }
     let (mut windows, mut void) = (Vec::new(), Vec::new());
-    for (series, mut revisions) in by_series {
-        revisions.sort_unstable_by_key(|revision| (revision.key.start, revision.end));
+    for ((tenant, device), revisions) in by_device {
         let (sessions, fixed): (Vec<_>, Vec<_>) = revisions.into_iter().partition(|r| r.gap_nanos.is_some());
-        fixed_windows(store, &series, &fixed, &mut windows, &mut void)?;
+        fixed_windows(store, (&tenant, &device), fixed, &mut windows, &mut void)?;
         for session in sessions {
+            let series = (tenant.clone(), device.clone(), session.key.metric.clone());
             sessions_around(store, &series, session, &mut windows, &mut void)?;
         }
     }
@@ -46,24 +45,33 @@ pub(crate) fn rows(store: &dyn SeriesReader, revisions: &[Revision], batch: &mut
     Ok(())
 }
 
-/// Windows that touch each other are read in one go.
+/// Windows of a device that lie near each other are read in one go, of all its metrics.
 fn fixed_windows(
     store: &dyn SeriesReader,
-    series: &Series,
-    revisions: &[&Revision],
+    (tenant, device): (&TenantId, &DeviceId),
+    mut revisions: Vec<&Revision>,
     out: &mut Vec<WindowRow>,
     void: &mut Vec<VoidWindows>,
 ) -> Result<()> {
-    let mut rest = revisions;
+    revisions.sort_unstable_by_key(|revision| (revision.key.start, revision.end));
+    let mut rest = &revisions[..];
     while let Some(first) = rest.first() {
-        let mut end = first.end;
-        let mut together = 0;
-        while let Some(next) = rest.get(together).filter(|next| next.key.start <= end) {
-            end = end.max(next.end);
-            together += 1;
+        let (near, end) = near(rest);
+        let mut metrics: Vec<MetricName> =
+            rest[..near].iter().map(|revision| revision.key.metric.clone()).collect();
+        metrics.sort_unstable();
+        metrics.dedup();
+        let mut points = vec![Points::new(); metrics.len()];
+        let mut put = |metric: usize, time: Timestamp, value: ValueRef<'_>| {
+            points[metric].extend(value.as_f64().map(|value| (time.nanos(), value)));
+        };
+        store.device_points(tenant, device, &metrics, first.key.start..end, &mut put)?;
+        for points in &mut points {
+            points.sort_unstable_by_key(|&(time, _)| time);
         }
-        let points = points(store, series, first.key.start, end)?;
-        for revision in &rest[..together] {
+        for revision in &rest[..near] {
+            let metric = metrics.binary_search(&revision.key.metric).expect("it is one of them");
+            let points = &points[metric];
             let from = points.partition_point(|&(time, _)| time < revision.key.start.nanos());
             let to = points.partition_point(|&(time, _)| time < revision.end.nanos());
             match window::aggregate(points[from..to].iter().copied()) {
@@ -75,9 +83,23 @@ fn fixed_windows(
                 }
             }
         }
-        rest = &rest[together..];
+        rest = &rest[near..];
     }
     Ok(())
+}
+
+/// How many windows, by rising start, follow one another with no gap that is longer than what they span, and where they end.
+fn near(revisions: &[&Revision]) -> (usize, Timestamp) {
+    let (start, mut end) = (revisions[0].key.start.nanos(), revisions[0].end);
+    let mut count = 0;
+    for revision in revisions {
+        if revision.key.start.nanos() > end.nanos().saturating_add(end.nanos() - start) {
+            break;
+        }
+        end = end.max(revision.end);
+        count += 1;
+    }
+    (count, end)
 }
 
 /// The sessions that touch a span of time. Readings never leave a series, so sessions only grow: those that stood there

@@ -111,24 +111,7 @@ impl<B: Books> SeriesAudit for B {
         metric: &MetricName,
         starts: Range<Timestamp>,
     ) -> Result<Vec<WindowRow>> {
-        self.with_books("reading windows", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised
-                 FROM device JOIN series ON series.device = device.no
-                 JOIN window_row ON window_row.series = series.no
-                 WHERE tenant = ? AND id = ? AND metric = ? AND start >= ? AND start < ?
-                 ORDER BY \"window\", start",
-            )?;
-            let (from, to) = (starts.start.nanos(), starts.end.nanos());
-            let names = params![tenant.as_str(), device.as_str(), metric.as_str(), from, to];
-            let rows = statement.query_map(names, |row| {
-                let (tenant, device, metric) = (tenant.clone(), device.clone(), metric.clone());
-                let window = row.get::<_, String>(0)?.into();
-                let key = WindowKey { tenant, device, metric, window, start: time(row, 1)? };
-                window_row(row, key)
-            })?;
-            rows.collect()
-        })
+        self.windows_of(tenant, device, metric, starts)
     }
 
     fn late(&self, tenant: &TenantId, limit: u32) -> Result<Vec<LateReading>> {
@@ -219,7 +202,30 @@ fn covered(connection: &Connection) -> rusqlite::Result<Vec<Covered>> {
     partitions.collect()
 }
 
-fn window_row(row: &Row<'_>, key: WindowKey) -> rusqlite::Result<WindowRow> {
+pub(super) fn windows(
+    connection: &Connection,
+    (tenant, device, metric): (&TenantId, &DeviceId, &MetricName),
+    starts: Range<Timestamp>,
+) -> rusqlite::Result<Vec<WindowRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised
+         FROM device JOIN series ON series.device = device.no
+         JOIN window_row ON window_row.series = series.no
+         WHERE tenant = ? AND id = ? AND metric = ? AND start >= ? AND start < ?
+         ORDER BY \"window\", start",
+    )?;
+    let (from, to) = (starts.start.nanos(), starts.end.nanos());
+    let names = params![tenant.as_str(), device.as_str(), metric.as_str(), from, to];
+    let rows = statement.query_map(names, |row| {
+        let (tenant, device, metric) = (tenant.clone(), device.clone(), metric.clone());
+        let window = row.get::<_, String>(0)?.into();
+        let key = WindowKey { tenant, device, metric, window, start: time(row, 1)? };
+        window_row(row, key)
+    })?;
+    rows.collect()
+}
+
+pub(crate) fn window_row(row: &Row<'_>, key: WindowKey) -> rusqlite::Result<WindowRow> {
     Ok(WindowRow {
         key,
         end: time(row, 2)?,

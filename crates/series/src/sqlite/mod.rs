@@ -3,7 +3,7 @@
 //! One narrow table, names replaced by numbers, write-ahead logging: a commit is whole or not there, and durable with
 //! the next flush (`durable.rs`). Readers have connections of their own and never wait for the writer.
 
-mod audit;
+pub(crate) mod audit;
 pub(crate) mod books;
 pub(crate) mod durable;
 pub(crate) mod names;
@@ -15,15 +15,17 @@ pub(crate) mod schema;
 pub(crate) mod write;
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use record::{DeviceId, MetricName, TenantId, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 
 pub use schema::VERSION as SCHEMA_VERSION;
 
-use crate::{Error, Result};
+use crate::{Error, Result, WindowRow};
 use durable::Durable;
 use scan::Scanners;
 use write::Writer;
@@ -42,8 +44,8 @@ pub struct Sqlite {
     scanners: Scanners,
 }
 
-/// A store whose books (windows, account, dead messages, late readings, clocks, notes) are the tables of `schema.rs`,
-/// whatever keeps its points.
+/// A store whose books (account, dead messages, late readings, clocks, notes) are the tables of `schema.rs`,
+/// whatever keeps its points and windows.
 pub(crate) trait Books: Send + Sync + 'static {
     /// Asks the books. They hold everything that was written before.
     fn with_books<T>(
@@ -59,6 +61,15 @@ pub(crate) trait Books: Send + Sync + 'static {
     ) -> Result<(T, Vec<(String, u64)>)> {
         self.with_books("auditing", |connection| Ok((at_one_moment(connection, read)?, Vec::new())))
     }
+
+    /// What [`crate::SeriesAudit::windows`] says.
+    fn windows_of(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        starts: Range<Timestamp>,
+    ) -> Result<Vec<WindowRow>>;
 }
 
 /// Reads in one savepoint, so that everything is of the same moment.
@@ -79,6 +90,18 @@ impl Books for Sqlite {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
         self.with_reader(operation, read)
+    }
+
+    fn windows_of(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        starts: Range<Timestamp>,
+    ) -> Result<Vec<WindowRow>> {
+        self.with_reader("reading windows", |connection| {
+            audit::windows(connection, (tenant, device, metric), starts)
+        })
     }
 }
 

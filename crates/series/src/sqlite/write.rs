@@ -108,18 +108,14 @@ fn write_all(connection: &Connection, names: &mut Names, batch: &WriteBatch) -> 
         let late = batch.late.get(tenant).map_or(&[][..], Vec::as_slice);
         points::write(connection, names, tenant, readings, late, &mut written)?;
     }
-    written.dead_letters = write_books(connection, names, batch)?;
+    let replaced = books::void_windows(connection, names, &batch.void_windows)?;
+    books::windows(connection, names, &batch.windows, &replaced)?;
+    written.dead_letters = write_books(connection, batch)?;
     Ok(written)
 }
 
-/// Everything of a batch but its readings. Returns how many dead letters there were.
-pub(crate) fn write_books(
-    connection: &Connection,
-    names: &mut Names,
-    batch: &WriteBatch,
-) -> rusqlite::Result<u64> {
-    let replaced = books::void_windows(connection, names, &batch.void_windows)?;
-    books::windows(connection, names, &batch.windows, &replaced)?;
+/// Everything of a batch but its readings and windows. Returns how many dead letters there were.
+pub(crate) fn write_books(connection: &Connection, batch: &WriteBatch) -> rusqlite::Result<u64> {
     let dead_letters = books::dead(connection, &batch.dead)?;
     books::resolve(connection, &batch.resolved)?;
     books::account(connection, &batch.account)?;

@@ -1,10 +1,11 @@
 //! A file of an older version, brought up to date.
 
+use penstock_series::parquet::store::Options;
 use penstock_series::{
-    Amounts, Covered, Position, SCHEMA_VERSION, SeriesAudit, SeriesReader, SeriesWriter, Sqlite, TenantAudit,
-    Written,
+    Amounts, Covered, Parquet, Position, SCHEMA_VERSION, SeriesAudit, SeriesReader, SeriesWriter, Sqlite,
+    TenantAudit, Written,
 };
-use record::{DeviceId, TenantId, TimeOrigin, Value};
+use record::{DeviceId, MetricName, TenantId, TimeOrigin, Value};
 use rusqlite::Connection;
 
 use crate::conformance::{ALWAYS, LIVE, batch, points, reading};
@@ -101,4 +102,34 @@ fn an_upgraded_file_and_a_new_one_have_the_same_tables() {
         rows.collect::<rusqlite::Result<Vec<(String, Option<String>)>>>().unwrap()
     };
     assert_eq!(tables(&old), tables(&new));
+}
+
+/// Up to version 5 of the manifest, results of windows were rows of the books.
+#[test]
+fn windows_of_an_older_manifest_become_rows_of_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Parquet::open(dir.path(), Options::default()).unwrap();
+    open().write(&batch(0, 1, vec![reading("d", "m", 1, Value::Float(1.5))])).unwrap();
+    let manifest = dir.path().join("manifest.db");
+    let ask = |sql: &str| {
+        let connection = Connection::open(&manifest).unwrap();
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let insert = "INSERT INTO window_row
+        WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 9999)
+        SELECT series.no, '1m', n, n + 60, 2, n, 0.5, 2.0, 0.25, 2.0, -0.0, 1.5, n % 2 FROM n, series";
+    Connection::open(&manifest).unwrap().execute_batch(insert).unwrap();
+    let (tenant, device) = (TenantId::default_tenant(), DeviceId::parse("d").unwrap());
+    let windows =
+        |store: &Parquet| store.windows(&tenant, &device, &MetricName::parse("m").unwrap(), ALWAYS).unwrap();
+    let found = windows(&open());
+    assert_eq!(ask("SELECT count(*) FROM window_row"), 0);
+    assert_eq!(found.len(), 10_000);
+    let last = &found[9_999];
+    assert_eq!((&*last.key.window, last.key.start.nanos(), last.end.nanos()), ("1m", 9999, 10_059));
+    assert_eq!((last.count, last.sum, last.min, last.max), (2, 9999.0, 0.5, 2.0));
+    assert_eq!((last.stddev, last.p95, last.last, last.revised), (0.25, 2.0, 1.5, true));
+    assert_eq!(last.first.to_bits(), (-0.0_f64).to_bits());
+    assert!(!found[9_998].revised);
+    assert_eq!(windows(&open()), found);
 }

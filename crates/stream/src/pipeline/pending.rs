@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 const WAIT_NANOS: i64 = 1_000_000_000;
 /// How many one step without records revises: each costs a look into the store, and a live reading that comes meanwhile
 /// waits for the step.
-const PER_STEP: usize = 64;
+const PER_STEP: usize = 256;
 /// A partition that always has something to read still revises a few with each step, once they have waited so long.
 const OVERDUE_NANOS: i64 = 10 * WAIT_NANOS;
 /// How many then.
-const PER_BUSY_STEP: usize = 8;
+const PER_BUSY_STEP: usize = 32;
 /// Beyond these they are revised without waiting: each takes some 50 bytes of the state.
 const MOST: usize = 100_000;
 

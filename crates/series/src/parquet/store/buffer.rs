@@ -27,6 +27,8 @@ pub(super) struct Buffer {
     claimed: Option<(i64, i64)>,
     /// The last row that was put in: the next reading is nearly always of the same moment.
     last: Option<(Entity, When, u32)>,
+    /// Where the column stands that it went into.
+    last_column: usize,
     /// What the last batch began with.
     sealed: Sealed,
 }
@@ -89,28 +91,53 @@ impl Buffer {
         })
     }
 
-    /// Puts a reading in. It takes the place of what the buffer has of its key.
-    pub(super) fn put(&mut self, entity: Entity, column: ColumnNo, when: When, value: ValueRef<'_>) {
-        let row = self.row(entity, when) as usize;
-        let columns = &mut self.rows.columns;
-        let at = match columns.binary_search_by_key(&column, |column| column.no) {
-            Ok(at) => at,
-            Err(at) => {
-                columns.insert(at, Column { no: column, cells: Cells::default() });
-                at
-            }
-        };
-        let cells = &mut columns[at].cells;
+    /// The rows of a key, the newest last: looked for once, and not for each of its columns.
+    pub(super) fn rows_of_key(&self, key: RowKey, rows: &mut Vec<u32>) {
+        rows.clear();
+        rows.extend(self.rows_of(key));
+    }
+
+    /// The value of a column in the newest of these rows that has one.
+    pub(super) fn newest(&self, rows: &[u32], column: ColumnNo) -> Option<(When, ValueRef<'_>)> {
+        if rows.is_empty() {
+            return None;
+        }
+        let cells = self.rows.cells(column)?;
+        rows.iter().rev().find_map(|&row| Some((self.rows.when(row as usize), cells.get(row as usize)?)))
+    }
+
+    /// Puts a reading in, and says in which row. It takes the place of what the buffer has of its key.
+    pub(super) fn put(&mut self, entity: Entity, column: ColumnNo, when: When, value: ValueRef<'_>) -> u32 {
+        let no = self.row(entity, when);
+        let row = no as usize;
+        let at = self.column(column);
+        let cells = &mut self.rows.columns[at].cells;
         if cells.len() == row {
             cells.push(Some(value));
             self.readings += 1;
-            return;
+            return no;
         }
         if cells.len() < row {
             cells.resize(row + 1);
         }
         self.readings += u64::from(cells.get(row).is_none());
         cells.set(row, Some(value));
+        no
+    }
+
+    /// Where a column stands. Columns come one after the other, nearly always.
+    fn column(&mut self, column: ColumnNo) -> usize {
+        let columns = &mut self.rows.columns;
+        let next = self.last_column + 1;
+        let at = match columns.get(next) {
+            Some(next_column) if next_column.no == column => next,
+            _ => columns.binary_search_by_key(&column, |column| column.no).unwrap_or_else(|at| {
+                columns.insert(at, Column { no: column, cells: Cells::default() });
+                at
+            }),
+        };
+        self.last_column = at;
+        at
     }
 
     /// The row of a moment, which is made if the batch has none that is the newest of its key.

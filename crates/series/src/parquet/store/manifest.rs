@@ -1,30 +1,26 @@
 //! Which files there are, and what names stand for: SQLite tables beside those of the books, in the same commits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::period::{Grain, Period};
-use crate::parquet::{ColumnNo, Entity};
+use crate::parquet::Entity;
 use crate::sqlite::{fault, schema, sync_directory_of};
 use crate::{Error, Result};
 
 /// The manifest's file.
 pub(super) const FILE: &str = "manifest.db";
 
-/// Most metrics of a table: a file's footer names each of its columns, and a reader of one looks at all of them.
-pub(super) const TABLE_COLUMNS: u32 = 256;
-
 /// The schema's version, kept in `PRAGMA user_version`.
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 5] = [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH, schema::STEPS[2]];
+const STEPS: [&str; 6] = [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH, schema::STEPS[2], WINDOWS];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
-/// [`TABLE_COLUMNS`] metrics of one tenant. `run.first_entity`, `last_entity`: group and device ([`Entity`]).
+/// [`super::metrics::TABLE_COLUMNS`] metrics of one tenant. `run.first_entity`, `last_entity`: group and device ([`Entity`]).
 /// `run.grain` and `run.period`: [`Period`]. Times are nanoseconds since the epoch. `last_row.readings`:
 /// docs/formats/manifest.md.
 const RUNS: &str = "
@@ -48,6 +44,16 @@ CREATE TABLE last_row (device INTEGER PRIMARY KEY, readings BLOB NOT NULL) STRIC
 /// What batches put into the buffer, until it stands in a run: [`super::fresh`].
 const FRESH: &str = "
 CREATE TABLE fresh (no INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+";
+
+/// Whose windows have columns, and where ([`super::windows`]). Results that an older version kept as rows of `window_row`
+/// become rows of runs when the store is opened.
+const WINDOWS: &str = "
+CREATE TABLE window_metric (
+    no INTEGER PRIMARY KEY, tenant TEXT NOT NULL, \"window\" TEXT NOT NULL, metric TEXT NOT NULL,
+    tbl INTEGER NOT NULL, grp INTEGER NOT NULL,
+    UNIQUE (tenant, \"window\", metric)
+) STRICT;
 ";
 
 /// What the manifest knows of a run.
@@ -214,111 +220,6 @@ pub(super) fn set_counter(connection: &Connection, name: &str, value: u64) -> ru
         .prepare_cached("UPDATE counter SET value = ?2 WHERE name = ?1")?
         .execute(params![name, value.cast_signed()])
         .map(|_| ())
-}
-
-/// A metric of a tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Metric {
-    pub(super) no: ColumnNo,
-    pub(super) tenant: String,
-    pub(super) name: String,
-    pub(super) table: u32,
-    pub(super) group: u32,
-}
-
-/// The metrics, all in memory: their number is bounded by the tenants' budgets and does not grow with the fleet.
-#[derive(Debug, Default)]
-pub(super) struct Metrics {
-    by_name: HashMap<String, HashMap<String, ColumnNo>>,
-    by_no: HashMap<ColumnNo, Arc<Metric>>,
-    /// By tenant, table and group: what a device may have rows of.
-    by_group: HashMap<String, BTreeMap<(u32, u32), Vec<ColumnNo>>>,
-    /// How many metrics each table has, and whose it is.
-    tables: Vec<(String, u32)>,
-    groups: u32,
-}
-
-impl Metrics {
-    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut statement =
-            connection.prepare("SELECT no, tenant, name, tbl, grp FROM metric ORDER BY no")?;
-        let mut metrics = Self::default();
-        let rows = statement.query_map([], |row| {
-            let no = ColumnNo(row.get(0)?);
-            Ok(Metric { no, tenant: row.get(1)?, name: row.get(2)?, table: row.get(3)?, group: row.get(4)? })
-        })?;
-        for metric in rows {
-            metrics.keep(metric?);
-        }
-        Ok(metrics)
-    }
-
-    fn keep(&mut self, metric: Metric) {
-        let table = metric.table as usize;
-        if self.tables.len() <= table {
-            self.tables.resize(table + 1, (String::new(), 0));
-        }
-        self.tables[table].0.clone_from(&metric.tenant);
-        self.tables[table].1 += 1;
-        self.groups = self.groups.max(metric.group + 1);
-        self.by_name.entry(metric.tenant.clone()).or_default().insert(metric.name.clone(), metric.no);
-        let groups = self.by_group.entry(metric.tenant.clone()).or_default();
-        groups.entry((metric.table, metric.group)).or_default().push(metric.no);
-        self.by_no.insert(metric.no, Arc::new(metric));
-    }
-
-    pub(super) fn find(&self, tenant: &str, name: &str) -> Option<&Arc<Metric>> {
-        self.by_no.get(self.by_name.get(tenant)?.get(name)?)
-    }
-
-    pub(super) fn get(&self, no: ColumnNo) -> Option<&Arc<Metric>> {
-        self.by_no.get(&no)
-    }
-
-    /// Table, group and metrics of each group of a tenant.
-    pub(super) fn groups(&self, tenant: &str) -> impl Iterator<Item = ((u32, u32), &[ColumnNo])> {
-        let groups = self.by_group.get(tenant).into_iter().flatten();
-        groups.map(|(&place, columns)| (place, columns.as_slice()))
-    }
-
-    pub(super) fn tenants(&self) -> impl Iterator<Item = &str> {
-        self.by_group.keys().map(String::as_str)
-    }
-
-    /// Adds the metrics of a message that are new. They join the group of a metric that came with them, if one is known;
-    /// else they are a new one.
-    pub(super) fn add(
-        &mut self,
-        connection: &Connection,
-        tenant: &str,
-        together: &[&str],
-    ) -> rusqlite::Result<()> {
-        let company = together.iter().find_map(|name| self.find(tenant, name));
-        let mut place = company.map(|metric| (metric.table, metric.group));
-        for name in together {
-            if self.find(tenant, name).is_some() {
-                continue;
-            }
-            let (table, group) = match place {
-                Some((table, group)) if self.tables[table as usize].1 < TABLE_COLUMNS => (table, group),
-                // A full table: the rest of the message goes to another, as a group of its own there.
-                _ => (self.table_with_room(tenant), self.groups),
-            };
-            place = Some((table, group));
-            let no = connection
-                .prepare_cached("INSERT INTO metric (tenant, name, tbl, grp) VALUES (?, ?, ?, ?)")?
-                .insert(params![tenant, name, table, group])?;
-            let no =
-                ColumnNo(u32::try_from(no).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, no))?);
-            self.keep(Metric { no, tenant: tenant.to_owned(), name: (*name).to_owned(), table, group });
-        }
-        Ok(())
-    }
-
-    fn table_with_room(&self, tenant: &str) -> u32 {
-        let room = |(of, metrics): &(String, u32)| of == tenant && *metrics < TABLE_COLUMNS;
-        self.tables.iter().position(room).unwrap_or(self.tables.len()) as u32
-    }
 }
 
 /// The number of a device; `None` when it has never sent anything.

@@ -20,6 +20,7 @@ mod fresh;
 mod last;
 mod latest;
 mod manifest;
+mod metrics;
 mod moment;
 mod names;
 mod period;
@@ -27,14 +28,17 @@ mod read;
 mod remove;
 mod roll;
 mod scan;
+mod windows;
 mod write;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use record::{DeviceId, MetricName, TenantId, Timestamp};
 use rusqlite::Connection;
 
 use crate::parquet::run::fault::io_fault;
@@ -42,10 +46,11 @@ use crate::parquet::run::sidecar_path;
 use crate::sqlite::durable::Durable;
 use crate::sqlite::scan::Scanners;
 use crate::sqlite::{Books, at_one_moment, fault, open_reader};
-use crate::{Result, Source};
+use crate::{Result, Source, WindowRow};
 use buffer::Buffer;
 use cache::Cache;
-use manifest::{Metrics, RunFacts};
+use manifest::RunFacts;
+use metrics::Metrics;
 use write::Writer;
 
 pub use manifest_version::VERSION as MANIFEST_VERSION;
@@ -201,7 +206,7 @@ impl Parquet {
         let mut visible = load(&connection, &runs).map_err(failed)?;
         let last_block = load_fresh(&connection, &manifest, &mut visible)?;
         let writer = Arc::new(Mutex::new(Writer::new(connection, last_block)));
-        Ok(Self {
+        let store = Self {
             durable: Durable::start(&manifest, Arc::clone(&writer))?,
             writer,
             visible: RwLock::new(visible),
@@ -215,7 +220,9 @@ impl Parquet {
             runs,
             options,
             _lock: lock,
-        })
+        };
+        store.adopt_windows()?;
+        Ok(store)
     }
 
     /// How many runs there are.
@@ -274,6 +281,16 @@ impl Books for Parquet {
         let books = moment.books.ask("auditing", |connection| at_one_moment(connection, read))?;
         Ok((books, moment.count_readings()?))
     }
+
+    fn windows_of(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        starts: Range<Timestamp>,
+    ) -> Result<Vec<WindowRow>> {
+        self.windows_of_series(tenant, device, metric, starts)
+    }
 }
 
 /// Two processes on one directory would each overwrite what the other knows.
@@ -311,12 +328,14 @@ fn load_fresh(connection: &Connection, manifest: &Path, visible: &mut Visible) -
         last = no;
         buffers.values().for_each(|buffer| buffer.write().seal());
         let mut unknown = false;
-        fresh::read(bytes, &mut |entity, column, when, value| match metrics.get(column) {
-            Some(metric) => buffers.entry(metric.table).or_default().write().put(entity, column, when, value),
+        fresh::read(bytes, &mut |entity, column, when, value| match metrics.table(column) {
+            Some(table) => {
+                buffers.entry(table).or_default().write().put(entity, column, when, value);
+            }
             None => unknown = true,
         })
         .map_err(damaged)?;
-        if unknown { Err(damaged("it has a metric that nobody named")) } else { Ok(()) }
+        if unknown { Err(damaged("it has a column that nobody named")) } else { Ok(()) }
     });
     outcome.map_err(|error| fault("opening the store", manifest, error))??;
     Ok(last)

@@ -1,6 +1,6 @@
 //! The store as it was at one moment: what a snapshot reads, and an audit counts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::buffer::{Buffer, Next, Place};
 use super::cache::{Cache, MOST_ROWS};
-use super::manifest::Metric;
+use super::metrics::{Metric, WindowMetric};
 use super::{Parquet, Rolling, RunEntry, Visible};
 use crate::Result;
 use crate::parquet::merge::{Input, Merging, Pieces};
@@ -27,6 +27,8 @@ pub(super) struct Moment {
     pub(super) readings: Readings,
     /// The groups of metrics of the tenant, or of all tenants.
     pub(super) groups: Vec<Group>,
+    /// Its windows.
+    pub(super) windows: Vec<WindowGroup>,
 }
 
 /// What holds the readings of some tables at one moment. Files and buffers live as long as it does.
@@ -53,6 +55,14 @@ pub(super) struct Group {
     pub(super) metrics: Vec<Arc<Metric>>,
 }
 
+/// Windows of one kind that start together: those of metrics that come together.
+#[derive(Clone)]
+pub(super) struct WindowGroup {
+    /// Where they stand.
+    pub(super) group: Group,
+    pub(super) windows: Vec<Arc<WindowMetric>>,
+}
+
 impl Group {
     fn entities(&self) -> RangeInclusive<Entity> {
         Entity::new(self.group, 0)..=Entity::new(self.group, u32::MAX)
@@ -76,12 +86,17 @@ impl Parquet {
         // A batch is committed and put into the buffer while nobody else holds this: so both are of one moment.
         let visible = self.visible.read();
         let books = Arc::new(self.scanners.moment(tenant)?);
-        let groups: Vec<Group> = match tenant {
-            "" => visible.metrics.tenants().flat_map(|tenant| visible.groups(tenant)).collect(),
-            tenant => visible.groups(tenant).collect(),
+        let tenants = match tenant {
+            "" => visible.metrics.tenants().collect(),
+            tenant => vec![tenant],
         };
-        let readings = visible.readings(&self.cache, |table| groups.iter().any(|group| group.table == table));
-        Ok(Moment { books, readings, groups })
+        let groups: Vec<Group> = tenants.iter().flat_map(|tenant| visible.groups(tenant)).collect();
+        let windows: Vec<WindowGroup> =
+            tenants.iter().flat_map(|tenant| visible.window_groups(tenant)).collect();
+        let wanted = groups.iter().chain(windows.iter().map(|of| &of.group));
+        let tables: BTreeSet<u32> = wanted.map(|group| group.table).collect();
+        let readings = visible.readings(&self.cache, |table| tables.contains(&table));
+        Ok(Moment { books, readings, groups, windows })
     }
 
     /// What holds the readings of a table now.
@@ -95,6 +110,13 @@ impl Visible {
         self.metrics.groups(tenant).map(|((table, group), columns)| {
             let metrics = columns.iter().filter_map(|&no| self.metrics.get(no).cloned()).collect();
             Group { table, group, metrics }
+        })
+    }
+
+    pub(super) fn window_groups(&self, tenant: &str) -> impl Iterator<Item = WindowGroup> {
+        self.metrics.window_groups(tenant).into_iter().map(|((table, group), windows)| WindowGroup {
+            group: Group { table, group, metrics: Vec::new() },
+            windows,
         })
     }
 
@@ -141,7 +163,8 @@ impl Readings {
         self.merge(group, selection, |_| true)
     }
 
-    fn merge(
+    /// Those of the runs that are wanted, and of the buffers.
+    pub(super) fn merge(
         &self,
         group: &Group,
         selection: &Selection,

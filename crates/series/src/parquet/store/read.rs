@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, When};
+use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, ValueRef, When};
 
 use super::last;
 use super::moment::{Group, Selection};
@@ -122,15 +122,14 @@ impl SeriesReader for Parquet {
             return Ok(());
         }
         let readings = self.readings_of(table);
-        let (earliest, latest) = readings.shifts(table);
-        let (first, last) = (range.start.nanos(), range.end.nanos() - 1);
-        let claimed = first.saturating_sub(latest)..=last.saturating_sub(earliest);
+        let shifts = readings.shifts(table);
+        let claimed = claimed(&range, shifts);
         let (devices, detail) = (Some([entity.device()].into()), Detail::Times);
         let selection = Selection { columns: vec![column], devices, claimed, detail };
         let group = Group { table, group: entity.group(), metrics: Vec::new() };
         let mut merging = readings.read(&group, &selection)?;
         let mut rows = Rows::new([column]);
-        if (earliest, latest) != (0, 0) {
+        if shifts != (0, 0) {
             // Where clocks were put right, event times do not follow the keys: sorted as a whole.
             while merging.read(PIECE_ROWS, &mut rows)? {}
             let mut order: Vec<usize> = (0..rows.len()).collect();
@@ -147,6 +146,56 @@ impl SeriesReader for Parquet {
             }
         }
         visit_rows(&rows, 0..rows.len(), &range, visit);
+        Ok(())
+    }
+
+    fn device_points(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metrics: &[MetricName],
+        range: Range<Timestamp>,
+        visit: &mut dyn FnMut(usize, Timestamp, ValueRef<'_>),
+    ) -> Result<()> {
+        let Some(no) = self.device_no(tenant.as_str(), device.as_str())? else { return Ok(()) };
+        if range.start >= range.end {
+            return Ok(());
+        }
+        // Metrics that come together are read together.
+        let mut groups: BTreeMap<(u32, u32), Vec<(ColumnNo, usize)>> = BTreeMap::new();
+        {
+            let visible = self.visible.read();
+            for (at, metric) in metrics.iter().enumerate() {
+                let Some(known) = visible.metrics.find(tenant.as_str(), metric.as_str()) else { continue };
+                groups.entry((known.table, known.group)).or_default().push((known.no, at));
+            }
+        }
+        for ((table, group), mut columns) in groups {
+            columns.sort_unstable();
+            let readings = self.readings_of(table);
+            let selection = Selection {
+                columns: columns.iter().map(|(no, _)| *no).collect(),
+                devices: Some([no].into()),
+                claimed: claimed(&range, readings.shifts(table)),
+                detail: Detail::Times,
+            };
+            let group = Group { table, group, metrics: Vec::new() };
+            let mut merging = readings.read(&group, &selection)?;
+            let mut rows = Rows::new(selection.columns.iter().copied());
+            let mut more = true;
+            while more {
+                more = merging.read(PIECE_ROWS, &mut rows)?;
+                for ((_, at), column) in columns.iter().zip(rows.columns()) {
+                    for (row, &time) in rows.time.iter().enumerate() {
+                        let time = Timestamp::from_nanos(time);
+                        if let Some(value) = column.cells.get(row).filter(|_| range.contains(&time)) {
+                            visit(*at, time, value);
+                        }
+                    }
+                }
+                rows.clear();
+            }
+        }
         Ok(())
     }
 
@@ -213,6 +262,11 @@ impl SeriesReader for Parquet {
     fn dead_messages(&self, tenant: &str, limit: u32) -> Result<Vec<DeadMessage>> {
         tables::dead_messages_of(self, tenant, limit)
     }
+}
+
+/// Where the claimed times of a range of event times are.
+fn claimed(range: &Range<Timestamp>, (earliest, latest): (i64, i64)) -> RangeInclusive<i64> {
+    range.start.nanos().saturating_sub(latest)..=(range.end.nanos() - 1).saturating_sub(earliest)
 }
 
 /// Visits what rows have of one metric. `false`: enough.

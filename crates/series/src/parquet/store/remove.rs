@@ -12,10 +12,10 @@ use rusqlite::Connection;
 use super::buffer::Buffer;
 use super::last;
 use super::manifest::{self, RunFacts};
-use super::moment::{Group, Readings, Selection};
+use super::moment::{Group, Readings, Selection, WindowGroup};
 use super::roll::facts;
 use super::write::Writer;
-use super::{Buffers, Parquet, RunEntry, fresh};
+use super::{Buffers, Parquet, RunEntry, Visible, fresh, windows};
 use crate::parquet::merge::without;
 use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity, Rows};
@@ -50,13 +50,13 @@ impl SeriesRemove for Parquet {
         let no = self.with_committed("looking for a device", |connection| {
             manifest::device(connection, tenant.as_str(), device.as_str())
         })?;
-        let groups: Vec<Group> = self.visible.read().groups(tenant.as_str()).collect();
+        let of = self.visible.read().of_tenant(tenant);
         let (gone, made) = match no {
-            Some(no) => self.written_without(&groups, no)?,
+            Some(no) => self.written_without(&of, no)?,
             None => Exchange::default(),
         };
         let mut writer = self.writer.lock();
-        let outcome = self.exchange_without(&mut writer, (tenant, no, &groups), (&gone, &made), &mut removal);
+        let outcome = self.exchange_without(&mut writer, (tenant, no, &of), (&gone, &made), &mut removal);
         drop(writer);
         if let Err(error) = outcome {
             made.iter().for_each(|run| run.doom());
@@ -79,17 +79,14 @@ impl SeriesRemove for Parquet {
         let reason = what.reason().to_owned();
         let mut removal =
             Removal { no: 0, device: None, before: Some(before), reason, at, removed: Counts::default() };
-        let (gone, readings) = match what {
-            Expiring::Readings => self.outdated(tenant, before)?,
-            Expiring::Windows => (Vec::new(), 0),
-        };
+        let (gone, outdated) = self.outdated(tenant, what, before)?;
         let failed = |error| fault("removing what is old", &self.manifest, error);
         let writer = self.writer.lock();
         // Held across the commit: nobody sees the books without it and the runs with it.
         let mut visible = self.visible.write();
         let changed = self.exchange(&writer.connection, |connection| {
             removal.removed = books(connection, tenant.as_str(), What::Old(what, before))?;
-            removal.removed.readings += readings;
+            removal.removed += outdated;
             gone.iter().try_for_each(|run| manifest::remove_run(connection, run.facts.no))?;
             if removal.removed.is_zero() {
                 return Ok(());
@@ -115,12 +112,44 @@ impl SeriesRemove for Parquet {
     }
 }
 
+/// What a tenant may have rows of.
+struct OfTenant {
+    readings: Vec<Group>,
+    windows: Vec<WindowGroup>,
+}
+
+impl Visible {
+    fn of_tenant(&self, tenant: &TenantId) -> OfTenant {
+        let tenant = tenant.as_str();
+        OfTenant { readings: self.groups(tenant).collect(), windows: self.window_groups(tenant).collect() }
+    }
+}
+
+impl OfTenant {
+    fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.readings.iter().chain(self.windows.iter().map(|windows| &windows.group))
+    }
+
+    fn has(&self, table: u32) -> bool {
+        self.groups().any(|group| group.table == table)
+    }
+
+    /// Which table each column is in.
+    fn columns(&self) -> BTreeMap<ColumnNo, u32> {
+        let readings = self.readings.iter();
+        let readings = readings.flat_map(|group| group.metrics.iter().map(|metric| (metric.no, group.table)));
+        let windows = self.windows.iter().flat_map(|group| &group.windows);
+        let windows = windows.flat_map(|window| window.columns().map(|column| (column, window.table)));
+        readings.chain(windows).collect()
+    }
+}
+
 impl Parquet {
     /// Writes the runs that hold a device again, without it.
-    fn written_without(&self, groups: &[Group], device: u32) -> Result<Exchange> {
+    fn written_without(&self, of: &OfTenant, device: u32) -> Result<Exchange> {
         let runs = self.visible.read().runs.clone();
         let (mut gone, mut made) = Exchange::default();
-        for entry in runs.iter().filter(|run| groups.iter().any(|group| group.table == run.facts.table)) {
+        for entry in runs.iter().filter(|run| of.has(run.facts.table)) {
             let run = self.cache.open(entry)?;
             if !run.sidecar().entities.iter().any(|rows| rows.entity.device() == device) {
                 continue;
@@ -153,14 +182,17 @@ impl Parquet {
     fn exchange_without(
         &self,
         writer: &mut Writer,
-        (tenant, device, groups): (&TenantId, Option<u32>, &[Group]),
+        (tenant, device, of): (&TenantId, Option<u32>, &OfTenant),
         (gone, made): (&[Arc<RunEntry>], &[Arc<RunEntry>]),
         removal: &mut Removal,
     ) -> Result<()> {
         let failed = |error| fault("removing a device", &self.manifest, error);
-        let of_tenant = |table| groups.iter().any(|group| group.table == table);
-        let held = self.visible.read().readings(&self.cache, of_tenant);
-        let readings = device.map_or(Ok(0), |device| count(&held, groups, device))?;
+        let held = self.visible.read().readings(&self.cache, |table| of.has(table));
+        let mut counts = Counts::default();
+        if let Some(device) = device {
+            counts.readings = count(&held, &of.readings, device)?;
+            counts.windows = windows::count(&held, &of.windows, Some(device), |_| true)?;
+        }
         let buffers = self.visible.read().buffers.clone();
         let mut left = Buffers::new();
         let name = removal.device.clone();
@@ -169,13 +201,12 @@ impl Parquet {
         let changed = self.exchange(&writer.connection, |connection| {
             let what = What::Device(name.as_ref().map_or("", DeviceId::as_str));
             removal.removed = books(connection, tenant.as_str(), what)?;
-            removal.removed.readings += readings;
+            removal.removed += counts;
             gone.iter().try_for_each(|run| manifest::remove_run(connection, run.facts.no))?;
             made.iter().try_for_each(|run| manifest::add_run(connection, &run.facts))?;
             if let Some(device) = device {
                 manifest::forget_last_row(connection, device)?;
-                let tables: Vec<u32> = buffers.keys().copied().collect();
-                left = blocks_without(connection, device, &tables, groups, &buffers)?;
+                left = blocks_without(connection, device, of, &buffers)?;
             }
             keep(connection, tenant.as_str(), removal)
         });
@@ -191,18 +222,40 @@ impl Parquet {
         Ok(())
     }
 
-    /// The runs of a tenant that hold nothing from after a time, and how many readings go with them.
-    fn outdated(&self, tenant: &TenantId, before: Timestamp) -> Result<(Vec<Arc<RunEntry>>, u64)> {
+    /// The runs of a tenant that hold nothing of a kind from after a time, and how much goes with them.
+    fn outdated(
+        &self,
+        tenant: &TenantId,
+        what: Expiring,
+        before: Timestamp,
+    ) -> Result<(Vec<Arc<RunEntry>>, Counts)> {
         let moment = self.moment(tenant.as_str())?;
+        let of_kind = |run: &RunEntry| match what {
+            Expiring::Readings => moment.groups.iter().any(|group| group.table == run.facts.table),
+            Expiring::Windows => moment.windows.iter().any(|of| of.group.table == run.facts.table),
+        };
         let is_old = |run: &RunEntry| {
             let latest = run.facts.claimed.1.saturating_add(run.facts.shifts.1);
-            latest < before.nanos()
+            latest < before.nanos() && of_kind(run)
         };
-        let mut counts = 0;
-        for groups in moment.groups.chunk_by(|a, b| a.table == b.table) {
-            counts += moment.readings.count_difference(groups, is_old)?;
+        let mut counts = Counts::default();
+        let gone: Vec<_> = moment.readings.runs().iter().filter(|run| is_old(run)).cloned().collect();
+        if gone.is_empty() {
+            return Ok((gone, counts));
         }
-        Ok((moment.readings.runs().iter().filter(|run| is_old(run)).cloned().collect(), counts))
+        match what {
+            Expiring::Readings => {
+                for groups in moment.groups.chunk_by(|a, b| a.table == b.table) {
+                    counts.readings += moment.readings.count_difference(groups, is_old)?;
+                }
+            }
+            Expiring::Windows => {
+                let all = windows::count(&moment.readings, &moment.windows, None, |_| true)?;
+                let left = windows::count(&moment.readings, &moment.windows, None, |run| !is_old(run))?;
+                counts.windows = all - left;
+            }
+        }
+        Ok((gone, counts))
     }
 
     /// Files go once the commit that does without them is on disk.
@@ -260,8 +313,7 @@ fn count(readings: &Readings, groups: &[Group], device: u32) -> Result<u64> {
 fn blocks_without(
     connection: &Connection,
     device: u32,
-    tables: &[u32],
-    groups: &[Group],
+    of: &OfTenant,
     buffers: &Buffers,
 ) -> rusqlite::Result<Buffers> {
     let concerned = |table: &u32| {
@@ -269,14 +321,13 @@ fn blocks_without(
             let entity = Entity::new(group.group, device);
             buffers.get(table).is_some_and(|buffer| buffer.read().holds(entity))
         };
-        groups.iter().filter(|group| group.table == *table).any(holds)
+        of.groups().filter(|group| group.table == *table).any(holds)
     };
-    let concerned: Vec<u32> = tables.iter().copied().filter(concerned).collect();
+    let concerned: Vec<u32> = buffers.keys().copied().filter(concerned).collect();
     if concerned.is_empty() {
         return Ok(Buffers::new());
     }
-    let table_of: BTreeMap<ColumnNo, u32> =
-        groups.iter().flat_map(|group| group.metrics.iter().map(|metric| (metric.no, group.table))).collect();
+    let table_of = of.columns();
     let mut left: BTreeMap<u32, Buffer> = concerned.iter().map(|&table| (table, Buffer::default())).collect();
     let mut changed: Vec<(i64, Vec<u8>)> = Vec::new();
     let visited = manifest::fresh(connection, &mut |no, bytes| {

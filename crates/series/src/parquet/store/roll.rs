@@ -97,9 +97,7 @@ impl Parquet {
         let path = manifest::run_path(&self.runs, no);
         let plan = {
             let visible = self.visible.read();
-            Plan::of(rows, |column| {
-                visible.metrics.get(column).map_or_else(String::new, |metric| metric.name.clone())
-            })
+            Plan::of(rows, |column| visible.metrics.column_name(column))
         };
         let written = write_file(&path, rows, plan);
         let written = written.inspect_err(|_| remove_files(&path))?;

@@ -8,8 +8,10 @@ use record::{TenantId, Timestamp, Value, When};
 
 use super::Parquet;
 use super::last;
-use super::manifest::{self, Metric, TABLE_COLUMNS};
+use super::manifest;
+use super::metrics::{Metric, TABLE_COLUMNS};
 use super::moment::{Group, Moment, Selection};
+use super::windows::OfWindows;
 use crate::Result;
 use crate::parquet::cells::EMPTY;
 use crate::parquet::merge::Merging;
@@ -20,6 +22,7 @@ use crate::scan::{
 };
 
 const READINGS: &str = "telemetry";
+const WINDOWS: &str = "aggregations";
 /// Of each metric of a device the reading with the latest event time.
 const LATEST: &str = "latest";
 
@@ -57,11 +60,13 @@ impl Snapshot for Moment {
     }
 
     fn scan(self: Arc<Self>, scan: Scan) -> Result<Batches> {
-        match shape(READINGS) {
-            Some(shape) if scan.table == READINGS => Ok(filled(OfReadings::new(self, scan, &shape)?)),
-            Some(shape) if scan.table == LATEST => Ok(filled(OfLatest::new(self, scan, &shape)?)),
-            _ => Arc::clone(&self.books).scan(scan),
-        }
+        let Some(shape) = self.table(&scan.table)? else { return Ok(Box::new(std::iter::empty())) };
+        Ok(match &*scan.table {
+            READINGS => filled(OfReadings::new(self, scan, &shape)?),
+            LATEST => filled(OfLatest::new(self, scan, &shape)?),
+            WINDOWS => filled(OfWindows::new(self, scan, &shape)?),
+            _ => Arc::clone(&self.books).scan(scan)?,
+        })
     }
 }
 
@@ -151,18 +156,7 @@ impl Current {
         rows.clear();
         while rows.len() < PIECE_ROWS && self.merging.read(PIECE_ROWS - rows.len(), rows)? {}
         self.column = 0;
-        let last = self.devices.pop().map(|(_, id)| id);
-        self.devices.clear();
-        if with_devices {
-            let mut end = 0;
-            let number = |entity: u64| Entity(entity).device();
-            for of_one in rows.entity.chunk_by(|a, b| number(*a) == number(*b)) {
-                end += of_one.len();
-                self.devices.push((end, moment.device(number(of_one[0]))?));
-            }
-        } else {
-            self.devices.push((rows.len(), last.unwrap_or_default()));
-        }
+        moment.devices_of(rows, with_devices, &mut self.devices)?;
         Ok(!rows.is_empty())
     }
 
@@ -194,7 +188,7 @@ impl Current {
 }
 
 /// What fills one batch after the other.
-trait Fill: Send {
+pub(super) trait Fill: Send {
     /// Fills a batch, or as much of it as there is left.
     fn fill(&mut self) -> Result<()>;
 
@@ -331,8 +325,29 @@ impl Moment {
         })
     }
 
+    /// The devices of rows, each where its rows end; without names, where they are not asked for.
+    pub(super) fn devices_of(
+        &self,
+        rows: &Rows,
+        with_names: bool,
+        devices: &mut Vec<(usize, String)>,
+    ) -> Result<()> {
+        devices.clear();
+        if !with_names {
+            devices.push((rows.len(), String::new()));
+            return Ok(());
+        }
+        let mut end = 0;
+        let number = |entity: u64| Entity(entity).device();
+        for of_one in rows.entity.chunk_by(|a, b| number(*a) == number(*b)) {
+            end += of_one.len();
+            devices.push((end, self.device(number(of_one[0]))?));
+        }
+        Ok(())
+    }
+
     /// The numbers of devices, rising; of those that never sent anything none.
-    fn numbers(&self, names: &BTreeSet<String>) -> Result<Arc<[u32]>> {
+    pub(super) fn numbers(&self, names: &BTreeSet<String>) -> Result<Arc<[u32]>> {
         let tenant = self.books.tenant();
         let mut numbers = self.books.ask("looking for devices", |connection| {
             let number = |name: &String| manifest::device(connection, tenant, name).transpose();

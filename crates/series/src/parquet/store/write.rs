@@ -1,13 +1,15 @@
 //! A batch: one commit of the manifest, and into the buffer, or neither.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 
 use record::{ReadingRef, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::buffer::row_key;
 use super::fresh::Block;
-use super::manifest::{self, Metrics};
+use super::manifest;
+use super::metrics::Metrics;
 use super::read::Found;
 use super::{Parquet, Visible};
 use crate::parquet::{ColumnNo, Entity};
@@ -45,8 +47,19 @@ pub(super) struct Incoming<'b> {
     pub(super) column: ColumnNo,
 }
 
-/// First and last claimed time and the metrics of keys that are looked for.
-type Wanted = (i64, i64, Vec<ColumnNo>);
+/// A key that may be held, and of which columns.
+pub(super) struct Sought {
+    pub(super) table: u32,
+    pub(super) entity: Entity,
+    pub(super) claimed: i64,
+    pub(super) columns: RangeInclusive<u32>,
+}
+
+/// What runs hold under keys that were sought.
+pub(super) type Held = BTreeMap<Entity, Found>;
+
+/// First and last claimed time and the columns of keys that are looked for.
+type Wanted = (i64, i64, BTreeSet<ColumnNo>);
 
 /// A value that another took the place of, as the books keep it.
 struct Old<'b> {
@@ -59,26 +72,7 @@ struct Old<'b> {
 
 impl SeriesWriter for Parquet {
     fn write(&self, batch: &WriteBatch) -> Result<Written> {
-        if self.buffered_bytes() >= self.options.buffer_bytes {
-            // The disk may be full: then no more is taken than the limit, and the batch waits in the log.
-            self.roll()?;
-        }
-        let mut writer = self.writer.lock();
-        for span in &batch.spans {
-            match self.visible.read().positions.get(&span.source) {
-                Some(&held) if held != span.from => {
-                    return Err(Error::Conflict { source_partition: span.source, held, from: span.from });
-                }
-                _ => {}
-            }
-        }
-        let failed = |error| fault("writing a batch", &self.manifest, error);
-        writer.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-        let outcome = self.take(&mut writer, batch);
-        if outcome.is_err() {
-            self.take_back(&mut writer)?;
-        }
-        outcome
+        self.write_beside(batch, &|_| Ok(()))
     }
 
     fn positions(&self) -> Result<Vec<Position>> {
@@ -95,19 +89,54 @@ impl SeriesWriter for Parquet {
     }
 }
 
+/// What is done to the manifest in the transaction of a batch.
+type Beside<'f> = &'f dyn Fn(&Connection) -> rusqlite::Result<()>;
+
 impl Parquet {
+    /// Writes a batch, and does something else in its transaction.
+    pub(super) fn write_beside(&self, batch: &WriteBatch, beside: Beside<'_>) -> Result<Written> {
+        if self.buffered_bytes() >= self.options.buffer_bytes {
+            // The disk may be full: then no more is taken than the limit, and the batch waits in the log.
+            self.roll()?;
+        }
+        let mut writer = self.writer.lock();
+        for span in &batch.spans {
+            match self.visible.read().positions.get(&span.source) {
+                Some(&held) if held != span.from => {
+                    return Err(Error::Conflict { source_partition: span.source, held, from: span.from });
+                }
+                _ => {}
+            }
+        }
+        let failed = |error| fault("writing a batch", &self.manifest, error);
+        writer.connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+        let outcome = self.take(&mut writer, batch, beside);
+        if outcome.is_err() {
+            self.take_back(&mut writer)?;
+        }
+        outcome
+    }
+
     /// Everything of a batch, and the commit.
-    fn take(&self, writer: &mut Writer, batch: &WriteBatch) -> Result<Written> {
+    fn take(&self, writer: &mut Writer, batch: &WriteBatch, beside: Beside<'_>) -> Result<Written> {
         let failed = |error| fault("writing a batch", &self.manifest, error);
         let mut written = Written::default();
         let mut incoming = Vec::new();
         for (tenant, readings) in &batch.readings {
             let named = self.name(writer, tenant, readings).map_err(failed)?;
-            let held = self.held_in_runs(&named)?;
+            let sought = named.iter().map(|of| Sought {
+                table: of.table,
+                entity: of.entity,
+                claimed: of.reading.when.claimed.nanos(),
+                columns: of.column.0..=of.column.0,
+            });
+            let held = self.held_in_runs(sought)?;
             incoming.push((tenant, named, held));
         }
+        let windows = self.place_windows(writer, batch)?;
         let Writer { connection, names, block, last_block, .. } = writer;
-        written.dead_letters = write_books(connection, names, batch).map_err(failed)?;
+        beside(connection).map_err(failed)?;
+        written.dead_letters = write_books(connection, batch).map_err(failed)?;
         for (tenant, named, _) in &incoming {
             for late in batch.late.get(*tenant).into_iter().flatten() {
                 let of = &named[late.row as usize];
@@ -125,6 +154,7 @@ impl Parquet {
         for (_, named, held) in &incoming {
             visible.put_all(named, held, &mut Effects { block, old: &mut old, written: &mut written });
         }
+        visible.put_windows(&windows, block);
         let kept = supersede(connection, names, &old)
             .and_then(|()| block.seal().map(|bytes| manifest::add_fresh(connection, bytes)).transpose())
             .and_then(|no| connection.execute_batch("COMMIT").map(|()| no));
@@ -154,33 +184,28 @@ impl Parquet {
         Ok(())
     }
 
-    /// The values that runs hold under the keys of these readings. Nearly always none: the sidecars say so.
-    fn held_in_runs(&self, named: &[Incoming<'_>]) -> Result<BTreeMap<Entity, Found>> {
+    /// The values that runs hold under these keys. Nearly always none: the sidecars say so.
+    pub(super) fn held_in_runs(&self, keys: impl Iterator<Item = Sought>) -> Result<Held> {
         let mut wanted: BTreeMap<(u32, Entity, i64), Wanted> = BTreeMap::new();
         let runs = self.visible.read().runs.clone();
         let mut last: Option<(Entity, i64, bool)> = None;
-        for reading in named {
-            let claimed = reading.reading.when.claimed.nanos();
+        for Sought { table, entity, claimed, columns } in keys {
             let may = match last {
-                Some((entity, at, may)) if (entity, at) == (reading.entity, claimed) => may,
-                _ => self.may_be_in(&runs, reading.table, reading.entity, claimed)?,
+                Some((of, at, may)) if (of, at) == (entity, claimed) => may,
+                _ => self.may_be_in(&runs, table, entity, claimed)?,
             };
-            last = Some((reading.entity, claimed, may));
+            last = Some((entity, claimed, may));
             if may {
                 let day = super::period::day(claimed);
-                let span = wanted.entry((reading.table, reading.entity, day)).or_insert((
-                    claimed,
-                    claimed,
-                    Vec::new(),
-                ));
-                *span = (span.0.min(claimed), span.1.max(claimed), std::mem::take(&mut span.2));
-                if !span.2.contains(&reading.column) {
-                    span.2.push(reading.column);
-                }
+                let of_day = wanted.entry((table, entity, day));
+                let span = of_day.or_insert_with(|| (claimed, claimed, BTreeSet::new()));
+                (span.0, span.1) = (span.0.min(claimed), span.1.max(claimed));
+                span.2.extend(columns.map(ColumnNo));
             }
         }
-        let mut held: BTreeMap<Entity, Found> = BTreeMap::new();
+        let mut held = Held::new();
         for ((table, entity, _), (first, last, columns)) in wanted {
+            let columns: Vec<ColumnNo> = columns.into_iter().collect();
             held.entry(entity).or_default().extend(self.find(table, entity, &columns, &(first..=last))?);
         }
         Ok(held)
@@ -229,13 +254,19 @@ impl Visible {
             let rolling = self.rolling.as_ref().and_then(|rolling| rolling.buffers.get(&table)).cloned();
             let rolling = rolling.as_ref().map(|buffer| buffer.read());
             let mut buffer = self.buffers.entry(table).or_default().write();
+            let mut last = None;
+            let (mut rows, mut rolling_rows) = (Vec::new(), Vec::new());
             for incoming in part {
                 let Incoming { reading, device, entity, column, .. } = *incoming;
                 let when = reading.when;
                 let key = row_key(entity, when.claimed, when.seq);
-                let before = buffer.find(key, column, usize::MAX);
-                let before = before
-                    .or_else(|| rolling.as_ref().and_then(|buffer| buffer.find(key, column, usize::MAX)));
+                if last.replace(key) != Some(key) {
+                    buffer.rows_of_key(key, &mut rows);
+                    rolling.iter().for_each(|rolling| rolling.rows_of_key(key, &mut rolling_rows));
+                }
+                let before = buffer.newest(&rows, column);
+                let before =
+                    before.or_else(|| rolling.as_ref().and_then(|of| of.newest(&rolling_rows, column)));
                 let before = before.or_else(|| {
                     let found = held.get(&entity)?.get(&(key.claimed, key.seq, column));
                     found.map(|(when, value)| (*when, value.as_ref()))
@@ -258,7 +289,10 @@ impl Visible {
                     }
                     None => effects.written.stored += 1,
                 }
-                buffer.put(entity, column, when, reading.value);
+                let row = buffer.put(entity, column, when, reading.value);
+                if rows.last() != Some(&row) {
+                    rows.push(row);
+                }
                 effects.block.put(entity, column, when, reading.value);
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use penstock_series::parquet::store::Options;
 use penstock_series::{
     Error, Key, LateRow, Memory, Parquet, Position, Scan, SeriesAudit, SeriesReader, SeriesScan,
-    SeriesWriter, Snapshot, Source, Span, WriteBatch,
+    SeriesWriter, Snapshot, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch,
 };
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, TimeOrigin, Timestamp, Value, When};
 
@@ -71,6 +71,56 @@ impl World {
         self.now_ms += random.below(20_000) as i64;
     }
 
+    /// Results as of the windows of a reading. Of sessions some are void, some begin or end otherwise than before.
+    fn windows(&mut self, tenant: &TenantId, of: &Reading, batch: &mut WriteBatch) {
+        let random = &mut self.random;
+        let kind = ["1m", "session 5m"][random.below(2) as usize];
+        // A few starts, so that keys meet.
+        let minute =
+            of.when.time.nanos().div_euclid(60_000_000_000).div_euclid(10) * 10 + random.below(2) as i64;
+        let at = |minute: i64| Timestamp::from_nanos(minute * 60_000_000_000);
+        let (device, metric) = (of.device.clone(), of.metric.clone());
+        let key = |start: i64| WindowKey {
+            tenant: tenant.clone(),
+            device: device.clone(),
+            metric: metric.clone(),
+            window: kind.into(),
+            start: at(start),
+        };
+        let mut end = minute + 1;
+        if kind != "1m" {
+            end += random.below(3) as i64;
+            if random.one_in(2) {
+                let first = minute - random.below(4) as i64;
+                batch.void_windows.push(VoidWindows { key: key(first), until: at(end) });
+            }
+            if random.one_in(3) {
+                return;
+            }
+        }
+        let count = 1 + random.below(6);
+        let mut number = || (random.below(9) as f64 - 4.0) / 3.0;
+        let mut numbers = [number(), number(), number(), number(), number(), number(), number()];
+        if random.one_in(3) {
+            numbers = [numbers[0]; 7];
+            numbers[3] = 0.0;
+        }
+        let [sum, min, max, stddev, p95, first, last] = numbers;
+        batch.windows.push(WindowRow {
+            key: key(minute),
+            end: at(end),
+            count,
+            sum,
+            min,
+            max,
+            stddev,
+            p95,
+            first,
+            last,
+            revised: random.one_in(9),
+        });
+    }
+
     fn batch(&mut self, from: u64) -> WriteBatch {
         let mut batch = WriteBatch::default();
         for tenant in tenants() {
@@ -86,8 +136,15 @@ impl World {
                 let watermark = Timestamp::from_millis(self.now_ms).unwrap();
                 batch.late.insert(tenant.clone(), vec![LateRow { row, watermark }]);
             }
+            for reading in &readings {
+                if self.random.one_in(3) {
+                    self.windows(&tenant, reading, &mut batch);
+                }
+            }
             batch.readings.insert(tenant, readings.iter().collect());
         }
+        batch.windows.sort_by(|a, b| a.key.cmp(&b.key));
+        batch.windows.dedup_by(|a, b| a.key == b.key);
         batch.spans.push(Span { source: SOURCE, from, to: from + 1 });
         batch
     }
@@ -112,8 +169,12 @@ fn compare(store: &Parquet, model: &Memory, what: &str) {
                 store.latest(&tenant, &device).unwrap().iter().map(reading_told).collect::<Vec<_>>()
             };
             assert_eq!(latest(store), latest(model), "{what}: latest of {device}");
+            let metrics: Vec<MetricName> = metrics.iter().map(|of| MetricName::parse(of).unwrap()).collect();
+            assert_eq!(
+                together(store, &tenant, &device, &metrics),
+                together(model, &tenant, &device, &metrics)
+            );
             for metric in metrics {
-                let metric = MetricName::parse(&metric).unwrap();
                 let points = |store: &dyn SeriesReader, range| {
                     let mut points = Vec::new();
                     let mut visit = |point: penstock_series::Point| {
@@ -126,7 +187,16 @@ fn compare(store: &Parquet, model: &Memory, what: &str) {
                 let expected = points(model, ALWAYS);
                 assert_eq!(points(store, ALWAYS), expected, "{what}: {tenant} {device} {metric}");
                 let some = expected[expected.len() / 3].0..expected[expected.len() * 2 / 3].0;
-                assert_eq!(points(store, some.clone()), points(model, some), "{what}: a range of {metric}");
+                assert_eq!(
+                    points(store, some.clone()),
+                    points(model, some.clone()),
+                    "{what}: a range of {metric}"
+                );
+                let windows =
+                    |store: &dyn SeriesAudit, range| store.windows(&tenant, &device, &metric, range).unwrap();
+                let expected = windows(model, ALWAYS);
+                assert_eq!(windows(store, ALWAYS), expected, "{what}: windows of {tenant} {device} {metric}");
+                assert_eq!(windows(store, some.clone()), windows(model, some), "{what}: some of {metric}");
             }
         }
         let now = |store: &dyn SeriesScan| scanned(&store.snapshot(&tenant).unwrap());
@@ -143,6 +213,26 @@ fn compare(store: &Parquet, model: &Memory, what: &str) {
         assert_eq!(devices(store), devices(model), "{what}");
     }
     assert_eq!(store.audit().unwrap(), model.audit().unwrap(), "{what}");
+}
+
+/// The points of all metrics of a device, and those of some of its time; each sorted.
+fn together(
+    store: &dyn SeriesReader,
+    tenant: &TenantId,
+    device: &DeviceId,
+    metrics: &[MetricName],
+) -> Vec<(usize, Timestamp, String)> {
+    let mut points = Vec::new();
+    for range in [
+        ALWAYS,
+        Timestamp::from_nanos(1_699_990_000_000_000_000)..Timestamp::from_nanos(1_700_000_300_000_000_000),
+    ] {
+        let from = points.len();
+        let mut visit = |metric, time, value: record::ValueRef<'_>| points.push((metric, time, told(value)));
+        store.device_points(tenant, device, metrics, range, &mut visit).unwrap();
+        points[from..].sort();
+    }
+    points
 }
 
 /// The latest readings of a snapshot, and of all its readings those that are the latest: both as texts.
@@ -169,11 +259,13 @@ fn latest_scanned(snapshot: &Arc<dyn Snapshot>) -> [Vec<String>; 2] {
     [rows("latest").iter().map(|row| row.join(",")).collect(), of_all.into_values().collect()]
 }
 
-/// The readings of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
+/// The readings and windows of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
 fn scanned(snapshot: &Arc<dyn Snapshot>) -> Vec<String> {
     let scan = Scan { columns: Some(vec![0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11]), ..Scan::all("telemetry") };
     let batches: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect::<Result<_, _>>().unwrap();
     let mut rows: Vec<String> = batches.iter().flat_map(crate::scan::told).collect();
+    let windows: Vec<_> = Arc::clone(snapshot).scan(Scan::all("aggregations")).unwrap().collect();
+    rows.extend(windows.iter().flat_map(|batch| crate::scan::told(batch.as_ref().unwrap())));
     rows.sort();
     rows
 }

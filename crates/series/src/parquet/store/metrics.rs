@@ -1,0 +1,332 @@
+//! What columns there are: a metric's readings have one, the results of each kind of window of it one for each statistic.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use super::windows::{STATISTICS, Statistic};
+use crate::parquet::ColumnNo;
+
+/// Most columns of a table: a file's footer names each of them, and a reader of one looks at all of them.
+pub(super) const TABLE_COLUMNS: u32 = 256;
+
+/// A metric of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Metric {
+    pub(super) no: ColumnNo,
+    pub(super) tenant: String,
+    pub(super) name: String,
+    pub(super) table: u32,
+    pub(super) group: u32,
+}
+
+/// One kind of window of a metric of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WindowMetric {
+    /// Not a column's number: [`WindowMetric::column`].
+    no: u32,
+    pub(super) tenant: String,
+    /// As people write it: `1m`.
+    pub(super) window: Arc<str>,
+    pub(super) metric: String,
+    pub(super) table: u32,
+    pub(super) group: u32,
+}
+
+/// Columns of windows are numbered from here.
+const FIRST_OF_WINDOWS: u32 = 1 << 31;
+/// So many numbers each kind of window of a metric has.
+const NUMBERS: u32 = 16;
+
+impl WindowMetric {
+    pub(super) const fn column(&self, statistic: Statistic) -> ColumnNo {
+        ColumnNo(FIRST_OF_WINDOWS + self.no * NUMBERS + statistic as u32)
+    }
+
+    /// All its columns.
+    pub(super) fn columns(&self) -> [ColumnNo; STATISTICS.len()] {
+        STATISTICS.map(|statistic| self.column(statistic))
+    }
+}
+
+/// Columns whose rows go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    table: u32,
+    group: u32,
+}
+
+/// What a table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Readings,
+    Windows,
+}
+
+/// A table: its tenant, what it holds, and how many columns it has.
+#[derive(Clone, Debug)]
+struct Table {
+    tenant: String,
+    holds: Holds,
+    columns: u32,
+}
+
+/// All of them, in memory: their number is bounded by the tenants' budgets and does not grow with the fleet.
+#[derive(Debug, Default)]
+pub(super) struct Metrics {
+    by_name: HashMap<String, HashMap<String, ColumnNo>>,
+    by_no: HashMap<ColumnNo, Arc<Metric>>,
+    /// By tenant, table and group: what a device may have rows of.
+    by_group: HashMap<String, BTreeMap<(u32, u32), Vec<ColumnNo>>>,
+    windows: HashMap<String, HashMap<Arc<str>, Kind>>,
+    windows_by_no: HashMap<u32, Arc<WindowMetric>>,
+    tables: Vec<Option<Table>>,
+    groups: u32,
+}
+
+/// A kind of window of a tenant.
+#[derive(Debug, Default)]
+struct Kind {
+    metrics: HashMap<String, Arc<WindowMetric>>,
+    /// Where windows of metrics go whose readings come together: those have the same starts. By the readings' group.
+    places: HashMap<Option<u32>, Place>,
+}
+
+impl Metrics {
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut metrics = Self::default();
+        let mut statement =
+            connection.prepare("SELECT no, tenant, name, tbl, grp FROM metric ORDER BY no")?;
+        let rows = statement.query_map([], |row| {
+            let no = ColumnNo(row.get(0)?);
+            Ok(Metric { no, tenant: row.get(1)?, name: row.get(2)?, table: row.get(3)?, group: row.get(4)? })
+        })?;
+        for metric in rows {
+            metrics.keep(metric?);
+        }
+        let mut statement = connection
+            .prepare("SELECT no, tenant, \"window\", metric, tbl, grp FROM window_metric ORDER BY no")?;
+        let rows = statement.query_map([], |row| {
+            let window: String = row.get(2)?;
+            Ok(WindowMetric {
+                no: row.get(0)?,
+                tenant: row.get(1)?,
+                window: window.into(),
+                metric: row.get(3)?,
+                table: row.get(4)?,
+                group: row.get(5)?,
+            })
+        })?;
+        for window in rows {
+            metrics.keep_window(window?);
+        }
+        Ok(metrics)
+    }
+
+    fn keep(&mut self, metric: Metric) {
+        self.grow(&metric.tenant, Holds::Readings, Place { table: metric.table, group: metric.group }, 1);
+        self.by_name.entry(metric.tenant.clone()).or_default().insert(metric.name.clone(), metric.no);
+        let groups = self.by_group.entry(metric.tenant.clone()).or_default();
+        groups.entry((metric.table, metric.group)).or_default().push(metric.no);
+        self.by_no.insert(metric.no, Arc::new(metric));
+    }
+
+    fn keep_window(&mut self, metric: WindowMetric) -> Arc<WindowMetric> {
+        let place = Place { table: metric.table, group: metric.group };
+        self.grow(&metric.tenant, Holds::Windows, place, STATISTICS.len() as u32);
+        let readings = self.find(&metric.tenant, &metric.metric).map(|readings| readings.group);
+        let metric = Arc::new(metric);
+        let kinds = self.windows.entry(metric.tenant.clone()).or_default();
+        let kind = kinds.entry(Arc::clone(&metric.window)).or_default();
+        kind.places.insert(readings, place);
+        kind.metrics.insert(metric.metric.clone(), Arc::clone(&metric));
+        self.windows_by_no.insert(metric.no, Arc::clone(&metric));
+        metric
+    }
+
+    /// A table has more columns.
+    fn grow(&mut self, tenant: &str, holds: Holds, place: Place, columns: u32) {
+        let at = place.table as usize;
+        if self.tables.len() <= at {
+            self.tables.resize(at + 1, None);
+        }
+        let table = self.tables[at].get_or_insert(Table { tenant: tenant.to_owned(), holds, columns: 0 });
+        table.columns += columns;
+        self.groups = self.groups.max(place.group + 1);
+    }
+
+    pub(super) fn find(&self, tenant: &str, name: &str) -> Option<&Arc<Metric>> {
+        self.by_no.get(self.by_name.get(tenant)?.get(name)?)
+    }
+
+    pub(super) fn get(&self, no: ColumnNo) -> Option<&Arc<Metric>> {
+        self.by_no.get(&no)
+    }
+
+    pub(super) fn find_window(&self, tenant: &str, window: &str, metric: &str) -> Option<&Arc<WindowMetric>> {
+        self.windows.get(tenant)?.get(window)?.metrics.get(metric)
+    }
+
+    /// The table that a column belongs to.
+    pub(super) fn table(&self, no: ColumnNo) -> Option<u32> {
+        match self.window_of(no) {
+            Some((window, _)) => Some(window.table),
+            None => self.get(no).map(|metric| metric.table),
+        }
+    }
+
+    /// What a column is called in a file: `temperature`, `temperature.1m.max`.
+    pub(super) fn column_name(&self, no: ColumnNo) -> String {
+        match self.window_of(no) {
+            Some((WindowMetric { metric, window, .. }, statistic)) => {
+                format!("{metric}.{window}.{}", statistic.name())
+            }
+            None => self.get(no).map_or_else(String::new, |metric| metric.name.clone()),
+        }
+    }
+
+    fn window_of(&self, no: ColumnNo) -> Option<(&WindowMetric, Statistic)> {
+        let no = no.0.checked_sub(FIRST_OF_WINDOWS)?;
+        let statistic = *STATISTICS.get((no % NUMBERS) as usize)?;
+        Some((self.windows_by_no.get(&(no / NUMBERS))?, statistic))
+    }
+
+    /// Table, group and metrics of each group of a tenant.
+    pub(super) fn groups(&self, tenant: &str) -> impl Iterator<Item = ((u32, u32), &[ColumnNo])> {
+        let groups = self.by_group.get(tenant).into_iter().flatten();
+        groups.map(|(&place, columns)| (place, columns.as_slice()))
+    }
+
+    /// Table and group of the windows of a tenant, with what stands there by number.
+    pub(super) fn window_groups(&self, tenant: &str) -> BTreeMap<(u32, u32), Vec<Arc<WindowMetric>>> {
+        let kinds = self.windows.get(tenant).into_iter().flat_map(HashMap::values);
+        let mut groups: BTreeMap<(u32, u32), Vec<Arc<WindowMetric>>> = BTreeMap::new();
+        for metric in kinds.flat_map(|kind| kind.metrics.values()) {
+            groups.entry((metric.table, metric.group)).or_default().push(Arc::clone(metric));
+        }
+        groups.values_mut().for_each(|metrics| metrics.sort_unstable_by_key(|metric| metric.no));
+        groups
+    }
+
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.by_group.keys().map(String::as_str)
+    }
+
+    /// Adds the metrics of a message that are new. They join the group of a metric that came with them, if one is known;
+    /// else they are a new one.
+    pub(super) fn add(
+        &mut self,
+        connection: &Connection,
+        tenant: &str,
+        together: &[&str],
+    ) -> rusqlite::Result<()> {
+        let company = together.iter().find_map(|name| self.find(tenant, name));
+        let mut place = company.map(|metric| Place { table: metric.table, group: metric.group });
+        for name in together {
+            if self.find(tenant, name).is_some() {
+                continue;
+            }
+            let Place { table, group } = self.with_room(place, tenant, Holds::Readings, 1);
+            place = Some(Place { table, group });
+            let no = connection
+                .prepare_cached("INSERT INTO metric (tenant, name, tbl, grp) VALUES (?, ?, ?, ?)")?
+                .insert(params![tenant, name, table, group])?;
+            let no = number(no).filter(|&no| no < FIRST_OF_WINDOWS);
+            let no = ColumnNo(no.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?);
+            self.keep(Metric { no, tenant: tenant.to_owned(), name: (*name).to_owned(), table, group });
+        }
+        Ok(())
+    }
+
+    /// The columns of a kind of window of a metric, which are made if there are none.
+    pub(super) fn add_window(
+        &mut self,
+        connection: &Connection,
+        tenant: &str,
+        window: &Arc<str>,
+        metric: &str,
+    ) -> rusqlite::Result<Arc<WindowMetric>> {
+        if let Some(known) = self.find_window(tenant, window, metric) {
+            return Ok(Arc::clone(known));
+        }
+        let readings = self.find(tenant, metric).map(|readings| readings.group);
+        let kind = self.windows.get(tenant).and_then(|kinds| kinds.get(window));
+        let place = kind.and_then(|kind| kind.places.get(&readings).copied());
+        let Place { table, group } = self.with_room(place, tenant, Holds::Windows, STATISTICS.len() as u32);
+        let no = connection
+            .prepare_cached(
+                "INSERT INTO window_metric (tenant, \"window\", metric, tbl, grp) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .insert(params![tenant, window, metric, table, group])?;
+        let no = number(no).filter(|no| no + 1 < FIRST_OF_WINDOWS / NUMBERS);
+        Ok(self.keep_window(WindowMetric {
+            no: no.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?,
+            tenant: tenant.to_owned(),
+            window: Arc::clone(window),
+            metric: metric.to_owned(),
+            table,
+            group,
+        }))
+    }
+
+    /// A place with room for more columns: this one, or a new group of a table that has room.
+    fn with_room(&self, place: Option<Place>, tenant: &str, holds: Holds, columns: u32) -> Place {
+        let has_room = |table: &Option<Table>| match table {
+            Some(table) => {
+                table.tenant == tenant && table.holds == holds && table.columns + columns <= TABLE_COLUMNS
+            }
+            None => false,
+        };
+        let room_at = |place: &Place| self.tables.get(place.table as usize).is_some_and(has_room);
+        place.filter(room_at).unwrap_or_else(|| {
+            // A full table: the rest of the message goes to another, as a group of its own there.
+            let table = self.tables.iter().position(has_room).unwrap_or(self.tables.len());
+            Place { table: table as u32, group: self.groups }
+        })
+    }
+}
+
+fn number(no: i64) -> Option<u32> {
+    u32::try_from(no).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parquet::store::manifest;
+
+    #[test]
+    fn windows_stand_by_kind_where_their_readings_come_together_and_never_among_readings() {
+        let dir = tempfile::tempdir().unwrap();
+        let (connection, _) = manifest::open(dir.path()).unwrap();
+        let mut metrics = Metrics::default();
+        metrics.add(&connection, "a", &["x", "y"]).unwrap();
+        metrics.add(&connection, "a", &["z"]).unwrap();
+        metrics.add(&connection, "b", &["x"]).unwrap();
+        let mut add = |tenant: &str, window: &str, metric: &str| {
+            metrics.add_window(&connection, tenant, &window.into(), metric).unwrap()
+        };
+        let (x, y, z) = (add("a", "1m", "x"), add("a", "1m", "y"), add("a", "1m", "z"));
+        let (longer, other) = (add("a", "5m", "x"), add("b", "1m", "x"));
+        assert_eq!((x.table, x.group), (y.table, y.group));
+        let places = [&x, &z, &longer, &other].map(|of| (of.table, of.group));
+        assert_eq!(places.iter().collect::<std::collections::HashSet<_>>().len(), 4, "{places:?}");
+        assert_ne!(x.table, other.table);
+        assert!(places.iter().all(|(table, _)| metrics.find("a", "x").unwrap().table != *table));
+        assert_eq!(metrics.column_name(y.column(Statistic::P95)), "y.1m.p95");
+        assert_eq!(metrics.table(longer.column(Statistic::Revised)), Some(longer.table));
+        let again = Metrics::load(&connection).unwrap();
+        assert_eq!(again.window_groups("a"), metrics.window_groups("a"));
+        assert_eq!(again.find_window("a", "1m", "y"), Some(&y));
+        // 28 metrics of 9 columns fill a table.
+        let names: Vec<String> = (0..40).map(|no| format!("m{no}")).collect();
+        let together: Vec<&str> = names.iter().map(String::as_str).collect();
+        metrics.add(&connection, "c", &together).unwrap();
+        for name in &names {
+            metrics.add_window(&connection, "c", &"1m".into(), name).unwrap();
+        }
+        let sizes: Vec<usize> = metrics.window_groups("c").values().map(Vec::len).collect();
+        assert_eq!(sizes, [28, 12]);
+    }
+}
