@@ -1,12 +1,13 @@
 //! What a reading costs in the Parquet store: bytes on disk, all files counted, and time.
 //!
-//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --nab DIR --store-only]`. Without `--bench` (as a
+//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --nab DIR --store-only --hour-only]`. Without `--bench` (as a
 //! test) it runs small.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a benchmark: what it cannot do ends it
 
 mod backend;
 mod fleet;
+mod hour;
 mod nab;
 
 use std::time::{Duration, Instant};
@@ -22,10 +23,11 @@ struct Options {
     hours: i64,
     nab: Option<PathBuf>,
     store_only: bool,
+    hour_only: bool,
 }
 
 fn main() {
-    let mut options = Options { devices: 20, hours: 2, nab: None, store_only: false };
+    let mut options = Options { devices: 20, hours: 2, nab: None, store_only: false, hour_only: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().unwrap();
@@ -34,6 +36,7 @@ fn main() {
             "--devices" => options.devices = number().parse().unwrap(),
             "--hours" => options.hours = number().parse().unwrap(),
             "--store-only" => options.store_only = true,
+            "--hour-only" => options.hour_only = true,
             "--nab" => options.nab = Some(number().into()),
             _ => {}
         }
@@ -41,6 +44,10 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     if let Some(nab) = &options.nab {
         nab::report(nab, dir.path());
+    }
+    hour::report(options.devices, dir.path());
+    if options.hour_only {
+        return;
     }
     backend::report(options.devices, options.hours.min(3) * 60, &dir.path().join("store"));
     if !options.store_only {

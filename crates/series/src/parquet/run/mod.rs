@@ -17,6 +17,7 @@ mod exceptions;
 pub(crate) mod fault;
 mod kind;
 mod leaf;
+mod page;
 mod plan;
 mod read;
 mod schema;

@@ -9,10 +9,10 @@ use parquet::basic::Type as Physical;
 use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::SchemaDescriptor;
 
 use super::fault::{io_fault, parquet_fault};
+use super::page::{self, Pages};
 use super::schema::{self, Hidden};
 use super::sidecar::{EntityRows, Refusal, Sidecar, VERSION};
 use super::sidecar_path;
@@ -52,7 +52,7 @@ impl Run {
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(PageIndexPolicy::Required);
         let metadata = reader.try_parse_sized(&footer, size_bytes).and_then(|()| reader.finish());
-        let metadata = metadata.map_err(failed)?;
+        let metadata = metadata.and_then(page::unpacked).map_err(failed)?;
         check(&metadata, &sidecar).map_err(|reason| failed(damage(sidecar.footer.offset, reason)))?;
         let mut group_starts = vec![0];
         for group in metadata.row_groups() {
@@ -96,11 +96,11 @@ impl Run {
         if known.last < *claimed.start() || known.first > *claimed.end() {
             return Ok(None);
         }
-        let range = self.within(rows, &known, claimed)?;
+        let (range, times) = self.within_times(rows, &known, claimed)?;
         if range.is_empty() {
             return Ok(None);
         }
-        let mut scan = self.scan_entity(entity, range, columns, detail);
+        let mut scan = Scan { times, ..self.scan_entity(entity, range, columns, detail) };
         let mut found = scan.rows();
         while scan.read(usize::MAX, &mut found)? > 0 {}
         Ok(Some(found))
@@ -116,15 +116,26 @@ impl Run {
         known: &EntityRows,
         claimed: &RangeInclusive<i64>,
     ) -> Result<Range<u64>> {
+        self.within_times(rows, known, claimed).map(|(range, _)| range)
+    }
+
+    /// The same, and the times of those rows if they were read.
+    fn within_times(
+        self: &Arc<Self>,
+        rows: Range<u64>,
+        known: &EntityRows,
+        claimed: &RangeInclusive<i64>,
+    ) -> Result<(Range<u64>, Option<Times>)> {
         if known.first >= *claimed.start() && known.last <= *claimed.end() {
-            return Ok(rows);
+            return Ok((rows, None));
         }
         let mut keys = Rows::default();
         let mut scan = self.scan_entity(known.entity, rows.clone(), &[], Detail::Times);
         while scan.read(usize::MAX, &mut keys)? > 0 {}
         let from = keys.claimed.partition_point(|at| at < claimed.start());
         let to = keys.claimed.partition_point(|at| at <= claimed.end());
-        Ok(rows.start + from as u64..rows.start + to as u64)
+        let times = Times { keys, first: rows.start };
+        Ok((rows.start + from as u64..rows.start + to as u64, Some(times)))
     }
 
     /// Reads a range of rows piece by piece, with these metrics, or all that the file has.
@@ -133,7 +144,15 @@ impl Run {
         let wanted = |no| columns.is_none_or(|columns| columns.contains(&no));
         let plan = &self.sidecar.plan;
         let columns = (0..plan.columns.len()).filter(|&at| wanted(plan.columns[at].no)).collect();
-        Scan { run: Arc::clone(self), rows, columns, group: None, entity: None, detail: Detail::Whole }
+        Scan {
+            run: Arc::clone(self),
+            rows,
+            columns,
+            group: None,
+            entity: None,
+            times: None,
+            detail: Detail::Whole,
+        }
     }
 
     fn scan_entity(
@@ -167,7 +186,26 @@ pub struct Scan {
     group: Option<Group>,
     /// Whose rows these all are, if that is known.
     entity: Option<Entity>,
+    /// Their times, where they were read before.
+    times: Option<Times>,
     detail: Detail,
+}
+
+/// Times and sequence numbers of rows that were read to find out which are wanted.
+#[derive(Debug)]
+struct Times {
+    keys: Rows,
+    /// Which row is the first.
+    first: u64,
+}
+
+impl Times {
+    fn copy(&self, rows: Range<u64>, into: &mut Rows) {
+        let rows = (rows.start - self.first) as usize..(rows.end - self.first) as usize;
+        into.time.extend_from_slice(&self.keys.time[rows.clone()]);
+        into.claimed.extend_from_slice(&self.keys.claimed[rows.clone()]);
+        into.seq.extend_from_slice(&self.keys.seq[rows]);
+    }
 }
 
 /// The readers of a row group's columns.
@@ -211,6 +249,9 @@ impl Scan {
         let group = self.group.as_mut().expect("it was opened just now");
         let count = (group.end.min(self.rows.end) - self.rows.start).min(most as u64) as usize;
         let plan = &self.run.sidecar.plan;
+        if let Some(times) = &self.times {
+            times.copy(self.rows.start..self.rows.start + count as u64, into);
+        }
         let outcome =
             unpack::keys(&mut group.hidden, count, plan, self.entity, into).and_then(|exceptions| {
                 for (column, (at, readers)) in
@@ -243,9 +284,9 @@ impl Scan {
         for (leaf, &column) in columns.iter().enumerate() {
             let needless = match column {
                 Hidden::Group | Hidden::Device => self.entity.is_some(),
+                Hidden::Time | Hidden::Shift | Hidden::Seq => self.times.is_some(),
                 Hidden::Delay | Hidden::Origin => self.detail == Detail::Times,
                 Hidden::Exceptions => run.sidecar.exceptions == 0 || self.columns.is_empty(),
-                _ => false,
             };
             if !needless {
                 hidden.push((column, open(leaf)?));
@@ -270,8 +311,7 @@ fn open_column(run: &Run, group: usize, leaf: usize, skip: usize) -> parquet::er
     let index = run.metadata.offset_index().and_then(|index| index.get(group)?.get(leaf));
     let pages = index.map(|index| index.page_locations.clone());
     let pages = pages.ok_or_else(|| damage(run.sidecar.footer.offset, "there is no offset index"))?;
-    let reader =
-        SerializedPageReader::new(Arc::clone(&run.source), chunk, metadata.num_rows() as usize, Some(pages))?;
+    let reader = Pages::new(&run.source, chunk, metadata.num_rows() as usize, pages)?;
     let mut reader = get_column_reader(chunk.column_descr_ptr(), Box::new(reader));
     if skip > 0 {
         unpack::skip(&mut reader, skip)?;

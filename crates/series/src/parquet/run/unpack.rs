@@ -64,7 +64,7 @@ fn byte_arrays(reader: &mut ColumnReader, rows: usize) -> Result<Column<ByteArra
     next(reader, rows)
 }
 
-/// Adds keys and times of the next rows.
+/// Adds keys and times of the next rows. What none of the readers has stands there already, or is what it is without one.
 pub(super) fn keys(
     readers: &mut [(Hidden, ColumnReader)],
     rows: usize,
