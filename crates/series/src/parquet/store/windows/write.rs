@@ -69,13 +69,20 @@ impl Parquet {
         placed.sort_by_key(|Placed { of, row }| {
             (of.metric.table, of.entity, row.key.start, of.metric.column(Count))
         });
-        let sought = placed.iter().map(|Placed { of, row }| Sought {
-            table: of.metric.table,
-            entity: of.entity,
-            claimed: row.key.start.nanos(),
-            columns: of.metric.column(Count).0..=of.metric.column(Statistic::Revised).0,
-        });
-        let held = self.held_in_runs(sought)?;
+        let sought = |placed: &Placed<'_>, last: Statistic| Sought {
+            table: placed.of.metric.table,
+            entity: placed.of.entity,
+            claimed: placed.row.key.start.nanos(),
+            columns: placed.of.metric.column(Count).0..=placed.of.metric.column(last).0,
+        };
+        // Few take the place of another: of the others one column is looked at, and not nine.
+        let counts = self.held_in_runs(placed.iter().map(|placed| sought(placed, Count)))?;
+        let is_there = |Placed { of, row }: &&Placed<'_>| {
+            let key = (row.key.start.nanos(), 0, of.metric.column(Count));
+            counts.get(&of.entity).is_some_and(|found| found.contains_key(&key))
+        };
+        let there = placed.iter().filter(is_there);
+        let held = self.held_in_runs(there.map(|placed| sought(placed, Statistic::Revised)))?;
         Ok(Windows { placed, void, replaced, held })
     }
 
