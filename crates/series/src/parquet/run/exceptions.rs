@@ -1,15 +1,20 @@
 //! Values that do not fit into their column, in one column of their own: so that one bad value does not break a column.
 //!
 //! A row's exceptions, one after the other: `metric's number · kind u8 · value`. Kinds: 0 float and 1 integer (eight
-//! bytes, little-endian), 2 boolean (a byte), 3 text (its length, its bytes), 4 location (twice eight bytes).
-//! Metric's number and length are LEB128.
+//! bytes, little-endian), 2 boolean (a byte), 3 text (its length, its bytes), 4 location (twice eight bytes); and a float
+//! that is a decimal 5 or, if it was read in steps, 6 (decimals u8, the integer signed LEB128). Metric's number and length
+//! are LEB128.
 
 use parquet::data_type::ByteArray;
 use record::ValueRef;
 
+use super::kind::{POWERS, read_in_steps, shortest};
 use super::leaf::{Leaf, Values};
-use super::varint::{Bytes, put, put_text};
+use super::varint::{Bytes, put, put_signed, put_text};
 use crate::parquet::ColumnNo;
+
+const DECIMAL: u8 = 5;
+const PARSED: u8 = 6;
 
 /// Gathers the exceptions of a row group.
 #[derive(Debug)]
@@ -33,7 +38,13 @@ impl Collector {
         let Some(value) = value else { return };
         let mut bytes = Vec::new();
         put(&mut bytes, u64::from(column.0));
-        write_value(&mut bytes, value);
+        match value {
+            ValueRef::Float(float) if let Some((scaled, decimals, in_steps)) = shortest(float) => {
+                bytes.extend_from_slice(&[if in_steps { PARSED } else { DECIMAL }, decimals]);
+                put_signed(&mut bytes, scaled);
+            }
+            other => write_value(&mut bytes, other),
+        }
         self.found.push((row as u32, bytes));
     }
 
@@ -59,10 +70,20 @@ pub(super) fn read<'b>(bytes: &'b [u8], visit: &mut dyn FnMut(ColumnNo, ValueRef
     let mut from = Bytes(bytes);
     while !from.0.is_empty() {
         let column = ColumnNo(u32::try_from(from.get()?).ok()?);
-        let value = read_value(&mut from)?;
+        let value = match from.0.first()? {
+            &kind @ (DECIMAL | PARSED) => ValueRef::Float(read_decimal(&mut from, kind == PARSED)?),
+            _ => read_value(&mut from)?,
+        };
         visit(column, value);
     }
     Some(())
+}
+
+fn read_decimal(from: &mut Bytes<'_>, in_steps: bool) -> Option<f64> {
+    let [_, decimals] = from.array()?;
+    let scaled = from.signed()?;
+    let power = POWERS.get(usize::from(decimals))?;
+    Some(if in_steps { read_in_steps(scaled, decimals) } else { scaled as f64 / power })
 }
 
 /// A value on its own: its kind and its bytes.

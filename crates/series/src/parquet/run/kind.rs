@@ -19,6 +19,8 @@ pub enum Number {
     /// Floats that are within a few units in the last place of a number with so many decimals (computed ones:
     /// 0.1 + 0.2), as integers below 10^15, and the units in a column of their own.
     Nearly(u8),
+    /// The same, but the units are counted from what a quick reader of text makes of the decimal ([`read_in_steps`]).
+    Parsed(u8),
     /// Floats that 32 bits hold exactly.
     Float32,
     /// Any floats.
@@ -70,9 +72,10 @@ pub(crate) fn scaled(value: f64, power: f64, bound: f64) -> Option<i64> {
     ((rounded / power).to_bits() == value.to_bits() && rounded.abs() < bound).then_some(rounded as i64)
 }
 
-/// The integer nearest to `value` · 10^decimals, and how many units in the last place `value` is beyond it; if those are few.
+/// The integer nearest to `value` · 10^decimals, and how many units in the last place `value` is beyond what `decimal`
+/// makes of it; if those are few.
 #[inline]
-pub(crate) fn nearly(value: f64, power: f64) -> Option<(i64, i32)> {
+pub(crate) fn nearly(value: f64, power: f64, decimal: impl Fn(i64) -> f64) -> Option<(i64, i32)> {
     let scaled = (value * power).round_ties_even();
     // So far the integers are exact, and that a number is near one by chance is unlikely.
     let in_range = scaled.abs() < NEARLY_BOUND; // not so for NaN
@@ -81,14 +84,33 @@ pub(crate) fn nearly(value: f64, power: f64) -> Option<(i64, i32)> {
     if !in_range || zero {
         return None;
     }
-    let units = value.to_bits().wrapping_sub((scaled / power).to_bits()) as i64;
+    let units = value.to_bits().wrapping_sub(decimal(scaled as i64).to_bits()) as i64;
     (units.abs() <= MOST_UNITS).then_some((scaled as i64, units as i32))
 }
 
 /// What [`nearly`] took apart.
 #[inline]
-pub(crate) fn from_nearly(scaled: i64, units: i32, power: f64) -> f64 {
-    f64::from_bits((scaled as f64 / power).to_bits().wrapping_add(i64::from(units) as u64))
+pub(crate) fn from_nearly(decimal: f64, units: i32) -> f64 {
+    f64::from_bits(decimal.to_bits().wrapping_add(i64::from(units) as u64))
+}
+
+/// The float that quick readers of decimal text make: they gather the digits and then divide by 10, 100, 10^4, and so on,
+/// as the number of decimals has bits, rounding each time. The csv reader of pandas does so, and long did so unasked;
+/// what has been through it is off by a unit where the number of decimals is no power of two.
+#[inline]
+pub(crate) fn read_in_steps(scaled: i64, decimals: u8) -> f64 {
+    let (mut digits, mut left) = (scaled, decimals);
+    // Text has no zeros at its end.
+    while left > 0 && digits % 10 == 0 {
+        (digits, left) = (digits / 10, left - 1);
+    }
+    let mut value = digits as f64;
+    for (bit, power) in [1e1, 1e2, 1e4, 1e8].into_iter().enumerate() {
+        if left >> bit & 1 == 1 {
+            value /= power;
+        }
+    }
+    value
 }
 
 /// Decimals of numbers below this are more than 9000 units apart.
@@ -118,7 +140,7 @@ impl Kind {
         } else {
             let part = |pick: fn((f64, f64)) -> f64| match of_floats(places_of(cells).map(pick)) {
                 // A place has no room for a third part.
-                Number::Nearly(_) => Number::Float64,
+                Number::Nearly(_) | Number::Parsed(_) => Number::Float64,
                 number => number,
             };
             Self::Place(part(|place| place.0), part(|place| place.1))
@@ -147,7 +169,7 @@ impl Kind {
 
 impl Number {
     fn union(self, other: Self) -> Self {
-        use Number::{Decimal32, Decimal64, Float64, Int32, Int64, Nearly};
+        use Number::{Decimal32, Decimal64, Float64, Int32, Int64, Nearly, Parsed};
         match (self, other) {
             (a, b) if a == b => a,
             (Int32, Int64) | (Int64, Int32) => Int64,
@@ -158,6 +180,9 @@ impl Number {
             (Nearly(a), Nearly(b) | Decimal32(b) | Decimal64(b))
             | (Decimal32(b) | Decimal64(b), Nearly(a)) => Nearly(a.max(b)),
             (Nearly(a), Int32 | Int64) | (Int32 | Int64, Nearly(a)) => Nearly(a),
+            (Parsed(a), Parsed(b) | Nearly(b) | Decimal32(b) | Decimal64(b))
+            | (Nearly(b) | Decimal32(b) | Decimal64(b), Parsed(a)) => Parsed(a.max(b)),
+            (Parsed(a), Int32 | Int64) | (Int32 | Int64, Parsed(a)) => Parsed(a),
             _ => Float64,
         }
     }
@@ -221,11 +246,41 @@ fn of_floats(values: impl Iterator<Item = f64> + Clone) -> Number {
         return Number::Float32;
     }
     let near = |decimals: u8| {
-        let most = tolerated(total);
-        let off = values.clone().filter(|&value| nearly(value, POWERS[decimals as usize]).is_none());
+        let (most, power) = (tolerated(total), POWERS[decimals as usize]);
+        let off =
+            values.clone().filter(|&value| nearly(value, power, |scaled| scaled as f64 / power).is_none());
         off.take(most + 1).count() <= most
     };
-    (1..=MOST_DECIMALS).find(|&decimals| near(decimals)).map_or(Number::Float64, Number::Nearly)
+    let Some(decimals) = (1..=MOST_DECIMALS).find(|&decimals| near(decimals)) else { return Number::Float64 };
+    let power = POWERS[decimals as usize];
+    // How many have units beside them, counted in one way and the other.
+    let (mut divided, mut parsed, mut largest) = (0_usize, 0_usize, 0.0_f64);
+    for value in values {
+        let exact = |nearly: Option<(i64, i32)>| nearly.is_some_and(|(_, units)| units == 0);
+        if exact(nearly(value, power, |scaled| scaled as f64 / power)) {
+            largest = largest.max(value.abs());
+        } else {
+            divided += 1;
+        }
+        parsed += usize::from(!exact(nearly(value, power, |scaled| read_in_steps(scaled, decimals))));
+    }
+    if divided <= tolerated(total) {
+        // The sample had too few decimals, as of every thirtieth of 0.1, 0.2, 0.3.
+        return Number::Decimal64(decimals).for_range(largest);
+    }
+    if parsed < divided / 2 { Number::Parsed(decimals) } else { Number::Nearly(decimals) }
+}
+
+/// A float as a decimal with as few places as there can be, as division makes it and as reading in steps does, and
+/// whether it is the latter.
+pub(crate) fn shortest(value: f64) -> Option<(i64, u8, bool)> {
+    (0..=MOST_DECIMALS).find_map(|decimals| {
+        let power = POWERS[decimals as usize];
+        let divided = scaled(value, power, 1e15).map(|scaled| (scaled, decimals, false));
+        let near = || nearly(value, power, |scaled| read_in_steps(scaled, decimals));
+        divided
+            .or_else(|| near().filter(|&(_, units)| units == 0).map(|(scaled, _)| (scaled, decimals, true)))
+    })
 }
 
 /// How many exceptions among so many values are fewer bytes than another kind of column.

@@ -4,7 +4,7 @@ use parquet::data_type::ByteArray;
 use record::ValueRef;
 use std::ops::Range;
 
-use super::kind::{Kind, Number, POWERS, exact_float, nearly, scaled};
+use super::kind::{Kind, Number, POWERS, exact_float, nearly, read_in_steps, scaled};
 use super::sidecar::Stats;
 use crate::parquet::Cells;
 use crate::parquet::cells::{BOOL, EMPTY, FLOAT, INT};
@@ -36,7 +36,14 @@ pub(super) fn leaves(
     exception: &mut dyn FnMut(usize),
 ) -> Vec<Leaf> {
     match kind {
-        Kind::Number(Number::Nearly(decimals)) => nearly_decimals(cells, rows, decimals, stats, exception),
+        Kind::Number(Number::Nearly(decimals)) => {
+            let power = POWERS[decimals as usize];
+            nearly_decimals(cells, rows, power, |scaled| scaled as f64 / power, stats, exception)
+        }
+        Kind::Number(Number::Parsed(decimals)) => {
+            let decimal = |scaled| read_in_steps(scaled, decimals);
+            nearly_decimals(cells, rows, POWERS[decimals as usize], decimal, stats, exception)
+        }
         Kind::Number(number) => vec![numbers(cells, rows, number, stats, exception)],
         Kind::Bool => vec![bools(cells, rows, stats, exception)],
         Kind::Text => vec![texts(cells, rows, stats, exception)],
@@ -105,7 +112,7 @@ fn numbers(
             (levels, Values::Float32(values))
         }
         // A decimal's second column is `nearly_decimals`'s business.
-        Number::Nearly(_) | Number::Float64 => {
+        Number::Nearly(_) | Number::Parsed(_) | Number::Float64 => {
             let (levels, values) = each(cells, rows, exception, as_float);
             stats.add_floats(values.iter().copied());
             (levels, Values::Float64(values))
@@ -135,12 +142,12 @@ fn integers(values: Vec<i64>, narrow: bool) -> Values {
 fn nearly_decimals(
     cells: &Cells,
     rows: Range<usize>,
-    decimals: u8,
+    power: f64,
+    decimal: impl Fn(i64) -> f64,
     stats: &mut Stats,
     exception: &mut dyn FnMut(usize),
 ) -> Vec<Leaf> {
-    let power = POWERS[decimals as usize];
-    let fit = |kind, word| nearly(as_float(kind, word)?, power);
+    let fit = |kind, word| nearly(as_float(kind, word)?, power, &decimal);
     let (levels, both) = each(cells, rows, exception, fit);
     let scaled: Vec<i64> = both.iter().map(|&(scaled, _)| scaled).collect();
     stats.add_scaled(&scaled, power);
@@ -228,6 +235,6 @@ fn fits(value: f64, number: Number) -> bool {
         }
         Number::Float32 => value.is_nan() || f64::from(value as f32).to_bits() == value.to_bits(),
         Number::Float64 => true,
-        Number::Int32 | Number::Int64 | Number::Nearly(_) => false,
+        Number::Int32 | Number::Int64 | Number::Nearly(_) | Number::Parsed(_) => false,
     }
 }

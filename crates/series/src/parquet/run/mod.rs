@@ -1,8 +1,8 @@
 //! A run: one immutable Parquet file of sorted wide rows, and its sidecar.
 //!
 //! ```text
-//! NAME.parquet   one row group for each 128 k rows, pages of 8 k rows, zstd
-//!                _group? _device _time _shift? _seq? _delay _origin? _exceptions  metric … metric
+//! NAME.parquet   one row group for each 128 k rows, pages of 8 k rows and more, zstd
+//!                _group? _device _time _shift? _seq? _delay? _origin? _exceptions?  metric … metric
 //! NAME.side      what the columns are, where each device's rows are, a checksum for each page
 //! ```
 //!
@@ -17,6 +17,7 @@ mod exceptions;
 pub(crate) mod fault;
 mod kind;
 mod leaf;
+mod pack;
 mod page;
 mod plan;
 mod read;

@@ -40,6 +40,15 @@ fn unpacked_group(group: RowGroupMetaData) -> Result<RowGroupMetaData> {
     builder.set_column_metadata(chunks).build()
 }
 
+/// Where the page is of a chunk that has one only: files of few rows have no offset index.
+pub(super) fn only(chunk: &ColumnChunkMetaData) -> PageLocation {
+    let (start, bytes) = chunk.byte_range();
+    let offset = chunk.data_page_offset();
+    let end = i64::try_from(start + bytes).unwrap_or(i64::MAX);
+    let compressed_page_size = i32::try_from(end.saturating_sub(offset)).unwrap_or(0);
+    PageLocation { offset, compressed_page_size, first_row_index: 0 }
+}
+
 /// The pages of a column chunk, unpacked.
 pub(super) struct Pages(SerializedPageReader<Source>);
 

@@ -50,7 +50,7 @@ impl Run {
         let footer = read_block(&file, sidecar.footer).map_err(failed)?;
         let mut reader = ParquetMetaDataReader::new()
             .with_column_index_policy(PageIndexPolicy::Skip)
-            .with_offset_index_policy(PageIndexPolicy::Required);
+            .with_offset_index_policy(PageIndexPolicy::Optional);
         let metadata = reader.try_parse_sized(&footer, size_bytes).and_then(|()| reader.finish());
         let metadata = metadata.and_then(page::unpacked).map_err(failed)?;
         check(&metadata, &sidecar).map_err(|reason| failed(damage(sidecar.footer.offset, reason)))?;
@@ -279,7 +279,7 @@ impl Scan {
         let skip = (self.rows.start - run.group_starts[at]) as usize;
         let open = |leaf: usize| open_column(run, at, leaf, skip);
         let plan = &run.sidecar.plan;
-        let columns = schema::hidden(plan);
+        let columns = schema::hidden(plan, run.sidecar.spared);
         let mut hidden = Vec::new();
         for (leaf, &column) in columns.iter().enumerate() {
             let needless = match column {
@@ -308,8 +308,12 @@ impl Scan {
 fn open_column(run: &Run, group: usize, leaf: usize, skip: usize) -> parquet::errors::Result<ColumnReader> {
     let metadata = run.metadata.row_group(group);
     let chunk = metadata.column(leaf);
-    let index = run.metadata.offset_index().and_then(|index| index.get(group)?.get(leaf));
-    let pages = index.map(|index| index.page_locations.clone());
+    let pages = match run.metadata.offset_index() {
+        Some(index) => {
+            index.get(group).and_then(|group| group.get(leaf)).map(|index| index.page_locations.clone())
+        }
+        None => Some(vec![page::only(chunk)]),
+    };
     let pages = pages.ok_or_else(|| damage(run.sidecar.footer.offset, "there is no offset index"))?;
     let reader = Pages::new(&run.source, chunk, metadata.num_rows() as usize, pages)?;
     let mut reader = get_column_reader(chunk.column_descr_ptr(), Box::new(reader));
@@ -337,7 +341,7 @@ fn read_sidecar(path: &Path) -> Result<Sidecar> {
 
 /// Whether footer and sidecar are of the same file.
 fn check(metadata: &ParquetMetaData, sidecar: &Sidecar) -> std::result::Result<(), String> {
-    let root = schema::of(&sidecar.plan).map_err(|error| error.to_string())?;
+    let root = schema::of(&sidecar.plan, sidecar.spared).map_err(|error| error.to_string())?;
     let expected = SchemaDescriptor::new(root);
     let found = metadata.file_metadata().schema_descr();
     if found.num_columns() != expected.num_columns() {

@@ -22,24 +22,38 @@ pub(super) enum Hidden {
     Exceptions,
 }
 
-/// The hidden columns of a plan, in their order; the metrics' follow.
-pub(super) fn hidden(plan: &Plan) -> Vec<Hidden> {
+/// Columns that a file has been spared because they would say nothing: what is known once all of its rows are there,
+/// which is so for a file of one row group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spared {
+    /// Every reading arrived when it happened.
+    pub(super) delay: bool,
+    /// Every value fits into its column.
+    pub(super) exceptions: bool,
+}
+
+/// The hidden columns of a file, in their order; the metrics' follow.
+pub(super) fn hidden(plan: &Plan, spared: Spared) -> Vec<Hidden> {
     let all = [
         (Hidden::Group, plan.groups),
         (Hidden::Device, true),
         (Hidden::Time, true),
         (Hidden::Shift, plan.shifts),
         (Hidden::Seq, plan.seqs),
-        (Hidden::Delay, true),
+        (Hidden::Delay, !spared.delay),
         (Hidden::Origin, plan.origins),
-        (Hidden::Exceptions, true),
+        (Hidden::Exceptions, !spared.exceptions),
     ];
     all.into_iter().filter_map(|(hidden, present)| present.then_some(hidden)).collect()
 }
 
 /// How many Parquet columns a metric takes.
 pub(super) fn width(kind: Kind) -> usize {
-    if matches!(kind, Kind::Place(..) | Kind::Number(Number::Nearly(_))) { 2 } else { 1 }
+    if matches!(kind, Kind::Place(..)) || has_units(kind) { 2 } else { 1 }
+}
+
+fn has_units(kind: Kind) -> bool {
+    matches!(kind, Kind::Number(Number::Nearly(_) | Number::Parsed(_)))
 }
 
 /// The name of a metric's field: the metric's, with a second underscore where it begins with one, so that it is never a
@@ -48,15 +62,15 @@ pub(super) fn field_name(metric: &str) -> String {
     if metric.starts_with('_') { format!("_{metric}") } else { metric.to_owned() }
 }
 
-pub(super) fn of(plan: &Plan) -> Result<TypePtr> {
+pub(super) fn of(plan: &Plan, spared: Spared) -> Result<TypePtr> {
     let mut fields = Vec::new();
-    for column in hidden(plan) {
+    for column in hidden(plan, spared) {
         fields.push(Arc::new(hidden_field(column, plan)?));
     }
     for column in &plan.columns {
         let (name, id) = (field_name(&column.name), 16 + column.no.0 as i32);
         fields.push(Arc::new(metric_field(&name, id, column.kind)?));
-        if matches!(column.kind, Kind::Number(Number::Nearly(_))) {
+        if has_units(column.kind) {
             let name = format!("_units_{}", column.name);
             let units = Type::primitive_type_builder(&name, Physical::INT32);
             fields.push(Arc::new(units.with_repetition(Repetition::OPTIONAL).build()?));
@@ -121,14 +135,16 @@ fn metric_field(name: &str, id: i32, kind: Kind) -> Result<Type> {
 fn number_field(name: &str, id: Option<i32>, repetition: Repetition, number: Number) -> Result<Type> {
     let physical = match number {
         Number::Int32 | Number::Decimal32(_) => Physical::INT32,
-        Number::Int64 | Number::Decimal64(_) | Number::Nearly(_) => Physical::INT64,
+        Number::Int64 | Number::Decimal64(_) | Number::Nearly(_) | Number::Parsed(_) => Physical::INT64,
         Number::Float32 => Physical::FLOAT,
         Number::Float64 => Physical::DOUBLE,
     };
     let builder = Type::primitive_type_builder(name, physical).with_repetition(repetition).with_id(id);
     match number {
         Number::Decimal32(decimals) => decimal(builder, 9, decimals),
-        Number::Decimal64(decimals) | Number::Nearly(decimals) => decimal(builder, 15, decimals),
+        Number::Decimal64(decimals) | Number::Nearly(decimals) | Number::Parsed(decimals) => {
+            decimal(builder, 15, decimals)
+        }
         _ => builder.build(),
     }
 }

@@ -13,12 +13,13 @@ use std::ops::Range;
 
 use super::kind::{Kind, Number};
 use super::plan::{Plan, Planned, Unit};
+use super::schema::Spared;
 use super::varint::{Bytes, put, put_signed, put_text};
 use crate::parquet::{ColumnNo, Entity};
 
 const MAGIC: &[u8; 8] = b"PSTKSIDE";
-/// The version of run and sidecar, together.
-pub const VERSION: u16 = 1;
+/// The version of run and sidecar, together. Every earlier one is read.
+pub const VERSION: u16 = 2;
 const HEAD_BYTES: usize = 20;
 /// Most a body may take: some ten million entities. Checked before anything is reserved.
 const BODY_BYTES: u32 = 512 << 20;
@@ -127,6 +128,7 @@ pub struct Sidecar {
     pub stats: Vec<Stats>,
     /// Each entity's rows, by rising entity.
     pub entities: Vec<EntityRows>,
+    pub(super) spared: Spared,
     pub(super) file_bytes: u64,
     pub(super) footer: Block,
     /// Pages (dictionaries too) by rising offset.
@@ -205,7 +207,7 @@ impl Sidecar {
         put(&mut to, self.exceptions);
         put(&mut to, self.footer.offset);
         to.extend_from_slice(&self.footer.checksum.to_le_bytes());
-        put_plan(&mut to, &self.plan);
+        put_plan(&mut to, &self.plan, self.spared);
         for stats in &self.stats {
             put(&mut to, stats.count);
             for number in [stats.sum, stats.min, stats.max] {
@@ -241,7 +243,7 @@ impl Sidecar {
         let offset = from.get()?;
         let length = u32::try_from(file_bytes.checked_sub(offset)?).ok()?;
         let footer = Block { offset, length, checksum: u32::from_le_bytes(from.array()?) };
-        let plan = read_plan(from)?;
+        let (plan, spared) = read_plan(from)?;
         let mut stats = Vec::with_capacity(plan.columns.len());
         for _ in &plan.columns {
             let count = from.get()?;
@@ -250,7 +252,7 @@ impl Sidecar {
         }
         let entities = read_entities(from, rows, plan.shifts)?;
         let pages = read_pages(from, footer.offset)?;
-        Some(Self { plan, rows, readings, exceptions, stats, entities, file_bytes, footer, pages })
+        Some(Self { plan, rows, readings, exceptions, stats, entities, spared, file_bytes, footer, pages })
     }
 }
 
@@ -261,8 +263,8 @@ pub(super) enum Refusal {
     Damaged(&'static str),
 }
 
-fn put_plan(to: &mut Vec<u8>, plan: &Plan) {
-    let flags = [plan.groups, plan.seqs, plan.shifts, plan.origins];
+fn put_plan(to: &mut Vec<u8>, plan: &Plan, spared: Spared) {
+    let flags = [plan.groups, plan.seqs, plan.shifts, plan.origins, spared.delay, spared.exceptions];
     to.push(flags.iter().enumerate().map(|(bit, &set)| u8::from(set) << bit).sum());
     to.extend_from_slice(&[plan.time_unit.number(), plan.delay_unit.number()]);
     put(to, plan.columns.len() as u64);
@@ -293,12 +295,13 @@ fn put_number(to: &mut Vec<u8>, number: Number) {
         Number::Float32 => [4, 0],
         Number::Float64 => [5, 0],
         Number::Nearly(decimals) => [6, decimals],
+        Number::Parsed(decimals) => [7, decimals],
     });
 }
 
-fn read_plan(from: &mut Bytes<'_>) -> Option<Plan> {
+fn read_plan(from: &mut Bytes<'_>) -> Option<(Plan, Spared)> {
     let flags = from.byte()?;
-    if flags > 0b1111 {
+    if flags > 0b11_1111 {
         return None;
     }
     let (time_unit, delay_unit) = (Unit::from_number(from.byte()?)?, Unit::from_number(from.byte()?)?);
@@ -322,7 +325,8 @@ fn read_plan(from: &mut Bytes<'_>) -> Option<Plan> {
     }
     let flag = |bit: u8| flags >> bit & 1 == 1;
     let (groups, seqs, shifts, origins) = (flag(0), flag(1), flag(2), flag(3));
-    Some(Plan { columns, time_unit, delay_unit, groups, seqs, shifts, origins })
+    let spared = Spared { delay: flag(4), exceptions: flag(5) };
+    Some((Plan { columns, time_unit, delay_unit, groups, seqs, shifts, origins }, spared))
 }
 
 fn read_number(bytes: [u8; 2]) -> Option<Number> {
@@ -334,6 +338,7 @@ fn read_number(bytes: [u8; 2]) -> Option<Number> {
         [4, 0] => Number::Float32,
         [5, 0] => Number::Float64,
         [6, decimals @ 0..=15] => Number::Nearly(decimals),
+        [7, decimals @ 0..=15] => Number::Parsed(decimals),
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@ use parquet::errors::{ParquetError, Result};
 use record::ValueRef;
 
 use super::exceptions;
-use super::kind::{Kind, Number, POWERS, from_nearly};
+use super::kind::{Kind, Number, POWERS, from_nearly, read_in_steps};
 use super::plan::Plan;
 use super::schema::Hidden;
 use super::source::damage;
@@ -148,15 +148,10 @@ pub(super) fn metric(readers: &mut [ColumnReader], rows: usize, kind: Kind, into
     match (kind, readers) {
         (Kind::Number(Number::Nearly(decimals)), [reader, units]) => {
             let power = POWERS[decimals as usize];
-            let (levels, values) = int64s(reader, rows)?;
-            let (unit_levels, units) = int32s(units, rows)?;
-            let (mut values, mut units) = (values.into_iter(), units.into_iter());
-            for (level, unit_level) in levels.into_iter().zip(unit_levels) {
-                let units = if unit_level == 1 { units.next().unwrap_or(0) } else { 0 };
-                let value = if level == 1 { values.next() } else { None };
-                into.push(value.map(|value| ValueRef::Float(from_nearly(value, units, power))));
-            }
-            Ok(())
+            nearly_decimals(reader, units, rows, |scaled| scaled as f64 / power, into)
+        }
+        (Kind::Number(Number::Parsed(decimals)), [reader, units]) => {
+            nearly_decimals(reader, units, rows, |scaled| read_in_steps(scaled, decimals), into)
         }
         (Kind::Number(number), [reader]) => numbers(reader, rows, number, into),
         (Kind::Bool, [ColumnReader::BoolColumnReader(reader)]) => {
@@ -193,6 +188,25 @@ pub(super) fn metric(readers: &mut [ColumnReader], rows: usize, kind: Kind, into
     }
 }
 
+/// Decimals, and the units in the last place where there are some.
+fn nearly_decimals(
+    reader: &mut ColumnReader,
+    units: &mut ColumnReader,
+    rows: usize,
+    decimal: impl Fn(i64) -> f64,
+    into: &mut Cells,
+) -> Result<()> {
+    let (levels, values) = int64s(reader, rows)?;
+    let (unit_levels, units) = int32s(units, rows)?;
+    let (mut values, mut units) = (values.into_iter(), units.into_iter());
+    for (level, unit_level) in levels.into_iter().zip(unit_levels) {
+        let units = if unit_level == 1 { units.next().unwrap_or(0) } else { 0 };
+        let value = if level == 1 { values.next() } else { None };
+        into.push(value.map(|value| ValueRef::Float(from_nearly(decimal(value), units))));
+    }
+    Ok(())
+}
+
 fn numbers(reader: &mut ColumnReader, rows: usize, number: Number, into: &mut Cells) -> Result<()> {
     match number {
         Number::Int32 => {
@@ -218,7 +232,7 @@ fn numbers(reader: &mut ColumnReader, rows: usize, number: Number, into: &mut Ce
             let (levels, values) = next(reader, rows)?;
             fill(into, &levels, values.into_iter().map(|value| f64::from(value).to_bits()), FLOAT);
         }
-        Number::Nearly(_) | Number::Float64 => {
+        Number::Nearly(_) | Number::Parsed(_) | Number::Float64 => {
             let ColumnReader::DoubleColumnReader(reader) = reader else { return Err(unexpected()) };
             let (levels, values) = next(reader, rows)?;
             fill(into, &levels, values.into_iter().map(f64::to_bits), FLOAT);

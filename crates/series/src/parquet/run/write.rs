@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::data_type::ByteArray;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::EnabledStatistics;
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::SchemaDescriptor;
 
-use super::chunk::{self, Chunk, How, Settings};
+use super::chunk::{self, Chunk, Encoder, How};
 use super::exceptions;
 use super::fault::{io_fault, parquet_fault};
 use super::leaf::{self, Leaf, Values};
 use super::plan::Plan;
-use super::schema::{self, Hidden};
+use super::schema::{self, Hidden, Spared};
 use super::sidecar::{Block, EntityRows, Sidecar, Stats, VERSION};
 use super::sidecar_path;
 use crate::Result;
@@ -54,9 +54,10 @@ pub struct Written {
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
-    file: SerializedFileWriter<BufWriter<File>>,
-    schema: SchemaDescriptor,
-    settings: Settings,
+    /// The file until its columns are known, and then what writes it.
+    empty: Option<File>,
+    file: Option<SerializedFileWriter<BufWriter<File>>>,
+    encoder: Option<Encoder>,
     /// Rows of a row group that is not full yet.
     pending: Rows,
     sidecar: Sidecar,
@@ -68,18 +69,8 @@ impl Writer {
     /// # Errors
     /// [`crate::Error::Full`] and [`crate::Error::Database`] when the disk refuses.
     pub fn create(path: &Path, plan: Plan) -> Result<Self> {
-        let failed = |error| parquet_fault("creating", path, error);
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|error| io_fault("creating", path, &error))?;
-        let root = schema::of(&plan).map_err(failed)?;
-        let about = vec![
-            KeyValue::new("penstock.run".to_owned(), VERSION.to_string()),
-            KeyValue::new("penstock.delay_nanos".to_owned(), plan.delay_unit.nanos().to_string()),
-        ];
-        let properties = chunk::properties(How::Plain, EnabledStatistics::None).map_err(failed)?;
-        let properties = Arc::new(properties.set_key_value_metadata(Some(about)).build());
-        let schema = SchemaDescriptor::new(Arc::clone(&root));
-        let file = SerializedFileWriter::new(BufWriter::with_capacity(1 << 18, file), root, properties);
         let pending = Rows::new(plan.columns.iter().map(|column| column.no));
         let stats = vec![Stats::default(); plan.columns.len()];
         let nothing = Block { offset: 0, length: 0, checksum: 0 };
@@ -90,12 +81,21 @@ impl Writer {
             exceptions: 0,
             stats,
             entities: Vec::new(),
+            spared: Spared::default(),
             file_bytes: 0,
             footer: nothing,
             pages: Vec::new(),
         };
-        let settings = Settings::new().map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file: file.map_err(failed)?, schema, settings, pending, sidecar })
+        Ok(Self { path: path.to_owned(), empty: Some(file), file: None, encoder: None, pending, sidecar })
+    }
+
+    /// Begins the file, unless it is begun.
+    fn begin(&mut self, spared: Spared) -> Result<()> {
+        let Some(file) = self.empty.take() else { return Ok(()) };
+        self.sidecar.spared = spared;
+        let begun = begin(file, &self.sidecar.plan, spared);
+        self.file = Some(begun.map_err(|error| parquet_fault("creating", &self.path, error))?);
+        Ok(())
     }
 
     /// Adds rows. They have the plan's metrics, or more, whose values are then not written.
@@ -107,7 +107,7 @@ impl Writer {
         let group_rows = group_rows(&self.sidecar.plan);
         while !range.is_empty() {
             if self.pending.is_empty() && range.len() >= group_rows {
-                self.write_group(rows, range.start..range.start + group_rows)?;
+                self.write_group(rows, range.start..range.start + group_rows, false)?;
                 range.start += group_rows;
                 continue;
             }
@@ -115,7 +115,7 @@ impl Writer {
             self.keep(rows, range.start..range.start + some);
             range.start += some;
             if self.pending.len() == group_rows {
-                self.write_pending()?;
+                self.write_pending(false)?;
             }
         }
         Ok(())
@@ -124,7 +124,8 @@ impl Writer {
     /// About the size of what was written so far: a row group that is not full yet is estimated.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.file.bytes_written() as u64 + self.pending.len() as u64 * row_bytes(&self.sidecar.plan)
+        self.file.as_ref().map_or(0, |file| file.bytes_written() as u64)
+            + self.pending.len() as u64 * row_bytes(&self.sidecar.plan)
     }
 
     fn keep(&mut self, rows: &Rows, range: Range<usize>) {
@@ -138,15 +139,38 @@ impl Writer {
         }
     }
 
-    fn write_pending(&mut self) -> Result<()> {
+    fn write_pending(&mut self, last: bool) -> Result<()> {
         let mut rows = std::mem::take(&mut self.pending);
-        let outcome = self.write_group(&rows, 0..rows.len());
+        let outcome = self.write_group(&rows, 0..rows.len(), last);
         rows.clear();
         self.pending = rows;
         outcome
     }
 
-    fn write_group(&mut self, rows: &Rows, range: Range<usize>) -> Result<()> {
+    fn write_group(&mut self, rows: &Rows, range: Range<usize>, last: bool) -> Result<()> {
+        let (metrics, strange) = self.leaves(rows, range.clone());
+        let only = last && self.empty.is_some();
+        let mut times = rows.time[range.clone()].iter().zip(&rows.arrived_at[range.clone()]);
+        let delay = only && times.all(|(time, arrived)| time == arrived);
+        self.begin(Spared { delay, exceptions: only && strange.len() == 0 })?;
+        self.note_entities(rows, range.clone());
+        self.sidecar.exceptions += strange.len() as u64;
+        let mut strange = Some(strange);
+        let mut leaves = Vec::new();
+        for column in schema::hidden(&self.sidecar.plan, self.sidecar.spared) {
+            leaves.push(match column {
+                Hidden::Exceptions => strange.take().expect("there is one such column").into_leaf(),
+                other => key_leaf(other, rows, range.clone(), &self.sidecar.plan),
+            });
+        }
+        let keys = leaves.len();
+        leaves.extend(metrics.into_iter().flatten());
+        self.write_leaves(&leaves, keys, range.len(), only)
+            .map_err(|error| parquet_fault("writing", &self.path, error))
+    }
+
+    /// The metrics' columns, and what does not fit into them.
+    fn leaves(&mut self, rows: &Rows, range: Range<usize>) -> (Vec<Vec<Leaf>>, exceptions::Collector) {
         let mut strange = exceptions::Collector::new(range.len());
         let mut metrics = Vec::new();
         for (column, stats) in self.sidecar.plan.columns.iter().zip(&mut self.sidecar.stats) {
@@ -165,32 +189,41 @@ impl Writer {
             let present = cells.kinds()[range.clone()].iter().filter(|&&kind| kind != 0);
             self.sidecar.readings += present.count() as u64;
         }
-        self.note_entities(rows, range.clone());
-        let failed = |error| parquet_fault("writing", &self.path, error);
-        let mut offset = self.file.bytes_written() as u64;
-        let mut group = self.file.next_row_group().map_err(failed)?;
-        let mut columns = self.schema.columns().iter();
-        let mut append = |leaf: &Leaf, key: bool| {
-            let column = columns.next().expect("the schema has a column for each leaf");
-            let encode = if key { chunk::encode_key } else { chunk::encode };
-            let chunk = encode(leaf, column, &self.settings)?;
-            note_pages(&mut self.sidecar.pages, &chunk, offset);
-            offset += chunk.bytes.len() as u64;
-            group.append_column(&chunk.bytes, chunk.close)
+        (metrics, strange)
+    }
+
+    /// Writes a row group: first so many columns of keys.
+    fn write_leaves(
+        &mut self,
+        leaves: &[Leaf],
+        keys: usize,
+        rows: usize,
+        only: bool,
+    ) -> parquet::errors::Result<()> {
+        let file = self.file.as_mut().ok_or_else(|| ParquetError::General("it was not begun".to_owned()))?;
+        let encoder = match &mut self.encoder {
+            Some(encoder) if encoder.is_for(rows, leaves.len() - keys) => encoder,
+            other => other.insert(Encoder::new(rows, leaves.len() - keys)?),
         };
-        self.sidecar.exceptions += strange.len() as u64;
-        let mut strange = Some(strange);
-        for column in schema::hidden(&self.sidecar.plan) {
-            let leaf = match column {
-                Hidden::Exceptions => strange.take().expect("there is one such column").into_leaf(),
-                other => key_leaf(other, rows, range.clone(), &self.sidecar.plan),
-            };
-            append(&leaf, true).map_err(failed)?;
+        let columns = file.schema_descr().columns().to_vec();
+        let encoded = leaves.iter().zip(&columns).enumerate().map(|(at, (leaf, column))| {
+            if at < keys { encoder.encode_key(leaf, column) } else { encoder.encode(leaf, column) }
+        });
+        let mut chunks = encoded.collect::<parquet::errors::Result<Vec<_>>>()?;
+        let mut offset = file.bytes_written() as u64;
+        for chunk in &chunks {
+            note_pages(&mut self.sidecar.pages, chunk, offset);
+            offset += chunk.bytes.len() as u64;
         }
-        for leaf in metrics.iter().flatten() {
-            append(leaf, false).map_err(failed)?;
+        // Indexes of one page each would say what the footer says.
+        if only && chunks.iter().all(Chunk::is_one_page) {
+            chunks.iter_mut().for_each(Chunk::without_index);
         }
-        group.close().map(|_| ()).map_err(failed)
+        let mut group = file.next_row_group()?;
+        for chunk in chunks {
+            group.append_column(&chunk.bytes, chunk.close)?;
+        }
+        group.close().map(|_| ())
     }
 
     /// Takes down where entities begin and end.
@@ -223,12 +256,14 @@ impl Writer {
     /// As [`Writer::create`]. What is there of the files is then good for nothing.
     pub fn finish(mut self) -> Result<Written> {
         if !self.pending.is_empty() {
-            self.write_pending()?;
+            self.write_pending(true)?;
         }
+        self.begin(Spared::default())?;
         let pages_end = self.sidecar.pages.last().map_or(4, |page| page.offset + u64::from(page.length));
         let failed = |error| parquet_fault("ending", &self.path, error);
         let broken = |error: std::io::Error| io_fault("ending", &self.path, &error);
-        let file = self.file.into_inner().map_err(failed)?;
+        let file = self.file.ok_or_else(|| failed(ParquetError::General("it was not begun".to_owned())))?;
+        let file = file.into_inner().map_err(failed)?;
         let file = file.into_inner().map_err(|error| broken(error.into_error()))?;
         let file_bytes = file.metadata().map_err(broken)?.len();
         let mut footer = vec![0; (file_bytes - pages_end) as usize];
@@ -240,6 +275,21 @@ impl Writer {
         let sidecar_bytes = write_sidecar(&sidecar_path(&self.path), &self.sidecar)?;
         Ok(Written { sidecar: self.sidecar, size_bytes: file_bytes + sidecar_bytes })
     }
+}
+
+fn begin(
+    file: File,
+    plan: &Plan,
+    spared: Spared,
+) -> parquet::errors::Result<SerializedFileWriter<BufWriter<File>>> {
+    let mut about = vec![KeyValue::new("penstock.run".to_owned(), VERSION.to_string())];
+    if !spared.delay {
+        let nanos = plan.delay_unit.nanos().to_string();
+        about.push(KeyValue::new("penstock.delay_nanos".to_owned(), nanos));
+    }
+    let properties = chunk::properties(How::Plain, EnabledStatistics::None, GROUP_ROWS);
+    let properties = Arc::new(properties.set_key_value_metadata(Some(about)).build());
+    SerializedFileWriter::new(BufWriter::with_capacity(1 << 18, file), schema::of(plan, spared)?, properties)
 }
 
 fn write_sidecar(path: &Path, sidecar: &Sidecar) -> Result<u64> {

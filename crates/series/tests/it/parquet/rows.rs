@@ -35,6 +35,8 @@ pub(super) enum Taste {
     Decimal(i32),
     Mixed,
     Computed,
+    /// Read from text as pandas does: not one of [`TASTES`], by which a fixture was made.
+    Parsed,
     Narrow,
     Float,
     Bool,
@@ -77,6 +79,7 @@ impl Taste {
             Self::Mixed if random.one_in(3) => Value::Int(near as i64),
             Self::Mixed => Value::Float(near / 100.0),
             Self::Computed => Value::Float(near / 100.0 + 0.1 + 0.2),
+            Self::Parsed => Value::Float((near * 7.0 + 20_001.0) / 10.0 / 100.0),
             Self::Narrow => Value::Float(f64::from((near as f32 + 0.1) / 3.0)),
             Self::Float => Value::Float(f64::from_bits(random.next())),
             Self::Bool => Value::Bool(random.one_in(3)),
