@@ -16,8 +16,16 @@ pub(crate) fn report(devices: u32, dir: &Path) {
     println!("hour: {devices} devices, {HOURS} h in one run, the middle hour of one device");
     let rows = fleet::Fleet::new(devices, 7).rows(0..HOURS * 360);
     let path = dir.join("hour.parquet");
-    Tally::default().write(&path, &rows, fleet::name);
-    let run = Arc::new(Run::open(&path).unwrap());
+    let (mut large, mut small) = (Tally::default(), Tally::default());
+    large.write(&path, &rows, fleet::name);
+    large.report("large pages");
+    read(&Arc::new(Run::open(&path).unwrap()), devices);
+    small.flush(&path, &rows, fleet::name);
+    small.report("small pages");
+    read(&Arc::new(Run::open(&path).unwrap()), devices);
+}
+
+fn read(run: &Arc<Run>, devices: u32) {
     let columns: Vec<_> = (0..fleet::METRICS_PER_DEVICE as u32).map(ColumnNo).collect();
     let from = (fleet::START_MS + 3_600_000) * 1_000_000;
     let hour = from..=from + 3_600_000_000_000;

@@ -64,7 +64,7 @@ fn fleet_report(options: &Options, dir: &Path) {
     for flush in 0..hours * 6 {
         let rows = fleet.rows(flush * 60..(flush + 1) * 60);
         let path = dir.join(format!("fresh-{flush}.parquet"));
-        fresh.write(&path, &rows, fleet::name);
+        fresh.flush(&path, &rows, fleet::name);
         runs.push(Arc::new(Run::open(&path).unwrap()));
     }
     fresh.report("flushed every 10 minutes");
@@ -127,9 +127,24 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// As the store writes what it flushes: with small pages.
+    pub(crate) fn flush(&mut self, path: &Path, rows: &Rows, name: impl Fn(ColumnNo) -> String) {
+        self.write_with(path, rows, name, Writer::with_small_pages);
+    }
+
     pub(crate) fn write(&mut self, path: &Path, rows: &Rows, name: impl Fn(ColumnNo) -> String) {
+        self.write_with(path, rows, name, |writer| writer);
+    }
+
+    fn write_with(
+        &mut self,
+        path: &Path,
+        rows: &Rows,
+        name: impl Fn(ColumnNo) -> String,
+        with: impl Fn(Writer) -> Writer,
+    ) {
         let written = self.took.by(|| {
-            let mut writer = Writer::create(path, Plan::of(rows, name)).unwrap();
+            let mut writer = with(Writer::create(path, Plan::of(rows, name)).unwrap());
             writer.write(rows, 0..rows.len()).unwrap();
             writer.finish().unwrap()
         });

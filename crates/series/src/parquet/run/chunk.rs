@@ -18,7 +18,9 @@ use super::leaf::{Leaf, Values};
 use super::pack::{Packer, Packing};
 
 /// Fewest rows in a page, if there are as many: what a question about one device reads at least.
-const PAGE_ROWS: usize = 8 << 10;
+pub(super) const PAGE_ROWS: usize = 8 << 10;
+/// The same of files that are looked into again and again for a few rows until they are merged.
+pub(super) const SMALL_PAGE_ROWS: usize = 1 << 10;
 /// Level 9 saves 1 % more and takes four times as long.
 const LEVEL: i32 = 3;
 /// What is also tried where there are few values: it saves 1 % more and takes three times as long, which is at most
@@ -50,10 +52,12 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(rows: usize, metrics: usize) -> Result<Self> {
-        let of = |how| Arc::new(properties(how, EnabledStatistics::None, rows).build());
+    /// `least`: fewest rows in a page.
+    pub(super) fn new(rows: usize, metrics: usize, least: usize) -> Result<Self> {
+        let page = page_rows(rows, least);
+        let of = |how| Arc::new(properties(how, EnabledStatistics::None, page).build());
         let ways = [of(How::Plain), of(How::Delta), of(How::Split), of(How::Dictionary)];
-        let key = Arc::new(properties(How::Delta, EnabledStatistics::Page, rows).build());
+        let key = Arc::new(properties(How::Delta, EnabledStatistics::Page, page).build());
         let thorough = (rows * metrics.max(1) <= FEW).then_some(THOROUGH_LEVEL);
         Ok(Self { rows, metrics, ways, key, packer: Packer::new(LEVEL, thorough)? })
     }
@@ -64,10 +68,10 @@ impl Encoder {
     }
 }
 
-/// Pages as large as each other, of [`PAGE_ROWS`] or somewhat more: a last one of a few rows costs as much as another.
+/// Pages as large as each other, of `least` rows or somewhat more: a last one of a few rows costs as much as another.
 /// Few rows are one page: each has a head for each column, and so do the indexes that tell pages apart.
-fn page_rows(rows: usize) -> usize {
-    let pages = if rows < 3 * PAGE_ROWS { 1 } else { rows / PAGE_ROWS };
+fn page_rows(rows: usize, least: usize) -> usize {
+    let pages = if rows < 3 * least { 1 } else { rows / least };
     // The library looks at the limit after each 1024.
     rows.div_ceil(pages).next_multiple_of(1024)
 }
@@ -75,12 +79,12 @@ fn page_rows(rows: usize) -> usize {
 pub(super) fn properties(
     how: How,
     statistics: EnabledStatistics,
-    rows: usize,
+    page_rows: usize,
 ) -> parquet::file::properties::WriterPropertiesBuilder {
     let builder = WriterProperties::builder()
         .set_created_by("penstock".to_owned())
         .set_compression(Compression::UNCOMPRESSED)
-        .set_data_page_row_count_limit(page_rows(rows))
+        .set_data_page_row_count_limit(page_rows)
         .set_statistics_enabled(statistics)
         .set_dictionary_enabled(how == How::Dictionary);
     match how {

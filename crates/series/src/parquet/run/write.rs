@@ -58,6 +58,8 @@ pub struct Writer {
     empty: Option<File>,
     file: Option<SerializedFileWriter<BufWriter<File>>>,
     encoder: Option<Encoder>,
+    /// Fewest rows in a page.
+    page_rows: usize,
     /// Rows of a row group that is not full yet.
     pending: Rows,
     sidecar: Sidecar,
@@ -86,7 +88,15 @@ impl Writer {
             footer: nothing,
             pages: Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), empty: Some(file), file: None, encoder: None, pending, sidecar })
+        let (path, page_rows) = (path.to_owned(), chunk::PAGE_ROWS);
+        Ok(Self { path, empty: Some(file), file: None, encoder: None, page_rows, pending, sidecar })
+    }
+
+    /// With small pages, for a file that is looked into again and again for a few rows until it is merged: less is unpacked
+    /// for them, and the file is some percent larger.
+    #[must_use]
+    pub fn with_small_pages(self) -> Self {
+        Self { page_rows: chunk::SMALL_PAGE_ROWS, ..self }
     }
 
     /// Begins the file, unless it is begun.
@@ -203,7 +213,7 @@ impl Writer {
         let file = self.file.as_mut().ok_or_else(|| ParquetError::General("it was not begun".to_owned()))?;
         let encoder = match &mut self.encoder {
             Some(encoder) if encoder.is_for(rows, leaves.len() - keys) => encoder,
-            other => other.insert(Encoder::new(rows, leaves.len() - keys)?),
+            other => other.insert(Encoder::new(rows, leaves.len() - keys, self.page_rows)?),
         };
         let columns = file.schema_descr().columns().to_vec();
         let encoded = leaves.iter().zip(&columns).enumerate().map(|(at, (leaf, column))| {
@@ -287,7 +297,7 @@ fn begin(
         let nanos = plan.delay_unit.nanos().to_string();
         about.push(KeyValue::new("penstock.delay_nanos".to_owned(), nanos));
     }
-    let properties = chunk::properties(How::Plain, EnabledStatistics::None, GROUP_ROWS);
+    let properties = chunk::properties(How::Plain, EnabledStatistics::None, chunk::PAGE_ROWS);
     let properties = Arc::new(properties.set_key_value_metadata(Some(about)).build());
     SerializedFileWriter::new(BufWriter::with_capacity(1 << 18, file), schema::of(plan, spared)?, properties)
 }

@@ -15,7 +15,20 @@ pub(super) struct Cache {
     most_bytes: usize,
     open: Mutex<Open>,
     read: Mutex<Read>,
+    keys: Mutex<Keys>,
 }
+
+/// The claimed times of all rows of runs, where it was asked whether they hold a key: what lies between what a device sent
+/// before and after must not cost a page each time.
+#[derive(Debug, Default)]
+struct Keys {
+    claimed: HashMap<u64, (Arc<[i64]>, u64)>,
+    size_bytes: usize,
+    clock: u64,
+}
+
+/// Runs with more rows are asked page by page: they are merged ones, and late data does not come for them in thousands.
+const MOST_KEYS: u64 = 1 << 20;
 
 /// Rows of series, as questions about one device come: again and again about the same, window by window. Pages hold many
 /// devices, and are dear to decode for a few rows.
@@ -44,7 +57,7 @@ struct Open {
 
 impl Cache {
     pub(super) fn new(most_bytes: usize) -> Self {
-        Self { most_bytes, open: Mutex::default(), read: Mutex::default() }
+        Self { most_bytes, open: Mutex::default(), read: Mutex::default(), keys: Mutex::default() }
     }
 
     /// Keys, times and values of one metric of an entity, all that a run has of it.
@@ -76,6 +89,42 @@ impl Cache {
         Ok(rows)
     }
 
+    /// Whether a run has a row of an entity and a claimed time. May also say so where it has not.
+    pub(super) fn may_have(&self, run: &Arc<Run>, no: u64, entity: Entity, claimed: i64) -> Result<bool> {
+        let Some((rows, known)) = run.sidecar().entity(entity) else { return Ok(false) };
+        if claimed < known.first || known.last < claimed {
+            return Ok(false);
+        }
+        if run.sidecar().rows > MOST_KEYS {
+            return Ok(true);
+        }
+        let keys = self.keys(run, no)?;
+        Ok(keys[rows.start as usize..rows.end as usize].binary_search(&claimed).is_ok())
+    }
+
+    fn keys(&self, run: &Arc<Run>, no: u64) -> Result<Arc<[i64]>> {
+        {
+            let mut keys = self.keys.lock();
+            keys.clock += 1;
+            let now = keys.clock;
+            if let Some((claimed, used)) = keys.claimed.get_mut(&no) {
+                *used = now;
+                return Ok(Arc::clone(claimed));
+            }
+        }
+        let mut rows = Rows::default();
+        let mut scan = run.scan(0..run.sidecar().rows, Some(&[])).with_detail(Detail::Times);
+        while scan.read(usize::MAX, &mut rows)? > 0 {}
+        let claimed: Arc<[i64]> = rows.claimed.into();
+        let mut keys = self.keys.lock();
+        let now = keys.clock;
+        if keys.claimed.insert(no, (Arc::clone(&claimed), now)).is_none() {
+            keys.size_bytes += size_of_val(&*claimed);
+        }
+        keys.make_room(self.most_bytes / READ_PART, no);
+        Ok(claimed)
+    }
+
     /// The run, opened.
     pub(super) fn open(&self, entry: &RunEntry) -> Result<Arc<Run>> {
         let no = entry.facts.no;
@@ -100,6 +149,7 @@ impl Cache {
 
     pub(super) fn forget(&self, no: u64) {
         self.open.lock().remove(no);
+        self.keys.lock().remove(no);
         let mut read = self.read.lock();
         let before = read.rows.len();
         read.rows.retain(|(run, ..), _| *run != no);
@@ -120,6 +170,22 @@ impl Read {
         let bound = *used.select_nth_unstable(half).1;
         self.rows.retain(|_, (_, used)| *used > bound);
         self.size_bytes = self.rows.values().map(|(rows, _)| rows.size_bytes()).sum();
+    }
+}
+
+impl Keys {
+    fn make_room(&mut self, most_bytes: usize, keep: u64) {
+        while self.size_bytes > most_bytes && self.claimed.len() > 1 {
+            let others = self.claimed.iter().filter(|(no, _)| **no != keep);
+            let Some(oldest) = others.min_by_key(|(_, (_, used))| *used).map(|(no, _)| *no) else { return };
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, no: u64) {
+        if let Some((claimed, _)) = self.claimed.remove(&no) {
+            self.size_bytes -= size_of_val(&*claimed);
+        }
     }
 }
 

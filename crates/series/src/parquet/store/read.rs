@@ -70,6 +70,10 @@ impl Parquet {
                 continue;
             }
             let run = self.cache.open(entry)?;
+            let (first, last) = (*claimed.start(), *claimed.end());
+            if first == last && !self.cache.may_have(&run, entry.facts.no, snapshot.entity, first)? {
+                continue;
+            }
             let Some(rows) = run.entity(snapshot.entity, claimed, columns, Detail::Whole)? else { continue };
             for column in rows.columns() {
                 for row in 0..rows.len() {
@@ -240,13 +244,11 @@ impl SeriesReader for Parquet {
             };
             last = Some((names, place));
             let claimed = key.claimed.nanos();
-            held.push(match place {
-                Some((table, entity, column)) => self
-                    .find(table, entity, &[column], &(claimed..=claimed))?
-                    .remove(&(claimed, key.seq, column))
-                    .map(|(_, value)| value),
-                None => None,
+            let found = place.map(|(table, entity, column)| {
+                let mut found = self.find(table, entity, &[column], &(claimed..=claimed))?;
+                Ok(found.remove(&(claimed, key.seq, column)).map(|(_, value)| value))
             });
+            held.push(found.transpose()?.flatten());
         }
         Ok(held)
     }

@@ -140,7 +140,7 @@ impl Parquet {
 }
 
 fn write_file(path: &Path, rows: &Rows, plan: Plan) -> Result<Written> {
-    let mut writer = RunWriter::create(path, plan)?;
+    let mut writer = RunWriter::create(path, plan)?.with_small_pages();
     writer.write(rows, 0..rows.len())?;
     writer.finish()
 }

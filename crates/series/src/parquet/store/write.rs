@@ -211,7 +211,8 @@ impl Parquet {
         Ok(held)
     }
 
-    fn may_be_in(
+    /// Whether a run may hold a key.
+    pub(super) fn may_be_in(
         &self,
         runs: &[std::sync::Arc<super::RunEntry>],
         table: u32,
@@ -222,12 +223,7 @@ impl Parquet {
             if entry.facts.table != table || !entry.facts.may_hold(entity, &(claimed..=claimed)) {
                 continue;
             }
-            let run = self.cache.open(entry)?;
-            if run
-                .sidecar()
-                .entity(entity)
-                .is_some_and(|(_, known)| known.first <= claimed && claimed <= known.last)
-            {
+            if self.cache.may_have(&self.cache.open(entry)?, entry.facts.no, entity, claimed)? {
                 return Ok(true);
             }
         }

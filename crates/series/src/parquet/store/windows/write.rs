@@ -24,6 +24,9 @@ pub(in crate::parquet::store) struct Windows<'b> {
     void: Vec<(Of, When)>,
     /// Results of keys that were made void in this batch.
     replaced: Vec<&'b WindowKey>,
+    /// How many readings the results have that runs hold, under these keys.
+    counts: Held,
+    /// The same results whole, where that many readings are in the new ones too.
     held: Held,
 }
 
@@ -75,15 +78,14 @@ impl Parquet {
             claimed: placed.row.key.start.nanos(),
             columns: placed.of.metric.column(Count).0..=placed.of.metric.column(last).0,
         };
-        // Few take the place of another: of the others one column is looked at, and not nine.
+        // Few take the place of another, and of those most have other readings: of the rest one column is looked at, not nine.
         let counts = self.held_in_runs(placed.iter().map(|placed| sought(placed, Count)))?;
-        let is_there = |Placed { of, row }: &&Placed<'_>| {
-            let key = (row.key.start.nanos(), 0, of.metric.column(Count));
-            counts.get(&of.entity).is_some_and(|found| found.contains_key(&key))
+        let may_be_same = |placed: &&Placed<'_>| {
+            count_in(&counts, &placed.of, placed.row.key.start) == Some(placed.row.count)
         };
-        let there = placed.iter().filter(is_there);
-        let held = self.held_in_runs(there.map(|placed| sought(placed, Statistic::Revised)))?;
-        Ok(Windows { placed, void, replaced, held })
+        let may_be_same = placed.iter().filter(may_be_same);
+        let held = self.held_in_runs(may_be_same.map(|placed| sought(placed, Statistic::Revised)))?;
+        Ok(Windows { placed, void, replaced, counts, held })
     }
 
     /// The place of a window. Windows that follow one another are often of one device.
@@ -144,7 +146,11 @@ impl Visible {
                     .or_else(|| rolling.as_ref().and_then(|buffer| in_buffer(buffer, &rolling_rows, of)))
                     .or_else(|| in_runs(windows.held.get(&of.entity)?, of, start));
                 let mut numbers = numbers(row);
-                let replaces = before.is_some();
+                let mut replaces = before.is_some();
+                if let (None, Some(count)) = (before, count_in(&windows.counts, of, start)) {
+                    replaces = true;
+                    numbers.revised |= count > 0;
+                }
                 numbers.revised |= windows.replaced.binary_search(&&row.key).is_ok();
                 if let Some((earlier, end)) = before.filter(|(earlier, _)| earlier.count > 0) {
                     let same = earlier.is_same(&numbers) && end == row.end;
@@ -194,6 +200,11 @@ fn in_runs(found: &Found, of: &Of, start: Timestamp) -> Option<Earlier> {
     let (at, _) = cell(of.metric.column(Count))?;
     let value = |statistic| cell(of.metric.column(statistic)).map(|(_, value)| value.as_ref());
     Some((Numbers::read(value)?, at.time))
+}
+
+fn count_in(counts: &Held, of: &Of, start: Timestamp) -> Option<u64> {
+    let (_, count) = counts.get(&of.entity)?.get(&(start.nanos(), 0, of.metric.column(Count)))?;
+    count.as_ref().as_f64().map(|count| count as u64)
 }
 
 fn numbers(row: &WindowRow) -> Numbers {
