@@ -9,6 +9,7 @@ mod exact;
 mod explain;
 mod gate;
 mod lasting;
+mod placeholders;
 mod prune;
 mod scan;
 mod session;

@@ -86,7 +86,8 @@ fn bounded(sql: &str) -> Result<Vec<TokenWithSpan>> {
     let links = tokens.iter().filter(|token| match &token.token {
         Token::Whitespace(_) | Token::Comma | Token::Number(..) | Token::SingleQuotedString(_) => false,
         Token::LParen | Token::RParen | Token::Period | Token::SemiColon => false,
-        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        // The arms of a CASE stand side by side.
+        Token::Word(word) => ![Keyword::NoKeyword, Keyword::WHEN, Keyword::THEN].contains(&word.keyword),
         _ => true,
     });
     if links.count() > LINKS {
