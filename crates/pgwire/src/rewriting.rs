@@ -62,7 +62,7 @@ impl Pieces {
         let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().ok()?;
         let tokens: Vec<TokenWithSpan> =
             tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-        let places = Places::new(text);
+        let mut places = Places::new(text);
         let (mut out, mut from, mut at) = (String::new(), 0, 0);
         while at < tokens.len() {
             let found = self.0.iter().find(|(piece, _)| {
@@ -95,24 +95,27 @@ fn same(one: &Token, other: &Token) -> bool {
     }
 }
 
-/// Where lines and columns, counted from 1 in letters, are in a text.
+/// Where lines and columns, counted from 1 in letters, are in a text. Goes forward alone, so that a text is walked once.
 struct Places<'a> {
-    text: &'a str,
-    lines: Vec<usize>,
+    letters: std::iter::Peekable<std::str::CharIndices<'a>>,
+    end: usize,
+    line: u64,
+    column: u64,
 }
 
 impl<'a> Places<'a> {
     fn new(text: &'a str) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { text, lines: std::iter::once(0).chain(ends).collect() }
+        Self { letters: text.char_indices().peekable(), end: text.len(), line: 1, column: 1 }
     }
 
-    fn byte(&self, line: u64, column: u64) -> usize {
-        let line = usize::try_from(line).unwrap_or(1).saturating_sub(1);
-        let start = self.lines.get(line).copied().unwrap_or(self.text.len());
-        let column = usize::try_from(column).unwrap_or(1).saturating_sub(1);
-        let letters = self.text[start..].char_indices().nth(column);
-        letters.map_or(self.text.len(), |(at, _)| start + at)
+    fn byte(&mut self, line: u64, column: u64) -> usize {
+        while (self.line, self.column) < (line, column)
+            && let Some((_, letter)) = self.letters.next()
+        {
+            (self.line, self.column) =
+                if letter == '\n' { (self.line + 1, 1) } else { (self.line, self.column + 1) };
+        }
+        self.letters.peek().map_or(self.end, |(at, _)| *at)
     }
 }
 

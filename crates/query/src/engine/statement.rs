@@ -1,5 +1,7 @@
 //! What may be asked: one statement at a time that only reads.
 
+use std::collections::HashSet;
+
 use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -17,6 +19,9 @@ const DEPTH: usize = 60;
 /// Most operators and keywords. `1 + 1 + 1 …` nests as deep as it is long, and what walks over a statement once it is read
 /// does so by recursion.
 const LINKS: usize = 1_000;
+
+/// Most columns of an answer, as PostgreSQL has it.
+const COLUMNS: usize = 1_664;
 
 const REFUSED: &str =
     "only SELECT, EXPLAIN, SHOW and DESCRIBE are answered: the tables are written by devices alone";
@@ -70,6 +75,9 @@ impl Statement {
             && let Ast::Query(query) = &mut **ast
             && let SetExpr::Select(select) = &mut *query.body
         {
+            if select.projection.len() > COLUMNS {
+                return Err(Error::Statement(format!("an answer has at most {COLUMNS} columns")));
+            }
             name_columns(&mut select.projection, name);
         }
         Ok(Self(statement))
@@ -138,7 +146,7 @@ fn short(expr: &Expr) -> String {
 
 /// Columns that have no name get one, and those of one name a number behind it: DataFusion takes each name once.
 fn name_columns(columns: &mut [SelectItem], name_of: fn(&Expr) -> String) {
-    let mut names: Vec<String> = Vec::new();
+    let mut names: HashSet<String> = HashSet::new();
     for column in columns {
         let (name, quote) = match &*column {
             SelectItem::ExprWithAlias { alias, .. } => (alias.value.clone(), alias.quote_style),
@@ -158,11 +166,11 @@ fn name_columns(columns: &mut [SelectItem], name_of: fn(&Expr) -> String) {
             SelectItem::ExprWithAlias { .. } | SelectItem::UnnamedExpr(Expr::Identifier(_))
         );
         if free == name && has_it {
-            names.push(name);
+            names.insert(name);
             continue;
         }
         let alias = Ident::with_quote('"', free.replace('"', "'"));
-        names.push(free);
+        names.insert(free);
         let (SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) = &*column else {
             continue;
         };

@@ -232,6 +232,8 @@ fn what_would_take_too_much_is_refused() {
         format!("SELECT 1{}", " + 1".repeat(100_000)),
         format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(20_000)),
         format!("SELECT '{}'", "x".repeat(2 << 20)),
+        format!("SELECT 1{}", ",1".repeat(170_000)),
+        "SELECT $4294967295".to_owned(),
     ] {
         let begun = std::time::Instant::now();
         let outcome = rig.query.sql(&TenantId::default_tenant(), &sql, &[]);
