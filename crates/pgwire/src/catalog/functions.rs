@@ -276,7 +276,7 @@ fn formatted(call: &ScalarFunctionArgs) -> Result<ArrayRef> {
 /// `json_build_object(key, value, …)`.
 fn object(call: &ScalarFunctionArgs) -> Result<ArrayRef> {
     let columns: Vec<ArrayRef> = (0..call.args.len()).map(|at| argument(call, at)).collect::<Result<_>>()?;
-    if columns.len() % 2 != 0 {
+    if !columns.len().is_multiple_of(2) {
         return exec_err!("json_build_object takes keys and values, in pairs");
     }
     let rows = (0..call.number_rows).map(|row| {

@@ -14,6 +14,7 @@ mod prune;
 mod scan;
 mod session;
 mod statement;
+mod tables;
 mod workers;
 mod yielding;
 

@@ -227,7 +227,8 @@ fn ask(args: &Args, site: &Site, case: u64, answered: &AtomicU64) -> Result<()> 
         let said = wire::garbage(site.pgwire, &user, &site.tokens[credential], &mut dice)?;
         return judge(case, tenant, "(garbage)", &said);
     }
-    let sql = if dice.chance(f64::from(args.excessive) / 1000.0) {
+    let excessive = dice.chance(f64::from(args.excessive) / 1000.0);
+    let sql = if excessive {
         generate::excessive(&mut dice)
     } else {
         let sql = generate::statement(&mut dice);
@@ -266,6 +267,12 @@ fn ask(args: &Args, site: &Site, case: u64, answered: &AtomicU64) -> Result<()> 
             said.bytes
         }
     };
+    if excessive {
+        // Whatever it was, it has left the threads to others.
+        let (status, said) =
+            over_http(site, credential, "SELECT count(*) FROM telemetry", "application/json")?;
+        ensure_promise(status == 200, || format!("after {}: {status} {said}", seen()))?;
+    }
     judge(case, tenant, &shown, &said)
 }
 
