@@ -236,8 +236,10 @@ fn query(dice: &mut Dice, depth: usize) -> String {
     sql
 }
 
-/// Tables whose columns are known, by kind: numbers, texts, times.
-const KNOWN: [(&str, &[&str], &[&str], &[&str]); 6] = [
+/// A table and its columns that are numbers, texts and times.
+type Known = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
+const KNOWN: [Known; 6] = [
     (
         "telemetry",
         &["value", "integer", "lat"],
