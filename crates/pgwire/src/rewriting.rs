@@ -142,9 +142,6 @@ fn relation(name: &mut ObjectName) {
 
 fn expression(expr: &mut Expr) {
     let new = match expr {
-        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("user") => {
-            Some(call("session_user", Vec::new()))
-        }
         Expr::Function(function) => called(function),
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             if let Some(Value::SingleQuotedString(letter)) = escape_char.as_ref().map(|given| &given.value)
@@ -173,6 +170,7 @@ fn expression(expr: &mut Expr) {
 fn called(function: &mut Function) -> Option<Expr> {
     let name = function.name.0.last()?.to_string().to_lowercase();
     match (name.as_str(), &mut function.args) {
+        ("user", FunctionArguments::None) => Some(call("session_user", Vec::new())),
         ("array", FunctionArguments::Subquery(query)) => {
             if nothing::comes_of(query) {
                 return Some(Expr::Value(Value::Null.into()));

@@ -230,12 +230,12 @@ fn literal(text: &str) -> String {
 fn pretty(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
     // From one unit to the next at ten times its size, as PostgreSQL does.
-    let (mut size, mut unit) = (bytes, 0);
-    while size.unsigned_abs() >= 10 * 1024 && unit + 1 < UNITS.len() {
-        size /= 1024;
+    let (mut size, mut unit) = (bytes as f64, 0);
+    while size.abs() >= 10_239.5 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
         unit += 1;
     }
-    format!("{size} {}", UNITS[unit])
+    format!("{size:.0} {}", UNITS[unit])
 }
 
 /// `format('%s %I %L %%', …)`.
