@@ -8,3 +8,4 @@ cargo build --release -p penstock -p penstock-rigs --bins
 "$target/release/diskfull" --rounds 5
 "$target/release/kill9" --rounds 200
 "$target/release/truth" --seeds "1..${TRUTH_SEEDS:-500}"
+"$target/release/sqlfuzz" --cases 100000000 --seconds "${SQLFUZZ_SECONDS:-900}"

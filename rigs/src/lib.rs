@@ -7,6 +7,7 @@
 //! | `powercut` | the file system under the data stops at once, what was not flushed is gone | root, loop devices, ext4 |
 //! | `diskfull` | no space left, then space again | root, loop devices, ext4 |
 //! | `truth` | everything a fleet does wrong, SIGKILL meanwhile; all tables compared with a model ([`truth`]) | nothing |
+//! | `sqlfuzz` | statements and bytes that nobody would send, of two tenants; names that look like paths | nothing |
 //!
 //! `blackout` and `memory` are benchmarks with the same means: what they measure is checked, too.
 //!

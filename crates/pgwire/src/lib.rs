@@ -5,7 +5,12 @@
 
 mod asking;
 mod catalog;
+mod copying;
+mod cursors;
+mod kept;
+mod nothing;
 mod parsing;
+mod rewriting;
 mod settings;
 mod startup;
 

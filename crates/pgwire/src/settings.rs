@@ -14,12 +14,13 @@ use datafusion::sql::sqlparser::ast::{Set, Statement};
 pub(crate) const VERSION: &str = "16.6";
 
 /// What is shown of the settings that clients ask for.
-const SETTINGS: [(&str, &str); 24] = [
+const SETTINGS: [(&str, &str); 29] = [
     ("application_name", ""),
     ("bytea_output", "hex"),
     ("client_encoding", "UTF8"),
     ("client_min_messages", "notice"),
     ("datestyle", "ISO, MDY"),
+    ("default_transaction_deferrable", "off"),
     ("default_transaction_isolation", "repeatable read"),
     ("default_transaction_read_only", "on"),
     ("extra_float_digits", "1"),
@@ -28,6 +29,7 @@ const SETTINGS: [(&str, &str); 24] = [
     ("intervalstyle", "postgres"),
     ("is_superuser", "off"),
     ("lc_collate", "C"),
+    ("lc_ctype", "C"),
     ("lc_messages", "C"),
     ("max_identifier_length", "63"),
     ("max_index_keys", "32"),
@@ -35,10 +37,13 @@ const SETTINGS: [(&str, &str); 24] = [
     ("server_encoding", "UTF8"),
     ("server_version", VERSION),
     ("server_version_num", "160006"),
+    ("ssl", "off"),
     ("standard_conforming_strings", "on"),
     ("statement_timeout", "0"),
     ("timezone", "UTC"),
+    ("transaction_deferrable", "off"),
     ("transaction_isolation", "repeatable read"),
+    ("transaction_read_only", "on"),
 ];
 
 /// A statement that is none for the engine.
@@ -69,7 +74,6 @@ impl Setting {
             Statement::Set(_) => Self::Done("SET"),
             Statement::Reset(_) => Self::Done("RESET"),
             Statement::Discard { .. } => Self::Done("DISCARD ALL"),
-            Statement::Deallocate { .. } => Self::Done("DEALLOCATE"),
             Statement::UNLISTEN { .. } => Self::Done("UNLISTEN"),
             Statement::ShowVariable { variable } => {
                 let words: Vec<String> = variable.iter().map(|word| word.value.to_lowercase()).collect();
@@ -101,6 +105,11 @@ impl Setting {
         let column = Arc::new(StringArray::from(vec![*value]));
         RecordBatch::try_new(Arc::new(self.schema()), vec![column]).ok()
     }
+}
+
+/// All of them, by name.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SETTINGS.into_iter()
 }
 
 fn find(name: &str) -> Option<(&'static str, &'static str)> {

@@ -77,3 +77,18 @@ fn devices_beyond_the_budget_are_dead_letters() {
     let options = ["--devices", "300", "--readings", "6000", "--metrics", "4", "--budget", "200"];
     on_server(PASSED, env!("CARGO_BIN_EXE_memory"), &options);
 }
+
+#[test]
+fn statements_nobody_would_write_end_in_an_answer_or_an_error() {
+    on_server(
+        PASSED,
+        env!("CARGO_BIN_EXE_sqlfuzz"),
+        &["--cases", "150", "--seconds", "60", "--excessive", "0"],
+    );
+}
+
+#[test]
+fn a_tenant_that_sees_anothers_rows_is_caught() {
+    let options = ["--cases", "300", "--seconds", "120", "--excessive", "0", "--broken"];
+    on_server(BROKEN, env!("CARGO_BIN_EXE_sqlfuzz"), &options);
+}

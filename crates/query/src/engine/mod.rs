@@ -9,10 +9,12 @@ mod exact;
 mod explain;
 mod gate;
 mod lasting;
+mod placeholders;
 mod prune;
 mod scan;
 mod session;
 mod statement;
+mod tables;
 mod workers;
 mod yielding;
 

@@ -21,7 +21,7 @@ use record::TenantId;
 use series::SeriesScan;
 
 use super::answer::{Answer, Collecting};
-use super::{Described, Statement, catalog, exact, explain, lasting};
+use super::{Described, Statement, catalog, exact, explain, lasting, placeholders};
 use crate::{Error, Limits, Result, functions, gapfill};
 
 /// The catalog's name, as `information_schema` and clients of PostgreSQL show it.
@@ -29,6 +29,9 @@ pub const CATALOG: &str = "penstock";
 
 /// The schema of the tenant's tables.
 pub const SCHEMA: &str = "public";
+
+/// Most parameters: as many as the PostgreSQL wire can count. `$4000000000` would be a long list of nothing.
+const MOST_PARAMETERS: usize = 65_535;
 
 /// Partitions of a plan's middle: a question may use two cores and leaves the others alone.
 const PARTITIONS: usize = 2;
@@ -141,20 +144,30 @@ async fn plan(state: &SessionState, statement: Statement) -> Attempt<LogicalPlan
 
 /// The parameters' types in their order, `$1` first.
 fn params(plan: &LogicalPlan) -> Attempt<Vec<Option<DataType>>> {
-    let types = plan.get_parameter_types()?;
+    let mut types = plan.get_parameter_types()?;
+    if types.values().any(Option::is_none) {
+        let shown = placeholders::shown(plan)?;
+        for (name, kind) in types.iter_mut().filter(|(_, kind)| kind.is_none()) {
+            *kind = shown.get(name).cloned();
+        }
+    }
     let places = types.into_iter().map(|(name, kind)| {
         let place = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok()).filter(|n| *n > 0);
         place
             .map(|place| (place - 1, kind))
             .ok_or_else(|| Error::Statement(format!("parameters are written ? or $1, $2, …, not {name}")))
     });
-    let mut places = places.collect::<Result<Vec<_>>>()?;
-    places.sort_by_key(|(place, _)| *place);
-    let missing = places.iter().enumerate().find(|(n, (place, _))| n != place);
-    if let Some((n, _)) = missing {
-        return Err(Error::Statement(format!("there is no parameter ${}", n + 1)).into());
+    let places = places.collect::<Result<Vec<_>>>()?;
+    let count = places.iter().map(|(place, _)| place + 1).max().unwrap_or(0);
+    if count > MOST_PARAMETERS {
+        return Err(Error::Statement(format!("a statement has at most {MOST_PARAMETERS} parameters")).into());
     }
-    Ok(places.into_iter().map(|(_, kind)| kind).collect())
+    // One that is not asked for any more has no type.
+    let mut types = vec![None; count];
+    for (place, kind) in places {
+        types[place] = kind;
+    }
+    Ok(types)
 }
 
 fn with_params(plan: LogicalPlan, given: Vec<ScalarValue>) -> Attempt<LogicalPlan> {

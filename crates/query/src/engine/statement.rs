@@ -1,11 +1,14 @@
 //! What may be asked: one statement at a time that only reads.
 
+use std::collections::HashSet;
+
 use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::tables;
 use crate::{Error, Result};
 
 /// Longest statement, bytes: far beyond what people and programs write, and soon parsed.
@@ -17,6 +20,13 @@ const DEPTH: usize = 60;
 /// Most operators and keywords. `1 + 1 + 1 …` nests as deep as it is long, and what walks over a statement once it is read
 /// does so by recursion.
 const LINKS: usize = 1_000;
+
+/// Most columns of an answer, as PostgreSQL has it.
+const COLUMNS: usize = 1_664;
+
+/// Most tables that a statement names, each common table expression counted as often as it is named: planning takes more
+/// than twice as long for twice as many, and does not look at the clock.
+const TABLES: usize = 128;
 
 const REFUSED: &str =
     "only SELECT, EXPLAIN, SHOW and DESCRIBE are answered: the tables are written by devices alone";
@@ -66,10 +76,21 @@ impl Statement {
         if !reads(&statement) {
             return Err(Error::Statement(REFUSED.into()));
         }
+        if let Some(ast) = written(&statement)
+            && tables::named(ast, TABLES) > TABLES
+        {
+            let words = format!(
+                "the statement names more than {TABLES} tables, WITH … counted each time it is named"
+            );
+            return Err(Error::Statement(words));
+        }
         if let Parsed::Statement(ast) = &mut statement
             && let Ast::Query(query) = &mut **ast
             && let SetExpr::Select(select) = &mut *query.body
         {
+            if select.projection.len() > COLUMNS {
+                return Err(Error::Statement(format!("an answer has at most {COLUMNS} columns")));
+            }
             name_columns(&mut select.projection, name);
         }
         Ok(Self(statement))
@@ -86,7 +107,8 @@ fn bounded(sql: &str) -> Result<Vec<TokenWithSpan>> {
     let links = tokens.iter().filter(|token| match &token.token {
         Token::Whitespace(_) | Token::Comma | Token::Number(..) | Token::SingleQuotedString(_) => false,
         Token::LParen | Token::RParen | Token::Period | Token::SemiColon => false,
-        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        // The arms of a CASE stand side by side.
+        Token::Word(word) => ![Keyword::NoKeyword, Keyword::WHEN, Keyword::THEN].contains(&word.keyword),
         _ => true,
     });
     if links.count() > LINKS {
@@ -96,6 +118,15 @@ fn bounded(sql: &str) -> Result<Vec<TokenWithSpan>> {
         return Err(Error::Statement(words));
     }
     Ok(tokens)
+}
+
+/// What is asked, also where it is to be explained.
+fn written(statement: &Parsed) -> Option<&Ast> {
+    match statement {
+        Parsed::Statement(ast) => Some(&**ast),
+        Parsed::Explain(explain) => written(&explain.statement),
+        _ => None,
+    }
 }
 
 /// Whether a statement is of a kind that reads. What hides within one is found once it is planned.
@@ -137,7 +168,7 @@ fn short(expr: &Expr) -> String {
 
 /// Columns that have no name get one, and those of one name a number behind it: DataFusion takes each name once.
 fn name_columns(columns: &mut [SelectItem], name_of: fn(&Expr) -> String) {
-    let mut names: Vec<String> = Vec::new();
+    let mut names: HashSet<String> = HashSet::new();
     for column in columns {
         let (name, quote) = match &*column {
             SelectItem::ExprWithAlias { alias, .. } => (alias.value.clone(), alias.quote_style),
@@ -157,11 +188,11 @@ fn name_columns(columns: &mut [SelectItem], name_of: fn(&Expr) -> String) {
             SelectItem::ExprWithAlias { .. } | SelectItem::UnnamedExpr(Expr::Identifier(_))
         );
         if free == name && has_it {
-            names.push(name);
+            names.insert(name);
             continue;
         }
         let alias = Ident::with_quote('"', free.replace('"', "'"));
-        names.push(free);
+        names.insert(free);
         let (SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) = &*column else {
             continue;
         };

@@ -232,6 +232,13 @@ fn what_would_take_too_much_is_refused() {
         format!("SELECT 1{}", " + 1".repeat(100_000)),
         format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(20_000)),
         format!("SELECT '{}'", "x".repeat(2 << 20)),
+        format!("SELECT 1{}", ",1".repeat(170_000)),
+        "SELECT $4294967295".to_owned(),
+        format!("SELECT 1 FROM telemetry a0{}", (1..300).map(|n| format!(" CROSS JOIN telemetry a{n}")).collect::<String>()),
+        format!(
+            "WITH a0 AS (SELECT time FROM telemetry){} SELECT count(*) FROM a40",
+            (1..=40).map(|n| format!(", a{n} AS (SELECT * FROM a{0} UNION ALL SELECT * FROM a{0})", n - 1)).collect::<String>()
+        ),
     ] {
         let begun = std::time::Instant::now();
         let outcome = rig.query.sql(&TenantId::default_tenant(), &sql, &[]);

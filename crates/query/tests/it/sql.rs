@@ -192,3 +192,11 @@ fn now_is_the_time_of_the_question_throughout() {
     let plan = ask("EXPLAIN SELECT * FROM telemetry WHERE time > now() - INTERVAL '1 hour'");
     assert!(plan.contains("from=20"), "the store is told: {plan}");
 }
+
+#[test]
+fn a_case_of_many_arms_is_no_deep_nesting() {
+    let rig = rig(Limits::default());
+    let arms: String = (0..600).map(|n| format!(" WHEN {n} THEN 'a{n}'")).collect();
+    let sql = format!("SELECT CASE 599{arms} END AS it");
+    assert_eq!(rig.query.sql(&TenantId::default_tenant(), &sql, &[]).unwrap().to_csv(), "it\r\na599\r\n");
+}

@@ -38,6 +38,56 @@ def questions(binary):
         check([column.name for column in cursor.description][:3], ["time", "arrived_at", "device_id"])
 
 
+def types_that_only_the_statement_shows():
+    with psycopg.connect(WHERE, autocommit=True) as connection:
+        prepare = lambda sql: connection.pgconn.prepare(b"s", sql.encode()) and connection.pgconn.describe_prepared(b"s")
+        for sql, oids in [
+            ("SELECT $1::bool, $2::int8", [16, 20]),
+            ("SELECT count(*) FROM telemetry WHERE device_id = ANY($1)", [1009]),
+            ("SELECT count(*) FROM telemetry WHERE time = $1 AND value > $2", [1184, 701]),
+            ("SELECT $2::text", [25, 25]),
+        ]:
+            described = prepare(sql)
+            check([described.param_type(n) for n in range(described.nparams)], oids)
+            connection.execute("DEALLOCATE s")
+        ask = lambda sql, *params: connection.execute(sql, params or None).fetchall()
+        check(ask("SELECT count(*) FROM telemetry WHERE device_id = ANY(%s)", ["d1", "x"]), [(2,)])
+
+
+def cursors_and_copies():
+    with psycopg.connect(WHERE) as connection:
+        with connection.cursor(name="c") as cursor:
+            cursor.execute("SELECT value FROM generate_series(1, 1000) WHERE value > %s", (10,))
+            cursor.itersize = 100
+            check(sum(row[0] for row in cursor), 500500 - 55)
+        with connection.cursor() as cursor, cursor.copy("COPY (SELECT 1::int8, 'x') TO STDOUT (FORMAT binary)") as copy:
+            copy.set_types(["int8", "text"])
+            check(list(copy.rows()), [(1, "x")])
+
+
+def what_is_left_open_is_bounded():
+    """Statements that are never closed, rows that are never fetched, and room for two thousand million of them."""
+    with psycopg.connect(WHERE, autocommit=True) as connection:
+        wire = connection.pgconn
+        kept = 0
+        while wire.prepare(b"s%d" % kept, b"SELECT 1").status != psycopg.pq.ExecStatus.FATAL_ERROR:
+            kept += 1
+            assert kept < 5000
+        check(connection.execute("SELECT 1").fetchall(), [(1,)])
+    for rows in [2**31 - 1, -1, -(2**31)]:
+        with socket.create_connection(("127.0.0.1", PORT), timeout=20) as sock:
+            packet = lambda kind, body: kind + (len(body) + 4).to_bytes(4, "big") + body
+            begin = b"user\0me\0database\0penstock\0\0"
+            sock.sendall((len(begin) + 8).to_bytes(4, "big") + (196608).to_bytes(4, "big") + begin)
+            bind = b"\0\0" + bytes(6)
+            execute = b"\0" + rows.to_bytes(4, "big", signed=True)
+            sock.sendall(packet(b"P", b"\0SELECT 'here'\0\0\0") + packet(b"B", bind) + packet(b"E", execute) + packet(b"S", b"") + packet(b"X", b""))
+            said = b""
+            while piece := sock.recv(65536):
+                said += piece
+            assert b"here" in said, said
+
+
 def errors():
     with psycopg.connect(WHERE, autocommit=True) as connection:
         for sql in ["SELEC", "SELECT * FROM nothing", "DELETE FROM telemetry", "SELECT value + FROM telemetry"]:
@@ -77,5 +127,8 @@ def nonsense():
 
 questions(False)
 questions(True)
+types_that_only_the_statement_shows()
+cursors_and_copies()
+what_is_left_open_is_bounded()
 errors()
 nonsense()

@@ -5,6 +5,7 @@ mod export;
 mod import;
 mod interrupted;
 mod round;
+mod without_us;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,0 +1,116 @@
+//! docs/your-data-without-us.md: its Python and its SQL read what the store has written, without us.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
+use series::parquet::store::Options;
+use series::{Parquet, SeriesWriter, Source, Span, WriteBatch};
+
+use super::duckdb::python;
+use crate::house::root;
+use crate::served::{run, text};
+
+/// Runs the page's programs in their order, without what needs more than DuckDB, and shows what they find.
+const PROGRAM: &str = r#"
+import re, sys
+page, series = open(sys.argv[1]).read(), sys.argv[2]
+shared = {}
+for program in re.findall(r"```python\n(.*?)```", page, re.S):
+    if "pyarrow" not in program:
+        exec(program.replace('"penstock-data/series"', repr(series)).replace(".fetchdf()", ".fetchall()"), shared)
+for metric in ["temperature", "_odd", "state"]:
+    for device, time, value in shared["readings"](metric).fetchall():
+        print(metric, device, time.isoformat(), value)
+for entity, claimed, metric, value in shared["fresh"]():
+    print("fresh", entity % 2**32, claimed, metric, value)
+for block in re.findall(r"```sql\n(-- devices of a tenant.*?)```", page, re.S):
+    for statement in filter(str.strip, block.split(";")):
+        print("sqlite", len(shared["manifest"].execute(statement).fetchall()))
+"#;
+
+/// Nanoseconds of the epoch at a minute of 2026-11-20.
+fn minute(n: i64) -> i64 {
+    (1_795_132_800 + n * 60) * 1_000_000_000
+}
+
+struct Store {
+    store: Parquet,
+    written: u64,
+}
+
+impl Store {
+    fn write(&mut self, tenant: &str, readings: &[(&str, &str, i64, Value)]) {
+        let source = Source { topic: 0, lane: Lane::Live, partition: 0 };
+        let spans = vec![Span { source, from: self.written, to: self.written + 1 }];
+        self.written += 1;
+        let mut batch = WriteBatch { spans, readings: BTreeMap::new(), ..WriteBatch::default() };
+        let of = batch.readings.entry(TenantId::parse(tenant).unwrap()).or_default();
+        for (device, metric, nanos, value) in readings {
+            let at = Timestamp::from_nanos(*nanos);
+            of.push_reading(&Reading {
+                device: DeviceId::parse(device).unwrap(),
+                metric: MetricName::parse(metric).unwrap(),
+                when: When::by_device(at, at),
+                value: value.clone(),
+            });
+        }
+        self.store.write(&batch).unwrap();
+    }
+}
+
+#[test]
+fn the_page_reads_files_blocks_and_books() {
+    let Some(python) = python() else {
+        eprintln!("skipped: no Python with DuckDB");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store { store: Parquet::open(dir.path(), Options::default()).unwrap(), written: 0 };
+    let float = |value| Value::Float(value);
+    store.write("other", &[("pump-1", "temperature", minute(0), float(-40.0))]);
+    store.write(
+        "default",
+        &[
+            ("pump-1", "temperature", minute(0), float(20.5)),
+            ("pump-1", "temperature", minute(1), float(21.5)),
+            ("pump-2", "temperature", minute(0), float(1.25)),
+            ("pump-2", "state", minute(0), Value::Text("on".into())),
+        ],
+    );
+    store.store.roll().unwrap();
+    // A correction in a later file, and a metric whose name begins as ours do.
+    store.write(
+        "default",
+        &[("pump-1", "temperature", minute(1), float(22.125)), ("pump-2", "_odd", minute(2), Value::Int(7))],
+    );
+    store.store.roll().unwrap();
+    store.write("default", &[("pump-2", "temperature", minute(9), float(3.5))]);
+    store.store.flush().unwrap();
+    drop(store);
+    let page = root().join("docs/your-data-without-us.md");
+    let told = run(Command::new(python).args(["-c", PROGRAM]).arg(page).arg(dir.path()));
+    let told = text(&told.stdout);
+    let found: Vec<&str> = told
+        .lines()
+        .filter(|line| {
+            ["temperature ", "_odd ", "state ", "fresh ", "sqlite "].iter().any(|word| line.starts_with(word))
+        })
+        .collect();
+    let at = |n: i64| format!("2026-11-20T00:{n:02}:00+00:00");
+    let number = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+    let starts = [
+        (format!("temperature pump-1 {}", at(0)), Some(20.5)),
+        (format!("temperature pump-1 {}", at(1)), Some(22.125)),
+        (format!("temperature pump-2 {}", at(0)), Some(1.25)),
+        (format!("_odd pump-2 {}", at(2)), Some(7.0)),
+        (format!("state pump-2 {} on", at(0)), None),
+    ];
+    for (line, (start, value)) in found.iter().zip(&starts) {
+        assert!(line.starts_with(start) && number(line) == *value, "{line}, not {start}: {told}");
+    }
+    assert!(found.iter().any(|line| line.starts_with("fresh ") && line.ends_with(" 3.5")), "{told}");
+    let books: Vec<&str> = found.iter().filter(|line| line.starts_with("sqlite")).copied().collect();
+    assert_eq!(books[..2], ["sqlite 2", "sqlite 1"], "devices, replaced values: {told}");
+    assert_eq!(books.len(), 5, "{told}");
+}
