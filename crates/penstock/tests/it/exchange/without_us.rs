@@ -5,7 +5,7 @@ use std::process::Command;
 
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
 use series::parquet::store::Options;
-use series::{Parquet, SeriesWriter, Source, Span, WriteBatch};
+use series::{Parquet, SeriesWriter, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch};
 
 use super::duckdb::python;
 use crate::house::root;
@@ -24,6 +24,8 @@ for metric in ["temperature", "_odd", "state"]:
         print(metric, device, time.isoformat(), value)
 for entity, claimed, metric, value in shared["fresh"]():
     print("fresh", entity % 2**32, claimed, metric, value)
+for device, end, count, least, most, mean in shared["windows"]("temperature", "1m").fetchall():
+    print("window", device, end.isoformat(), count, least, most, mean)
 for block in re.findall(r"```sql\n(-- devices of a tenant.*?)```", page, re.S):
     for statement in filter(str.strip, block.split(";")):
         print("sqlite", len(shared["manifest"].execute(statement).fetchall()))
@@ -59,6 +61,40 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Results of pump-1's temperature: the minute, how many readings (none: void), and their sum.
+    fn windows(&mut self, results: &[(i64, u64, f64)]) {
+        let mut batch = WriteBatch::default();
+        for &(start, count, sum) in results {
+            let key = WindowKey {
+                tenant: TenantId::default_tenant(),
+                device: DeviceId::parse("pump-1").unwrap(),
+                metric: MetricName::parse("temperature").unwrap(),
+                window: "1m".into(),
+                start: Timestamp::from_nanos(minute(start)),
+            };
+            let end = Timestamp::from_nanos(minute(start + 1));
+            match count {
+                0 => batch.void_windows.push(VoidWindows { key, until: end }),
+                _ => batch.windows.push(WindowRow {
+                    key,
+                    end,
+                    count,
+                    sum,
+                    min: sum,
+                    max: sum,
+                    stddev: 0.0,
+                    p95: sum,
+                    first: sum,
+                    last: sum,
+                    revised: false,
+                }),
+            }
+        }
+        self.store.write(&batch).unwrap();
+    }
+}
+
 #[test]
 fn the_page_reads_files_blocks_and_books() {
     let Some(python) = python() else {
@@ -84,6 +120,10 @@ fn the_page_reads_files_blocks_and_books() {
         "default",
         &[("pump-1", "temperature", minute(1), float(22.125)), ("pump-2", "_odd", minute(2), Value::Int(7))],
     );
+    store.windows(&[(0, 2, 21.0), (1, 1, 22.0), (2, 3, 1.0)]);
+    store.store.roll().unwrap();
+    // One is revised, one is void.
+    store.windows(&[(1, 2, 23.0), (2, 0, 0.0)]);
     store.store.roll().unwrap();
     store.write("default", &[("pump-2", "temperature", minute(9), float(3.5))]);
     store.store.flush().unwrap();
@@ -94,7 +134,9 @@ fn the_page_reads_files_blocks_and_books() {
     let found: Vec<&str> = told
         .lines()
         .filter(|line| {
-            ["temperature ", "_odd ", "state ", "fresh ", "sqlite "].iter().any(|word| line.starts_with(word))
+            ["temperature ", "_odd ", "state ", "fresh ", "sqlite ", "window "]
+                .iter()
+                .any(|word| line.starts_with(word))
         })
         .collect();
     let at = |n: i64| format!("2026-11-20T00:{n:02}:00+00:00");
@@ -110,6 +152,9 @@ fn the_page_reads_files_blocks_and_books() {
         assert!(line.starts_with(start) && number(line) == *value, "{line}, not {start}: {told}");
     }
     assert!(found.iter().any(|line| line.starts_with("fresh ") && line.ends_with(" 3.5")), "{told}");
+    let windows: Vec<&str> = found.iter().filter(|line| line.starts_with("window")).copied().collect();
+    let expected = [(1, "2 21.0 21.0 10.5"), (2, "2 23.0 23.0 11.5")];
+    assert_eq!(windows, expected.map(|(end, told)| format!("window pump-1 {} {told}", at(end))), "{told}");
     let books: Vec<&str> = found.iter().filter(|line| line.starts_with("sqlite")).copied().collect();
     assert_eq!(books[..2], ["sqlite 2", "sqlite 1"], "devices, replaced values: {told}");
     assert_eq!(books.len(), 5, "{told}");
