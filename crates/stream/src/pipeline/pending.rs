@@ -39,6 +39,67 @@ pub(super) struct Pending {
     /// Made from `waiting` when the state is read back.
     #[serde(skip)]
     ages: Ages,
+    /// Those that have waited [`WAIT_NANOS`] and [`OVERDUE_NANOS`]: to find some of them, not all are looked at. Made from
+    /// `waiting` too.
+    #[serde(skip)]
+    ready: [Ready; 2],
+}
+
+/// Which of [`Pending::ready`].
+#[derive(Clone, Copy)]
+enum Wait {
+    Usual = 0,
+    Overdue = 1,
+}
+
+/// Windows that had waited for so long when it was asked last.
+#[derive(Clone, Debug, Default)]
+struct Ready {
+    windows: BTreeMap<Touched, i64>,
+    /// The others, by the moment since when they wait; some may be gone by now.
+    younger: BTreeMap<i64, Vec<Touched>>,
+    /// How many those are.
+    count: usize,
+}
+
+/// What is made from the rest says nothing more.
+impl PartialEq for Ready {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Ready {}
+
+impl Ready {
+    fn add(&mut self, window: Touched, since: i64) {
+        self.younger.entry(since).or_default().push(window);
+        self.count += 1;
+    }
+
+    /// Lets those become ready that wait since `before` or longer.
+    fn advance(&mut self, before: i64, waiting: &BTreeMap<Touched, i64>) {
+        while let Some(entry) = self.younger.first_entry().filter(|entry| *entry.key() <= before) {
+            let (since, windows) = entry.remove_entry();
+            self.count -= windows.len();
+            let there = windows.into_iter().filter(|window| waiting.get(window) == Some(&since));
+            self.windows.extend(there.map(|window| (window, since)));
+        }
+        // What is gone is forgotten when it is most of them.
+        if self.count > 2 * MOST.max(waiting.len()) {
+            self.younger.retain(|since, windows| {
+                windows.retain(|window| waiting.get(window) == Some(since));
+                !windows.is_empty()
+            });
+            self.count = self.younger.values().map(Vec::len).sum();
+        }
+    }
+
+    /// The first of those that wait since `before` or longer. A clock may go back: then some that are here have not.
+    fn first(&self, before: i64, most: usize) -> Vec<Touched> {
+        let waited = self.windows.iter().filter(|&(_, &since)| since <= before);
+        waited.map(|(&window, _)| window).take(most).collect()
+    }
 }
 
 impl Pending {
@@ -55,15 +116,17 @@ impl Pending {
         let surplus = self.waiting.len().saturating_sub(MOST);
         let (most, wait) = match had_records {
             _ if surplus > 0 => (surplus + PER_STEP, None),
-            true => (PER_BUSY_STEP, Some(OVERDUE_NANOS)),
-            false => (PER_STEP, Some(WAIT_NANOS)),
+            true => (PER_BUSY_STEP, Some(Wait::Overdue)),
+            false => (PER_STEP, Some(Wait::Usual)),
         };
-        let before = wait.map_or(i64::MAX, |wait| now.nanos().saturating_sub(wait));
-        let mut due = Vec::new();
-        if self.oldest().is_some_and(|oldest| oldest <= before) {
-            let waited = self.waiting.iter().filter(|&(_, &since)| since <= before);
-            due.extend(waited.map(|(&window, _)| window).take(most));
+        let before = [WAIT_NANOS, OVERDUE_NANOS].map(|wait| now.nanos().saturating_sub(wait));
+        for (ready, before) in self.ready.iter_mut().zip(before) {
+            ready.advance(before, &self.waiting);
         }
+        let due: Vec<Touched> = match wait {
+            None => self.waiting.keys().take(most).copied().collect(),
+            Some(wait) => self.ready[wait as usize].first(before[wait as usize], most),
+        };
         for window in &due {
             self.remove(window);
         }
@@ -71,6 +134,7 @@ impl Pending {
             if let Entry::Vacant(place) = self.waiting.entry(window) {
                 place.insert(now.nanos());
                 self.ages.add(now.nanos());
+                self.ready.iter_mut().for_each(|ready| ready.add(window, now.nanos()));
             }
         }
         due
@@ -88,9 +152,10 @@ impl Pending {
 
     /// Makes what is not part of a checkpoint.
     pub(super) fn restored(mut self) -> Self {
-        self.ages = Ages::default();
-        for &since in self.waiting.values() {
+        (self.ages, self.ready) = (Ages::default(), Default::default());
+        for (&window, &since) in &self.waiting {
             self.ages.add(since);
+            self.ready.iter_mut().for_each(|ready| ready.add(window, since));
         }
         self
     }
@@ -98,6 +163,9 @@ impl Pending {
     fn remove(&mut self, window: &Touched) {
         if let Some(since) = self.waiting.remove(window) {
             self.ages.remove(since);
+            for ready in &mut self.ready {
+                ready.windows.remove(window);
+            }
         }
     }
 
@@ -187,6 +255,38 @@ mod tests {
         pending.take_due(START, true);
         assert_eq!(pending.take_due(START, true).len(), 1000 + PER_STEP, "beyond the bound nothing waits");
         assert_eq!(pending.take_due(START, true).len(), 0);
+    }
+
+    #[test]
+    fn what_is_due_is_the_first_by_series_of_those_that_have_waited_whatever_the_clock_does() {
+        let mut random = 7_u64;
+        let mut next = move |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let (mut pending, mut now) = (Pending::default(), 0_i64);
+        for step in 0..3000 {
+            now += next(WAIT_NANOS as u64 / 4) as i64;
+            if next(50) == 0 {
+                now -= next(3 * WAIT_NANOS as u64) as i64;
+            }
+            let had_records = next(2) == 0;
+            let (most, wait) =
+                if had_records { (PER_BUSY_STEP, OVERDUE_NANOS) } else { (PER_STEP, WAIT_NANOS) };
+            let waited = pending.waiting.iter().filter(|&(_, &since)| since <= now.saturating_sub(wait));
+            let expected: Vec<Touched> = waited.map(|(&window, _)| window).take(most).collect();
+            for _ in 0..next(60) {
+                pending.add(window(next(400) as u32, next(20) as i64));
+            }
+            assert_eq!(pending.take_due(after(now), had_records), expected, "step {step}");
+            if next(20) == 0 {
+                pending.take_series(next(400) as u32);
+            }
+            if next(100) == 0 {
+                let bytes = postcard::to_stdvec(&pending).unwrap();
+                pending = postcard::from_bytes::<Pending>(&bytes).unwrap().restored();
+            }
+        }
     }
 
     #[test]
