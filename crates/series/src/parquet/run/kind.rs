@@ -19,7 +19,7 @@ pub enum Number {
     /// Floats that are within a few units in the last place of a number with so many decimals (computed ones:
     /// 0.1 + 0.2), as integers below 10^15, and the units in a column of their own.
     Nearly(u8),
-    /// The same, but the units are counted from what a quick reader of text makes of the decimal ([`read_in_steps`]).
+    /// The same, but the units are counted from what a quick reader of text makes of the decimal (`read_in_steps`).
     Parsed(u8),
     /// Floats that 32 bits hold exactly.
     Float32,
