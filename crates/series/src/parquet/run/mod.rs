@@ -1,7 +1,7 @@
 //! A run: one immutable Parquet file of sorted wide rows, and its sidecar.
 //!
 //! ```text
-//! NAME.parquet   one row group for each 128 k rows, pages of 8 k rows and more, zstd
+//! NAME.parquet   one row group for each 128 k rows, pages of 8 k rows and more (1 k until it is merged), zstd
 //!                _group? _device _time _shift? _seq? _delay? _origin? _exceptions?  metric … metric
 //! NAME.side      what the columns are, where each device's rows are, a checksum for each page
 //! ```

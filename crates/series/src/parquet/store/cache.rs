@@ -29,6 +29,9 @@ struct Keys {
 
 /// Runs with more rows are asked page by page: they are merged ones, and late data does not come for them in thousands.
 const MOST_KEYS: u64 = 1 << 20;
+/// What was asked for among so many questions stays: were more files asked in turn than there is room for, each question
+/// would read a whole file.
+const IN_USE: u64 = 4096;
 
 /// Rows of series, as questions about one device come: again and again about the same, window by window. Pages hold many
 /// devices, and are dear to decode for a few rows.
@@ -99,17 +102,23 @@ impl Cache {
             return Ok(true);
         }
         let keys = self.keys(run, no)?;
-        Ok(keys[rows.start as usize..rows.end as usize].binary_search(&claimed).is_ok())
+        Ok(keys
+            .is_none_or(|keys| keys[rows.start as usize..rows.end as usize].binary_search(&claimed).is_ok()))
     }
 
-    fn keys(&self, run: &Arc<Run>, no: u64) -> Result<Arc<[i64]>> {
+    /// `None`: there is no room for them beside those that are in use.
+    fn keys(&self, run: &Arc<Run>, no: u64) -> Result<Option<Arc<[i64]>>> {
+        let most_bytes = self.most_bytes / READ_PART;
         {
             let mut keys = self.keys.lock();
             keys.clock += 1;
             let now = keys.clock;
             if let Some((claimed, used)) = keys.claimed.get_mut(&no) {
                 *used = now;
-                return Ok(Arc::clone(claimed));
+                return Ok(Some(Arc::clone(claimed)));
+            }
+            if !keys.make_room(most_bytes.saturating_sub(run.sidecar().rows as usize * size_of::<i64>())) {
+                return Ok(None);
             }
         }
         let mut rows = Rows::default();
@@ -121,8 +130,7 @@ impl Cache {
         if keys.claimed.insert(no, (Arc::clone(&claimed), now)).is_none() {
             keys.size_bytes += size_of_val(&*claimed);
         }
-        keys.make_room(self.most_bytes / READ_PART, no);
-        Ok(claimed)
+        Ok(Some(claimed))
     }
 
     /// The run, opened.
@@ -174,12 +182,15 @@ impl Read {
 }
 
 impl Keys {
-    fn make_room(&mut self, most_bytes: usize, keep: u64) {
-        while self.size_bytes > most_bytes && self.claimed.len() > 1 {
-            let others = self.claimed.iter().filter(|(no, _)| **no != keep);
-            let Some(oldest) = others.min_by_key(|(_, (_, used))| *used).map(|(no, _)| *no) else { return };
-            self.remove(oldest);
+    /// Lets those go that were not asked for long, until they take no more than this. `false`: all are in use.
+    fn make_room(&mut self, most_bytes: usize) -> bool {
+        while self.size_bytes > most_bytes {
+            let oldest = self.claimed.iter().min_by_key(|(_, (_, used))| *used);
+            let unused = oldest.filter(|(_, (_, used))| used + IN_USE < self.clock);
+            let Some(no) = unused.map(|(no, _)| *no) else { return false };
+            self.remove(no);
         }
+        true
     }
 
     fn remove(&mut self, no: u64) {
@@ -202,5 +213,28 @@ impl Open {
         if let Some((run, _)) = self.runs.remove(&no) {
             self.size_bytes -= run.size_bytes().min(self.size_bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_in_use_are_not_put_out_by_others() {
+        let mut keys = Keys::default();
+        let keep = |keys: &mut Keys, no| {
+            keys.claimed.insert(no, (vec![0; 100].into(), keys.clock));
+            keys.size_bytes += 800;
+        };
+        keep(&mut keys, 1);
+        keys.clock = 5;
+        keep(&mut keys, 2);
+        assert!(keys.make_room(1600));
+        assert!(!keys.make_room(800));
+        keys.clock = 1 + IN_USE;
+        assert!(keys.make_room(800));
+        assert!(!keys.claimed.contains_key(&1) && keys.claimed.contains_key(&2));
+        assert_eq!((keys.size_bytes, keys.make_room(0)), (800, false));
     }
 }
