@@ -25,7 +25,7 @@ for metric in ["temperature", "_odd", "state"]:
 for entity, claimed, metric, value in shared["fresh"]():
     print("fresh", entity % 2**32, claimed, metric, value)
 for device, end, count, least, most, mean in shared["windows"]("temperature", "1m").fetchall():
-    print("window", device, end.isoformat(), count, least, most, mean)
+    print("window", device, end.isoformat(), count, float(least), float(most), float(mean))
 for block in re.findall(r"```sql\n(-- devices of a tenant.*?)```", page, re.S):
     for statement in filter(str.strip, block.split(";")):
         print("sqlite", len(shared["manifest"].execute(statement).fetchall()))
