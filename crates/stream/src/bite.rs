@@ -18,7 +18,7 @@ impl Bite {
     pub(crate) const LIVE: Self = Self::new((4 << 20, 4 << 20), Duration::ZERO);
 
     /// Of history: a live reading may have to wait for a turn that has begun.
-    pub(crate) const BACKFILL: Self = Self::new((4 << 10, 512 << 10), Duration::from_millis(2));
+    pub(crate) const BACKFILL: Self = Self::new((4 << 10, 512 << 10), Duration::from_millis(1));
 
     /// Of a trial: live data does not wait for the turn, but has to share processor and disk with it.
     pub(crate) const TRIAL: Self = Self::new((32 << 10, 2 << 20), Duration::from_millis(50));

@@ -30,6 +30,13 @@ use saving::Saving;
 /// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
 const LIVE_TURNS_IN_A_ROW: u32 = 8;
 
+/// Live data that came so lately is expected to go on.
+const LIVE_COMES: Duration = Duration::from_secs(1);
+
+/// History rests as long as its turns took, once that is as much as a timer can keep, and never for longer.
+const SHORTEST_REST: Duration = Duration::from_millis(3);
+const LONGEST_REST: Duration = Duration::from_millis(20);
+
 /// The shortest and the longest wait before a failed write is tried again. A store that is down for a minute
 /// is asked some twenty times, one that is down for a day every ten seconds.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
@@ -50,6 +57,9 @@ pub(crate) struct Worker {
     live_turns: u32,
     /// Whether history's next turn is for windows that wait to be computed again, not for its records.
     revisions_next: bool,
+    /// When live data was last read.
+    live_read: Option<Instant>,
+    rest: Rest,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
     stopping: Arc<AtomicBool>,
@@ -64,6 +74,13 @@ pub(crate) struct Worker {
     owed: Owed,
     writes_clean: bool,
     end: End,
+}
+
+/// When history rests.
+struct Rest {
+    /// How long it has been at work since it rested last.
+    owed: Duration,
+    until: Instant,
 }
 
 /// Why the task ended.
@@ -144,6 +161,8 @@ impl Worker {
             backfill_bite,
             live_turns: 0,
             revisions_next: false,
+            live_read: None,
+            rest: Rest { owed: Duration::ZERO, until: now },
             shared,
             stop,
             stopping,
@@ -224,7 +243,11 @@ impl Worker {
         let revisions_first = revisions && self.revisions_next;
         let (live, backfill) = (&mut self.live, &mut self.backfill);
         let (live_bytes, backfill_bytes) = (self.live_bite.bytes(), self.backfill_bite.bytes());
+        let rests_until = self.rest.until;
         let history = async {
+            if rests_until > Instant::now() {
+                tokio::time::sleep_until(rests_until.into()).await;
+            }
             tokio::select! {
                 biased;
                 () = std::future::ready(()), if revisions_first => Next::Revise,
@@ -269,19 +292,35 @@ impl Worker {
         match lane {
             Lane::Live => {
                 self.live_turns += 1;
+                self.live_read = Some(began);
                 self.live_bite.took(began.elapsed());
             }
             Lane::Backfill => {
                 self.live_turns = 0;
                 self.revisions_next = true;
                 self.backfill_bite.took(began.elapsed());
+                self.rest(began);
             }
         }
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 
+    /// Where live data comes, history has half of the time at most.
+    fn rest(&mut self, began: Instant) {
+        let now = Instant::now();
+        if !self.purpose.writes_to_log() || self.live_read.is_none_or(|at| now - at >= LIVE_COMES) {
+            self.rest.owed = Duration::ZERO;
+            return;
+        }
+        self.rest.owed += now - began;
+        if self.rest.owed >= SHORTEST_REST {
+            self.rest.until = now + std::mem::take(&mut self.rest.owed).min(LONGEST_REST);
+        }
+    }
+
     /// Computes some windows again that readings came for after they were published.
     async fn revise(&mut self) -> Flow {
+        let began = Instant::now();
         (self.live_turns, self.revisions_next) = (0, false);
         let now = self.parts.clock.as_ref()();
         let ends = match self.live_ends() {
@@ -292,6 +331,7 @@ impl Worker {
             }
         };
         let flow = self.turn(Lane::Backfill, move |engine| engine.revise(now, &ends)).await;
+        self.rest(began);
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params};
 use super::read::{count, device_id, float, metric, time, value, when};
 use super::remove;
 use super::write::source_of;
-use super::{Books, at_one_moment};
+use super::{Beside, Books, at_one_moment};
 use crate::{
     AccountEntry, AccountKey, Amounts, Audit, ClockRow, Covered, Figures, LateReading, Result, SeriesAudit,
     Superseded, TenantAudit, WindowKey, WindowRow,
@@ -67,7 +67,7 @@ impl<B: Books> SeriesAudit for B {
 
     fn audit(&self) -> Result<Audit> {
         let (audit, beside) = self.audited(audit)?;
-        Ok(add_points(audit, beside))
+        Ok(add(audit, beside))
     }
 
     fn figures(&self) -> Result<Figures> {
@@ -115,17 +115,7 @@ impl<B: Books> SeriesAudit for B {
     }
 
     fn late(&self, tenant: &TenantId, limit: u32) -> Result<Vec<LateReading>> {
-        self.with_books("reading late readings", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, watermark, times
-                 FROM late_point JOIN series ON series.no = late_point.series JOIN device ON device.no = series.device
-                 WHERE tenant = ? ORDER BY id, metric, claimed, seq LIMIT ?",
-            )?;
-            let rows = statement.query_map(params![tenant.as_str(), limit], |row| {
-                Ok(LateReading { reading: reading(row)?, watermark: time(row, 10)?, times: count(row, 11)? })
-            })?;
-            rows.collect()
-        })
+        self.late_of(tenant, limit)
     }
 
     fn superseded(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Superseded>> {
@@ -157,11 +147,21 @@ impl<B: Books> SeriesAudit for B {
     }
 }
 
-fn add_points(mut audit: Audit, beside: Vec<(String, u64)>) -> Audit {
-    for (tenant, points) in beside {
-        match audit.tenants.binary_search_by(|known| known.tenant.cmp(&tenant)) {
-            Ok(at) => audit.tenants[at].points += points,
-            Err(at) => audit.tenants.insert(at, TenantAudit { tenant, points, ..TenantAudit::default() }),
+fn add(mut audit: Audit, beside: Beside) -> Audit {
+    let readings = beside.readings.into_iter().map(|(tenant, points)| TenantAudit {
+        tenant,
+        points,
+        ..TenantAudit::default()
+    });
+    let late = beside.late.into_iter();
+    let late = late.map(|(tenant, late)| TenantAudit { tenant, late, ..TenantAudit::default() });
+    for there in readings.chain(late) {
+        match audit.tenants.binary_search_by(|known| known.tenant.cmp(&there.tenant)) {
+            Ok(at) => {
+                audit.tenants[at].points += there.points;
+                audit.tenants[at].late += there.late;
+            }
+            Err(at) => audit.tenants.insert(at, there),
         }
     }
     audit
@@ -200,6 +200,22 @@ fn covered(connection: &Connection) -> rusqlite::Result<Vec<Covered>> {
         Ok(Covered { source, first: count(row, 3)?, next: count(row, 4)? })
     })?;
     partitions.collect()
+}
+
+pub(super) fn late(
+    connection: &Connection,
+    tenant: &TenantId,
+    limit: u32,
+) -> rusqlite::Result<Vec<LateReading>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, watermark, times
+         FROM late_point JOIN series ON series.no = late_point.series JOIN device ON device.no = series.device
+         WHERE tenant = ? ORDER BY id, metric, claimed, seq LIMIT ?",
+    )?;
+    let rows = statement.query_map(params![tenant.as_str(), limit], |row| {
+        Ok(LateReading { reading: reading(row)?, watermark: time(row, 10)?, times: count(row, 11)? })
+    })?;
+    rows.collect()
 }
 
 pub(super) fn windows(
@@ -242,7 +258,7 @@ pub(crate) fn window_row(row: &Row<'_>, key: WindowKey) -> rusqlite::Result<Wind
 }
 
 /// The reading in the columns of [`when`], `kind`, `value`, `lng`, `id`, `metric`.
-fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
+pub(crate) fn reading(row: &Row<'_>) -> rusqlite::Result<Reading> {
     Ok(Reading {
         device: device_id(row, 8)?,
         metric: metric(row, 9)?,

@@ -25,7 +25,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use schema::VERSION as SCHEMA_VERSION;
 
-use crate::{Error, Result, WindowRow};
+use crate::{Error, LateReading, Result, WindowRow};
 use durable::Durable;
 use scan::Scanners;
 use write::Writer;
@@ -54,12 +54,9 @@ pub(crate) trait Books: Send + Sync + 'static {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T>;
 
-    /// Asks the books, and counts the readings that each tenant has outside of the tables, at one moment.
-    fn audited<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<(T, Vec<(String, u64)>)> {
-        self.with_books("auditing", |connection| Ok((at_one_moment(connection, read)?, Vec::new())))
+    /// Asks the books, and counts what each tenant has outside of the tables, at one moment.
+    fn audited<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<(T, Beside)> {
+        self.with_books("auditing", |connection| Ok((at_one_moment(connection, read)?, Beside::default())))
     }
 
     /// What [`crate::SeriesAudit::windows`] says.
@@ -70,6 +67,17 @@ pub(crate) trait Books: Send + Sync + 'static {
         metric: &MetricName,
         starts: Range<Timestamp>,
     ) -> Result<Vec<WindowRow>>;
+
+    /// What [`crate::SeriesAudit::late`] says.
+    fn late_of(&self, tenant: &TenantId, limit: u32) -> Result<Vec<LateReading>>;
+}
+
+/// What each tenant has outside of the tables.
+#[derive(Default)]
+pub(crate) struct Beside {
+    pub(crate) readings: Vec<(String, u64)>,
+    /// Values that came late.
+    pub(crate) late: Vec<(String, u64)>,
 }
 
 /// Reads in one savepoint, so that everything is of the same moment.
@@ -102,6 +110,10 @@ impl Books for Sqlite {
         self.with_reader("reading windows", |connection| {
             audit::windows(connection, (tenant, device, metric), starts)
         })
+    }
+
+    fn late_of(&self, tenant: &TenantId, limit: u32) -> Result<Vec<LateReading>> {
+        self.with_reader("reading late readings", |connection| audit::late(connection, tenant, limit))
     }
 }
 

@@ -133,3 +133,37 @@ fn windows_of_an_older_manifest_become_rows_of_runs() {
     assert!(!found[9_998].revised);
     assert_eq!(windows(&open()), found);
 }
+
+/// Up to version 6 of the manifest, late readings were listed as rows of the books.
+#[test]
+fn late_readings_of_an_older_manifest_become_rows_of_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Parquet::open(dir.path(), Options::default()).unwrap();
+    open().write(&batch(0, 1, vec![reading("d", "m", 1, Value::Float(1.5))])).unwrap();
+    let manifest = dir.path().join("manifest.db");
+    // A value that was corrected since, and one that came late three times.
+    let insert = "INSERT INTO late_point
+        WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 9999)
+        SELECT series.no, n, n % 2, n + 5, n + 7, 2, 3, 'größe', NULL, n + 60, 1 + n % 3 FROM n, series";
+    Connection::open(&manifest).unwrap().execute_batch(insert).unwrap();
+    let tenant = TenantId::default_tenant();
+    let found = open().late(&tenant, 20_000).unwrap();
+    let left = Connection::open(&manifest)
+        .unwrap()
+        .query_row("SELECT count(*) FROM late_point", [], |row| row.get::<_, i64>(0));
+    assert_eq!(left, Ok(0));
+    assert_eq!(found.len(), 10_000);
+    let last = &found[9_999];
+    let when = last.reading.when;
+    assert_eq!((when.claimed.nanos(), when.time.nanos(), when.arrived_at.nanos()), (9999, 10_004, 10_006));
+    assert_eq!(
+        (when.seq, when.origin, last.watermark.nanos(), last.times),
+        (1, TimeOrigin::Corrected, 10_059, 1)
+    );
+    assert_eq!(last.reading.value, Value::Text("größe".into()));
+    assert_eq!(found[9_998].times, 3);
+    let again = open();
+    assert_eq!(again.late(&tenant, 20_000).unwrap(), found);
+    let audit = again.audit().unwrap();
+    assert_eq!((audit.tenants[0].points, audit.tenants[0].late), (1, 19_999));
+}

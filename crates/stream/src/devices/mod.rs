@@ -296,11 +296,16 @@ impl Devices {
         (self.state.tenants.get(device.tenant), &device.id)
     }
 
+    /// The device of a series in use.
+    #[must_use]
+    pub fn device_of_series(&self, series: u32) -> u32 {
+        self.state.series[series as usize].expect("a series number in use")
+    }
+
     /// The names of a series in use.
     #[must_use]
     pub fn series_name(&self, series: u32) -> SeriesName<'_> {
-        let device = self.state.series[series as usize].expect("a series number in use");
-        let device = self.device(device);
+        let device = self.device(self.device_of_series(series));
         let slot = device.slots.iter().find(|slot| slot.series == series).expect("the series of a device");
         SeriesName {
             tenant: self.state.tenants.get(device.tenant),

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 const WAIT_NANOS: i64 = 1_000_000_000;
 /// How many one step without records revises: each costs a look into the store, and a live reading that comes meanwhile
 /// waits for the step.
-const PER_STEP: usize = 256;
+const PER_STEP: usize = 64;
 /// A partition that always has something to read still revises a few with each step, once they have waited so long.
 const OVERDUE_NANOS: i64 = 10 * WAIT_NANOS;
 /// How many then.
-const PER_BUSY_STEP: usize = 32;
+const PER_BUSY_STEP: usize = 4;
 /// Beyond these they are revised without waiting: each takes some 50 bytes of the state.
 const MOST: usize = 100_000;
 
@@ -52,10 +52,35 @@ enum Wait {
     Overdue = 1,
 }
 
-/// Windows that had waited for so long when it was asked last.
+/// Where a window comes in turn: what a device has of one moment is read from the store and written to it together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    device: u32,
+    window: u16,
+    start: i64,
+    series: u32,
+    end: i64,
+}
+
+impl Place {
+    fn of(window: Touched, device_of: DeviceOf<'_>) -> Self {
+        let Touched { series, window, start, end } = window;
+        Self { device: device_of(series), window, start, series, end }
+    }
+
+    fn window(self) -> Touched {
+        let Self { window, start, series, end, .. } = self;
+        Touched { series, window, start, end }
+    }
+}
+
+/// Of which device a series in use is.
+pub(super) type DeviceOf<'d> = &'d dyn Fn(u32) -> u32;
+
+/// Windows that had waited for so long when it was asked last; some may be gone by now.
 #[derive(Clone, Debug, Default)]
 struct Ready {
-    windows: BTreeMap<Touched, i64>,
+    windows: BTreeMap<Place, i64>,
     /// The others, by the moment since when they wait; some may be gone by now.
     younger: BTreeMap<i64, Vec<Touched>>,
     /// How many those are.
@@ -78,12 +103,12 @@ impl Ready {
     }
 
     /// Lets those become ready that wait since `before` or longer.
-    fn advance(&mut self, before: i64, waiting: &BTreeMap<Touched, i64>) {
+    fn advance(&mut self, before: i64, waiting: &BTreeMap<Touched, i64>, device_of: DeviceOf<'_>) {
         while let Some(entry) = self.younger.first_entry().filter(|entry| *entry.key() <= before) {
             let (since, windows) = entry.remove_entry();
             self.count -= windows.len();
             let there = windows.into_iter().filter(|window| waiting.get(window) == Some(&since));
-            self.windows.extend(there.map(|window| (window, since)));
+            self.windows.extend(there.map(|window| (Place::of(window, device_of), since)));
         }
         // What is gone is forgotten when it is most of them.
         if self.count > 2 * MOST.max(waiting.len()) {
@@ -93,12 +118,29 @@ impl Ready {
             });
             self.count = self.younger.values().map(Vec::len).sum();
         }
+        if self.windows.len() > 2 * MOST.max(waiting.len()) {
+            self.windows.retain(|place, since| waiting.get(&place.window()) == Some(since));
+        }
     }
 
     /// The first of those that wait since `before` or longer. A clock may go back: then some that are here have not.
-    fn first(&self, before: i64, most: usize) -> Vec<Touched> {
-        let waited = self.windows.iter().filter(|&(_, &since)| since <= before);
-        waited.map(|(&window, _)| window).take(most).collect()
+    fn first(&mut self, before: i64, most: usize, waiting: &BTreeMap<Touched, i64>) -> Vec<Touched> {
+        let (mut first, mut gone) = (Vec::new(), Vec::new());
+        for (&place, since) in &self.windows {
+            if first.len() == most {
+                break;
+            }
+            if waiting.get(&place.window()) != Some(since) {
+                gone.push(place);
+            } else if *since <= before {
+                first.push(place.window());
+                gone.push(place);
+            }
+        }
+        for place in gone {
+            self.windows.remove(&place);
+        }
+        first
     }
 }
 
@@ -109,10 +151,15 @@ impl Pending {
         }
     }
 
-    /// Takes those whose time has come at the end of a step, by series and start. What the step itself touched waits:
+    /// Takes those whose time has come at the end of a step, by device and start. What the step itself touched waits:
     /// the store does not hold its readings yet. A step with records leaves them to the steps without, which come when
     /// nothing live is to be read, unless that has gone on for long.
-    pub(super) fn take_due(&mut self, now: Timestamp, had_records: bool) -> Vec<Touched> {
+    pub(super) fn take_due(
+        &mut self,
+        now: Timestamp,
+        had_records: bool,
+        device_of: DeviceOf<'_>,
+    ) -> Vec<Touched> {
         let surplus = self.waiting.len().saturating_sub(MOST);
         let (most, wait) = match had_records {
             _ if surplus > 0 => (surplus + PER_STEP, None),
@@ -121,11 +168,11 @@ impl Pending {
         };
         let before = [WAIT_NANOS, OVERDUE_NANOS].map(|wait| now.nanos().saturating_sub(wait));
         for (ready, before) in self.ready.iter_mut().zip(before) {
-            ready.advance(before, &self.waiting);
+            ready.advance(before, &self.waiting, device_of);
         }
         let due: Vec<Touched> = match wait {
             None => self.waiting.keys().take(most).copied().collect(),
-            Some(wait) => self.ready[wait as usize].first(before[wait as usize], most),
+            Some(wait) => self.ready[wait as usize].first(before[wait as usize], most, &self.waiting),
         };
         for window in &due {
             self.remove(window);
@@ -163,9 +210,6 @@ impl Pending {
     fn remove(&mut self, window: &Touched) {
         if let Some(since) = self.waiting.remove(window) {
             self.ages.remove(since);
-            for ready in &mut self.ready {
-                ready.windows.remove(window);
-            }
         }
     }
 
@@ -217,6 +261,11 @@ mod tests {
         Timestamp::from_nanos(nanos)
     }
 
+    /// Four series a device.
+    fn device_of(series: u32) -> u32 {
+        series / 4
+    }
+
     fn window(series: u32, start: i64) -> Touched {
         Touched { series, window: 0, start, end: start + 60 }
     }
@@ -227,38 +276,42 @@ mod tests {
         pending.add(window(1, 0));
         pending.add(window(1, 0));
         pending.add(window(2, 0));
-        assert_eq!(pending.take_due(after(5), false), []);
+        assert_eq!(pending.take_due(after(5), false, &device_of), []);
         assert!(!pending.is_due(after(WAIT_NANOS)));
         pending.add(window(1, 0)); // touched again: it does not wait longer
-        assert_eq!(pending.take_due(after(WAIT_NANOS), false), []);
+        assert_eq!(pending.take_due(after(WAIT_NANOS), false, &device_of), []);
         assert!(pending.is_due(after(WAIT_NANOS + 5)));
         assert_eq!(pending.take_series(2), [window(2, 0)]);
-        assert_eq!(pending.take_due(after(WAIT_NANOS + 5), false), [window(1, 0)]);
+        assert_eq!(pending.take_due(after(WAIT_NANOS + 5), false, &device_of), [window(1, 0)]);
         assert!(!pending.is_due(after(9 * WAIT_NANOS)));
-        assert_eq!(pending.take_due(after(9 * WAIT_NANOS), false), []);
+        assert_eq!(pending.take_due(after(9 * WAIT_NANOS), false, &device_of), []);
     }
 
     #[test]
     fn a_step_with_records_leaves_them_to_those_without_until_they_have_waited_for_long() {
         let mut pending = Pending::default();
         (0..1000).for_each(|start| pending.add(window(0, start)));
-        pending.take_due(START, true);
-        assert_eq!(pending.take_due(after(WAIT_NANOS), true).len(), 0);
-        assert_eq!(pending.take_due(after(WAIT_NANOS), false).len(), PER_STEP);
-        assert_eq!(pending.take_due(after(OVERDUE_NANOS), true).len(), PER_BUSY_STEP);
+        pending.take_due(START, true, &device_of);
+        assert_eq!(pending.take_due(after(WAIT_NANOS), true, &device_of).len(), 0);
+        assert_eq!(pending.take_due(after(WAIT_NANOS), false, &device_of).len(), PER_STEP);
+        assert_eq!(pending.take_due(after(OVERDUE_NANOS), true, &device_of).len(), PER_BUSY_STEP);
     }
 
     #[test]
     fn the_number_waiting_is_bounded() {
         let mut pending = Pending::default();
         (0..MOST as i64 + 1000).for_each(|start| pending.add(window(0, start)));
-        pending.take_due(START, true);
-        assert_eq!(pending.take_due(START, true).len(), 1000 + PER_STEP, "beyond the bound nothing waits");
-        assert_eq!(pending.take_due(START, true).len(), 0);
+        pending.take_due(START, true, &device_of);
+        assert_eq!(
+            pending.take_due(START, true, &device_of).len(),
+            1000 + PER_STEP,
+            "beyond the bound nothing waits"
+        );
+        assert_eq!(pending.take_due(START, true, &device_of).len(), 0);
     }
 
     #[test]
-    fn what_is_due_is_the_first_by_series_of_those_that_have_waited_whatever_the_clock_does() {
+    fn what_is_due_is_the_first_by_device_of_those_that_have_waited_whatever_the_clock_does() {
         let mut random = 7_u64;
         let mut next = move |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -274,11 +327,13 @@ mod tests {
             let (most, wait) =
                 if had_records { (PER_BUSY_STEP, OVERDUE_NANOS) } else { (PER_STEP, WAIT_NANOS) };
             let waited = pending.waiting.iter().filter(|&(_, &since)| since <= now.saturating_sub(wait));
-            let expected: Vec<Touched> = waited.map(|(&window, _)| window).take(most).collect();
+            let mut expected: Vec<Touched> = waited.map(|(&window, _)| window).collect();
+            expected.sort_by_key(|window| Place::of(*window, &device_of));
+            expected.truncate(most);
             for _ in 0..next(60) {
                 pending.add(window(next(400) as u32, next(20) as i64));
             }
-            assert_eq!(pending.take_due(after(now), had_records), expected, "step {step}");
+            assert_eq!(pending.take_due(after(now), had_records, &device_of), expected, "step {step}");
             if next(20) == 0 {
                 pending.take_series(next(400) as u32);
             }
@@ -293,7 +348,7 @@ mod tests {
     fn what_is_due_is_known_after_the_state_was_read_back() {
         let mut pending = Pending::default();
         pending.add(window(1, 0));
-        pending.take_due(START, true);
+        pending.take_due(START, true, &device_of);
         let bytes = postcard::to_stdvec(&pending).unwrap();
         let back = postcard::from_bytes::<Pending>(&bytes).unwrap().restored();
         assert_eq!(back, pending);

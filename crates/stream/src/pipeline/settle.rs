@@ -12,6 +12,7 @@ use crate::window::{Published, Stale};
 
 use super::Pipeline;
 use super::pending::Touched;
+use super::state::Books;
 
 /// How many windows one step publishes: a minute's windows of a large fleet are many, and readings wait for the step.
 const PER_STEP: usize = 20_000;
@@ -45,7 +46,8 @@ impl Pipeline {
 
     /// Names the windows whose time has come to be computed again.
     pub(super) fn revisions(&mut self, now: Timestamp, had_records: bool, output: &mut Output) {
-        for window in self.state.books.pending.take_due(now, had_records) {
+        let Books { pending, devices, .. } = &mut self.state.books;
+        for window in pending.take_due(now, had_records, &|series| devices.device_of_series(series)) {
             let name = self.state.books.devices.series_name(window.series);
             output.revisions.push(self.revision(name, window));
         }

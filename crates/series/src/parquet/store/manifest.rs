@@ -17,7 +17,7 @@ pub(super) const FILE: &str = "manifest.db";
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 6] = [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH, schema::STEPS[2], WINDOWS];
+const STEPS: [&str; 7] = [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH, schema::STEPS[2], WINDOWS, LATE];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
 /// [`super::metrics::TABLE_COLUMNS`] metrics of one tenant. `run.first_entity`, `last_entity`: group and device ([`Entity`]).
@@ -54,6 +54,13 @@ CREATE TABLE window_metric (
     tbl INTEGER NOT NULL, grp INTEGER NOT NULL,
     UNIQUE (tenant, \"window\", metric)
 ) STRICT;
+";
+
+/// The list of late readings stands in runs too ([`super::late`]); rows of `late_point` become rows of runs when the store is
+/// opened.
+const LATE: &str = "
+ALTER TABLE window_metric RENAME TO derived_metric;
+ALTER TABLE derived_metric RENAME COLUMN \"window\" TO kind;
 ";
 
 /// What the manifest knows of a run.

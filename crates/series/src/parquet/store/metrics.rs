@@ -1,11 +1,13 @@
-//! What columns there are: a metric's readings have one, the results of each kind of window of it one for each statistic.
+//! What columns there are: a metric's readings have one, what is derived of them (the results of a kind of window, the list of
+//! late ones) some others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::windows::{STATISTICS, Statistic};
+use super::late;
+use super::windows::STATISTICS;
 use crate::parquet::ColumnNo;
 
 /// Most columns of a table: a file's footer names each of them, and a reader of one looks at all of them.
@@ -21,32 +23,36 @@ pub(super) struct Metric {
     pub(super) group: u32,
 }
 
-/// One kind of window of a metric of a tenant.
+/// What one kind of window has of a metric of a tenant, or the list of late readings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WindowMetric {
-    /// Not a column's number: [`WindowMetric::column`].
+pub(super) struct Derived {
+    /// Not a column's number: [`Derived::column`].
     no: u32,
     pub(super) tenant: String,
-    /// As people write it: `1m`.
-    pub(super) window: Arc<str>,
+    /// The window as people write it (`1m`), or [`LATE`].
+    pub(super) kind: Arc<str>,
     pub(super) metric: String,
     pub(super) table: u32,
     pub(super) group: u32,
 }
 
-/// Columns of windows are numbered from here.
-const FIRST_OF_WINDOWS: u32 = 1 << 31;
-/// So many numbers each kind of window of a metric has.
+/// The kind that is no window.
+pub(super) const LATE: &str = "late";
+
+/// Columns of what is derived are numbered from here.
+const FIRST_DERIVED: u32 = 1 << 31;
+/// So many numbers each kind has for a metric.
 const NUMBERS: u32 = 16;
 
-impl WindowMetric {
-    pub(super) const fn column(&self, statistic: Statistic) -> ColumnNo {
-        ColumnNo(FIRST_OF_WINDOWS + self.no * NUMBERS + statistic as u32)
+impl Derived {
+    /// Its column for a [`super::windows::Statistic`] or a [`late::Part`].
+    pub(super) fn column(&self, of: impl Into<u32>) -> ColumnNo {
+        ColumnNo(FIRST_DERIVED + self.no * NUMBERS + of.into())
     }
 
     /// All its columns.
-    pub(super) fn columns(&self) -> [ColumnNo; STATISTICS.len()] {
-        STATISTICS.map(|statistic| self.column(statistic))
+    pub(super) fn columns(&self) -> impl Iterator<Item = ColumnNo> {
+        (0..Holds::of_kind(&self.kind).width()).map(|of| self.column(of))
     }
 }
 
@@ -59,9 +65,25 @@ struct Place {
 
 /// What a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
+pub(super) enum Holds {
     Readings,
     Windows,
+    Late,
+}
+
+impl Holds {
+    fn of_kind(kind: &str) -> Self {
+        if kind == LATE { Self::Late } else { Self::Windows }
+    }
+
+    /// How many columns a metric has.
+    const fn width(self) -> u32 {
+        match self {
+            Self::Readings => 1,
+            Self::Windows => STATISTICS.len() as u32,
+            Self::Late => late::PARTS.len() as u32,
+        }
+    }
 }
 
 /// A table: its tenant, what it holds, and how many columns it has.
@@ -79,17 +101,17 @@ pub(super) struct Metrics {
     by_no: HashMap<ColumnNo, Arc<Metric>>,
     /// By tenant, table and group: what a device may have rows of.
     by_group: HashMap<String, BTreeMap<(u32, u32), Vec<ColumnNo>>>,
-    windows: HashMap<String, HashMap<Arc<str>, Kind>>,
-    windows_by_no: HashMap<u32, Arc<WindowMetric>>,
+    derived: HashMap<String, HashMap<Arc<str>, Kind>>,
+    derived_by_no: HashMap<u32, Arc<Derived>>,
     tables: Vec<Option<Table>>,
     groups: u32,
 }
 
-/// A kind of window of a tenant.
+/// A kind of window of a tenant, or the list of late readings.
 #[derive(Debug, Default)]
 struct Kind {
-    metrics: HashMap<String, Arc<WindowMetric>>,
-    /// Where windows of metrics go whose readings come together: those have the same starts. By the readings' group.
+    metrics: HashMap<String, Arc<Derived>>,
+    /// Where those of metrics go whose readings come together: they have the same times. By the readings' group.
     places: HashMap<Option<u32>, Place>,
 }
 
@@ -106,53 +128,53 @@ impl Metrics {
             metrics.keep(metric?);
         }
         let mut statement = connection
-            .prepare("SELECT no, tenant, \"window\", metric, tbl, grp FROM window_metric ORDER BY no")?;
+            .prepare("SELECT no, tenant, kind, metric, tbl, grp FROM derived_metric ORDER BY no")?;
         let rows = statement.query_map([], |row| {
-            let window: String = row.get(2)?;
-            Ok(WindowMetric {
+            let kind: String = row.get(2)?;
+            Ok(Derived {
                 no: row.get(0)?,
                 tenant: row.get(1)?,
-                window: window.into(),
+                kind: kind.into(),
                 metric: row.get(3)?,
                 table: row.get(4)?,
                 group: row.get(5)?,
             })
         })?;
-        for window in rows {
-            metrics.keep_window(window?);
+        for derived in rows {
+            metrics.keep_derived(derived?);
         }
         Ok(metrics)
     }
 
     fn keep(&mut self, metric: Metric) {
-        self.grow(&metric.tenant, Holds::Readings, Place { table: metric.table, group: metric.group }, 1);
+        self.grow(&metric.tenant, Holds::Readings, Place { table: metric.table, group: metric.group });
         self.by_name.entry(metric.tenant.clone()).or_default().insert(metric.name.clone(), metric.no);
         let groups = self.by_group.entry(metric.tenant.clone()).or_default();
         groups.entry((metric.table, metric.group)).or_default().push(metric.no);
         self.by_no.insert(metric.no, Arc::new(metric));
     }
 
-    fn keep_window(&mut self, metric: WindowMetric) -> Arc<WindowMetric> {
-        let place = Place { table: metric.table, group: metric.group };
-        self.grow(&metric.tenant, Holds::Windows, place, STATISTICS.len() as u32);
-        let readings = self.find(&metric.tenant, &metric.metric).map(|readings| readings.group);
-        let metric = Arc::new(metric);
-        let kinds = self.windows.entry(metric.tenant.clone()).or_default();
-        let kind = kinds.entry(Arc::clone(&metric.window)).or_default();
+    fn keep_derived(&mut self, derived: Derived) -> Arc<Derived> {
+        let place = Place { table: derived.table, group: derived.group };
+        self.grow(&derived.tenant, Holds::of_kind(&derived.kind), place);
+        let readings = self.find(&derived.tenant, &derived.metric).map(|readings| readings.group);
+        let derived = Arc::new(derived);
+        let kinds = self.derived.entry(derived.tenant.clone()).or_default();
+        let kind = kinds.entry(Arc::clone(&derived.kind)).or_default();
         kind.places.insert(readings, place);
-        kind.metrics.insert(metric.metric.clone(), Arc::clone(&metric));
-        self.windows_by_no.insert(metric.no, Arc::clone(&metric));
-        metric
+        kind.metrics.insert(derived.metric.clone(), Arc::clone(&derived));
+        self.derived_by_no.insert(derived.no, Arc::clone(&derived));
+        derived
     }
 
     /// A table has more columns.
-    fn grow(&mut self, tenant: &str, holds: Holds, place: Place, columns: u32) {
+    fn grow(&mut self, tenant: &str, holds: Holds, place: Place) {
         let at = place.table as usize;
         if self.tables.len() <= at {
             self.tables.resize(at + 1, None);
         }
         let table = self.tables[at].get_or_insert(Table { tenant: tenant.to_owned(), holds, columns: 0 });
-        table.columns += columns;
+        table.columns += holds.width();
         self.groups = self.groups.max(place.group + 1);
     }
 
@@ -164,32 +186,35 @@ impl Metrics {
         self.by_no.get(&no)
     }
 
-    pub(super) fn find_window(&self, tenant: &str, window: &str, metric: &str) -> Option<&Arc<WindowMetric>> {
-        self.windows.get(tenant)?.get(window)?.metrics.get(metric)
+    pub(super) fn find_derived(&self, tenant: &str, kind: &str, metric: &str) -> Option<&Arc<Derived>> {
+        self.derived.get(tenant)?.get(kind)?.metrics.get(metric)
     }
 
     /// The table that a column belongs to.
     pub(super) fn table(&self, no: ColumnNo) -> Option<u32> {
-        match self.window_of(no) {
-            Some((window, _)) => Some(window.table),
+        match self.derived_of(no) {
+            Some((derived, _)) => Some(derived.table),
             None => self.get(no).map(|metric| metric.table),
         }
     }
 
-    /// What a column is called in a file: `temperature`, `temperature.1m.max`.
+    /// What a column is called in a file: `temperature`, `temperature.1m.max`, `temperature.late.watermark`.
     pub(super) fn column_name(&self, no: ColumnNo) -> String {
-        match self.window_of(no) {
-            Some((WindowMetric { metric, window, .. }, statistic)) => {
-                format!("{metric}.{window}.{}", statistic.name())
-            }
+        match self.derived_of(no) {
+            Some((Derived { metric, kind, .. }, of)) => match Holds::of_kind(kind) {
+                Holds::Late => format!("{metric}.{kind}.{}", late::PARTS[of].name()),
+                _ => format!("{metric}.{kind}.{}", STATISTICS[of].name()),
+            },
             None => self.get(no).map_or_else(String::new, |metric| metric.name.clone()),
         }
     }
 
-    fn window_of(&self, no: ColumnNo) -> Option<(&WindowMetric, Statistic)> {
-        let no = no.0.checked_sub(FIRST_OF_WINDOWS)?;
-        let statistic = *STATISTICS.get((no % NUMBERS) as usize)?;
-        Some((self.windows_by_no.get(&(no / NUMBERS))?, statistic))
+    /// What is derived, and which of its columns.
+    fn derived_of(&self, no: ColumnNo) -> Option<(&Derived, usize)> {
+        let no = no.0.checked_sub(FIRST_DERIVED)?;
+        let derived = self.derived_by_no.get(&(no / NUMBERS))?;
+        let of = no % NUMBERS;
+        (of < Holds::of_kind(&derived.kind).width()).then_some((derived, of as usize))
     }
 
     /// Table, group and metrics of each group of a tenant.
@@ -198,14 +223,19 @@ impl Metrics {
         groups.map(|(&place, columns)| (place, columns.as_slice()))
     }
 
-    /// Table and group of the windows of a tenant, with what stands there by number.
-    pub(super) fn window_groups(&self, tenant: &str) -> BTreeMap<(u32, u32), Vec<Arc<WindowMetric>>> {
-        let kinds = self.windows.get(tenant).into_iter().flat_map(HashMap::values);
-        let mut groups: BTreeMap<(u32, u32), Vec<Arc<WindowMetric>>> = BTreeMap::new();
-        for metric in kinds.flat_map(|kind| kind.metrics.values()) {
-            groups.entry((metric.table, metric.group)).or_default().push(Arc::clone(metric));
+    /// Table and group of the windows of a tenant or of its late readings, with what stands there by number.
+    pub(super) fn derived_groups(
+        &self,
+        tenant: &str,
+        holds: Holds,
+    ) -> BTreeMap<(u32, u32), Vec<Arc<Derived>>> {
+        let kinds = self.derived.get(tenant).into_iter().flatten();
+        let kinds = kinds.filter(|(kind, _)| Holds::of_kind(kind) == holds).map(|(_, kind)| kind);
+        let mut groups: BTreeMap<(u32, u32), Vec<Arc<Derived>>> = BTreeMap::new();
+        for derived in kinds.flat_map(|kind| kind.metrics.values()) {
+            groups.entry((derived.table, derived.group)).or_default().push(Arc::clone(derived));
         }
-        groups.values_mut().for_each(|metrics| metrics.sort_unstable_by_key(|metric| metric.no));
+        groups.values_mut().for_each(|derived| derived.sort_unstable_by_key(|derived| derived.no));
         groups
     }
 
@@ -227,43 +257,43 @@ impl Metrics {
             if self.find(tenant, name).is_some() {
                 continue;
             }
-            let Place { table, group } = self.with_room(place, tenant, Holds::Readings, 1);
+            let Place { table, group } = self.with_room(place, tenant, Holds::Readings);
             place = Some(Place { table, group });
             let no = connection
                 .prepare_cached("INSERT INTO metric (tenant, name, tbl, grp) VALUES (?, ?, ?, ?)")?
                 .insert(params![tenant, name, table, group])?;
-            let no = number(no).filter(|&no| no < FIRST_OF_WINDOWS);
+            let no = number(no).filter(|&no| no < FIRST_DERIVED);
             let no = ColumnNo(no.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?);
             self.keep(Metric { no, tenant: tenant.to_owned(), name: (*name).to_owned(), table, group });
         }
         Ok(())
     }
 
-    /// The columns of a kind of window of a metric, which are made if there are none.
-    pub(super) fn add_window(
+    /// The columns of a kind for a metric, which are made if there are none.
+    pub(super) fn add_derived(
         &mut self,
         connection: &Connection,
         tenant: &str,
-        window: &Arc<str>,
+        kind: &Arc<str>,
         metric: &str,
-    ) -> rusqlite::Result<Arc<WindowMetric>> {
-        if let Some(known) = self.find_window(tenant, window, metric) {
+    ) -> rusqlite::Result<Arc<Derived>> {
+        if let Some(known) = self.find_derived(tenant, kind, metric) {
             return Ok(Arc::clone(known));
         }
         let readings = self.find(tenant, metric).map(|readings| readings.group);
-        let kind = self.windows.get(tenant).and_then(|kinds| kinds.get(window));
-        let place = kind.and_then(|kind| kind.places.get(&readings).copied());
-        let Place { table, group } = self.with_room(place, tenant, Holds::Windows, STATISTICS.len() as u32);
+        let of_kind = self.derived.get(tenant).and_then(|kinds| kinds.get(kind));
+        let place = of_kind.and_then(|kind| kind.places.get(&readings).copied());
+        let Place { table, group } = self.with_room(place, tenant, Holds::of_kind(kind));
         let no = connection
             .prepare_cached(
-                "INSERT INTO window_metric (tenant, \"window\", metric, tbl, grp) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO derived_metric (tenant, kind, metric, tbl, grp) VALUES (?, ?, ?, ?, ?)",
             )?
-            .insert(params![tenant, window, metric, table, group])?;
-        let no = number(no).filter(|no| no + 1 < FIRST_OF_WINDOWS / NUMBERS);
-        Ok(self.keep_window(WindowMetric {
+            .insert(params![tenant, kind, metric, table, group])?;
+        let no = number(no).filter(|no| no + 1 < FIRST_DERIVED / NUMBERS);
+        Ok(self.keep_derived(Derived {
             no: no.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?,
             tenant: tenant.to_owned(),
-            window: Arc::clone(window),
+            kind: Arc::clone(kind),
             metric: metric.to_owned(),
             table,
             group,
@@ -271,7 +301,8 @@ impl Metrics {
     }
 
     /// A place with room for more columns: this one, or a new group of a table that has room.
-    fn with_room(&self, place: Option<Place>, tenant: &str, holds: Holds, columns: u32) -> Place {
+    fn with_room(&self, place: Option<Place>, tenant: &str, holds: Holds) -> Place {
+        let columns = holds.width();
         let has_room = |table: &Option<Table>| match table {
             Some(table) => {
                 table.tenant == tenant && table.holds == holds && table.columns + columns <= TABLE_COLUMNS
@@ -295,6 +326,7 @@ fn number(no: i64) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::parquet::store::manifest;
+    use crate::parquet::store::windows::Statistic;
 
     #[test]
     fn windows_stand_by_kind_where_their_readings_come_together_and_never_among_readings() {
@@ -305,7 +337,7 @@ mod tests {
         metrics.add(&connection, "a", &["z"]).unwrap();
         metrics.add(&connection, "b", &["x"]).unwrap();
         let mut add = |tenant: &str, window: &str, metric: &str| {
-            metrics.add_window(&connection, tenant, &window.into(), metric).unwrap()
+            metrics.add_derived(&connection, tenant, &window.into(), metric).unwrap()
         };
         let (x, y, z) = (add("a", "1m", "x"), add("a", "1m", "y"), add("a", "1m", "z"));
         let (longer, other) = (add("a", "5m", "x"), add("b", "1m", "x"));
@@ -317,16 +349,16 @@ mod tests {
         assert_eq!(metrics.column_name(y.column(Statistic::P95)), "y.1m.p95");
         assert_eq!(metrics.table(longer.column(Statistic::Revised)), Some(longer.table));
         let again = Metrics::load(&connection).unwrap();
-        assert_eq!(again.window_groups("a"), metrics.window_groups("a"));
-        assert_eq!(again.find_window("a", "1m", "y"), Some(&y));
+        assert_eq!(again.derived_groups("a", Holds::Windows), metrics.derived_groups("a", Holds::Windows));
+        assert_eq!(again.find_derived("a", "1m", "y"), Some(&y));
         // 28 metrics of 9 columns fill a table.
         let names: Vec<String> = (0..40).map(|no| format!("m{no}")).collect();
         let together: Vec<&str> = names.iter().map(String::as_str).collect();
         metrics.add(&connection, "c", &together).unwrap();
         for name in &names {
-            metrics.add_window(&connection, "c", &"1m".into(), name).unwrap();
+            metrics.add_derived(&connection, "c", &"1m".into(), name).unwrap();
         }
-        let sizes: Vec<usize> = metrics.window_groups("c").values().map(Vec::len).collect();
+        let sizes: Vec<usize> = metrics.derived_groups("c", Holds::Windows).values().map(Vec::len).collect();
         assert_eq!(sizes, [28, 12]);
     }
 }

@@ -18,6 +18,7 @@ mod cache;
 mod compact;
 mod fresh;
 mod last;
+mod late;
 mod latest;
 mod manifest;
 mod metrics;
@@ -45,8 +46,8 @@ use crate::parquet::run::fault::io_fault;
 use crate::parquet::run::sidecar_path;
 use crate::sqlite::durable::Durable;
 use crate::sqlite::scan::Scanners;
-use crate::sqlite::{Books, at_one_moment, fault, open_reader};
-use crate::{Result, Source, WindowRow};
+use crate::sqlite::{Beside, Books, at_one_moment, fault, open_reader};
+use crate::{LateReading, Result, Source, WindowRow};
 use buffer::Buffer;
 use cache::Cache;
 use manifest::RunFacts;
@@ -222,6 +223,7 @@ impl Parquet {
             _lock: lock,
         };
         store.adopt_windows()?;
+        store.adopt_late()?;
         Ok(store)
     }
 
@@ -273,13 +275,10 @@ impl Books for Parquet {
         self.with_committed(operation, read)
     }
 
-    fn audited<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<(T, Vec<(String, u64)>)> {
+    fn audited<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<(T, Beside)> {
         let moment = self.moment("")?;
         let books = moment.books.ask("auditing", |connection| at_one_moment(connection, read))?;
-        Ok((books, moment.count_readings()?))
+        Ok((books, Beside { readings: moment.count_readings()?, late: moment.count_late()? }))
     }
 
     fn windows_of(
@@ -290,6 +289,10 @@ impl Books for Parquet {
         starts: Range<Timestamp>,
     ) -> Result<Vec<WindowRow>> {
         self.windows_of_series(tenant, device, metric, starts)
+    }
+
+    fn late_of(&self, tenant: &TenantId, limit: u32) -> Result<Vec<LateReading>> {
+        self.late_of_tenant(tenant, limit as usize)
     }
 }
 

@@ -8,8 +8,8 @@ use parking_lot::RwLock;
 
 use super::buffer::{Buffer, Next, Place};
 use super::cache::{Cache, MOST_ROWS};
-use super::metrics::{Metric, WindowMetric};
-use super::{Parquet, Rolling, RunEntry, Visible};
+use super::metrics::{Derived, Holds, Metric};
+use super::{Parquet, Rolling, RunEntry, Visible, late};
 use crate::Result;
 use crate::parquet::merge::{Input, Merging, Pieces};
 use crate::parquet::run::{Detail, EntityRows, Run};
@@ -28,7 +28,9 @@ pub(super) struct Moment {
     /// The groups of metrics of the tenant, or of all tenants.
     pub(super) groups: Vec<Group>,
     /// Its windows.
-    pub(super) windows: Vec<WindowGroup>,
+    pub(super) windows: Vec<DerivedGroup>,
+    /// Its late readings.
+    pub(super) late: Vec<DerivedGroup>,
 }
 
 /// What holds the readings of some tables at one moment. Files and buffers live as long as it does.
@@ -55,12 +57,12 @@ pub(super) struct Group {
     pub(super) metrics: Vec<Arc<Metric>>,
 }
 
-/// Windows of one kind that start together: those of metrics that come together.
+/// Windows of one kind that start together, or late readings of one moment: those of metrics that come together.
 #[derive(Clone)]
-pub(super) struct WindowGroup {
+pub(super) struct DerivedGroup {
     /// Where they stand.
     pub(super) group: Group,
-    pub(super) windows: Vec<Arc<WindowMetric>>,
+    pub(super) members: Vec<Arc<Derived>>,
 }
 
 impl Group {
@@ -91,12 +93,14 @@ impl Parquet {
             tenant => vec![tenant],
         };
         let groups: Vec<Group> = tenants.iter().flat_map(|tenant| visible.groups(tenant)).collect();
-        let windows: Vec<WindowGroup> =
-            tenants.iter().flat_map(|tenant| visible.window_groups(tenant)).collect();
-        let wanted = groups.iter().chain(windows.iter().map(|of| &of.group));
+        let derived = |holds| -> Vec<DerivedGroup> {
+            tenants.iter().flat_map(|tenant| visible.derived_groups(tenant, holds)).collect()
+        };
+        let (windows, late) = (derived(Holds::Windows), derived(Holds::Late));
+        let wanted = groups.iter().chain(windows.iter().chain(&late).map(|of| &of.group));
         let tables: BTreeSet<u32> = wanted.map(|group| group.table).collect();
         let readings = visible.readings(&self.cache, |table| tables.contains(&table));
-        Ok(Moment { books, readings, groups, windows })
+        Ok(Moment { books, readings, groups, windows, late })
     }
 
     /// What holds the readings of a table now.
@@ -113,10 +117,10 @@ impl Visible {
         })
     }
 
-    pub(super) fn window_groups(&self, tenant: &str) -> impl Iterator<Item = WindowGroup> {
-        self.metrics.window_groups(tenant).into_iter().map(|((table, group), windows)| WindowGroup {
+    pub(super) fn derived_groups(&self, tenant: &str, holds: Holds) -> impl Iterator<Item = DerivedGroup> {
+        self.metrics.derived_groups(tenant, holds).into_iter().map(|((table, group), members)| DerivedGroup {
             group: Group { table, group, metrics: Vec::new() },
-            windows,
+            members,
         })
     }
 
@@ -308,6 +312,21 @@ impl Moment {
                 *counts.entry(metric.tenant.clone()).or_default() += count;
             }
         }
+        Ok(counts.into_iter().collect())
+    }
+}
+
+impl Moment {
+    /// How many values of each tenant came late.
+    pub(super) fn count_late(&self) -> Result<Vec<(String, u64)>> {
+        let mut counts = BTreeMap::<String, u64>::new();
+        for group in &self.late {
+            if let Some(member) = group.members.first() {
+                let count = late::count(&self.readings, std::slice::from_ref(group), None, |_| true)?;
+                *counts.entry(member.tenant.clone()).or_default() += count;
+            }
+        }
+        counts.retain(|_, count| *count > 0);
         Ok(counts.into_iter().collect())
     }
 }

@@ -12,10 +12,11 @@ use rusqlite::Connection;
 use super::buffer::Buffer;
 use super::last;
 use super::manifest::{self, RunFacts};
-use super::moment::{Group, Readings, Selection, WindowGroup};
+use super::metrics::Holds;
+use super::moment::{DerivedGroup, Group, Readings, Selection};
 use super::roll::facts;
 use super::write::Writer;
-use super::{Buffers, Parquet, RunEntry, Visible, fresh, windows};
+use super::{Buffers, Parquet, RunEntry, Visible, fresh, late, windows};
 use crate::parquet::merge::without;
 use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity, Rows};
@@ -29,6 +30,9 @@ const PIECE_ROWS: usize = 8192;
 
 /// Devices that are looked at a time.
 const DEVICES: usize = 1024;
+
+/// Counts what stands in runs that are wanted, and in the buffers.
+type Counting<'c> = &'c dyn Fn(&dyn Fn(&RunEntry) -> bool) -> Result<u64>;
 
 /// What takes the place of runs.
 type Exchange = (Vec<Arc<RunEntry>>, Vec<Arc<RunEntry>>);
@@ -115,19 +119,28 @@ impl SeriesRemove for Parquet {
 /// What a tenant may have rows of.
 struct OfTenant {
     readings: Vec<Group>,
-    windows: Vec<WindowGroup>,
+    windows: Vec<DerivedGroup>,
+    late: Vec<DerivedGroup>,
 }
 
 impl Visible {
     fn of_tenant(&self, tenant: &TenantId) -> OfTenant {
         let tenant = tenant.as_str();
-        OfTenant { readings: self.groups(tenant).collect(), windows: self.window_groups(tenant).collect() }
+        OfTenant {
+            readings: self.groups(tenant).collect(),
+            windows: self.derived_groups(tenant, Holds::Windows).collect(),
+            late: self.derived_groups(tenant, Holds::Late).collect(),
+        }
     }
 }
 
 impl OfTenant {
+    fn derived(&self) -> impl Iterator<Item = &DerivedGroup> {
+        self.windows.iter().chain(&self.late)
+    }
+
     fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.readings.iter().chain(self.windows.iter().map(|windows| &windows.group))
+        self.readings.iter().chain(self.derived().map(|derived| &derived.group))
     }
 
     fn has(&self, table: u32) -> bool {
@@ -138,9 +151,9 @@ impl OfTenant {
     fn columns(&self) -> BTreeMap<ColumnNo, u32> {
         let readings = self.readings.iter();
         let readings = readings.flat_map(|group| group.metrics.iter().map(|metric| (metric.no, group.table)));
-        let windows = self.windows.iter().flat_map(|group| &group.windows);
-        let windows = windows.flat_map(|window| window.columns().map(|column| (column, window.table)));
-        readings.chain(windows).collect()
+        let derived = self.derived().flat_map(|group| &group.members);
+        let derived = derived.flat_map(|member| member.columns().map(|column| (column, member.table)));
+        readings.chain(derived).collect()
     }
 }
 
@@ -192,6 +205,7 @@ impl Parquet {
         if let Some(device) = device {
             counts.readings = count(&held, &of.readings, device)?;
             counts.windows = windows::count(&held, &of.windows, Some(device), |_| true)?;
+            counts.late = late::count(&held, &of.late, Some(device), |_| true)?;
         }
         let buffers = self.visible.read().buffers.clone();
         let mut left = Buffers::new();
@@ -230,9 +244,12 @@ impl Parquet {
         before: Timestamp,
     ) -> Result<(Vec<Arc<RunEntry>>, Counts)> {
         let moment = self.moment(tenant.as_str())?;
-        let of_kind = |run: &RunEntry| match what {
-            Expiring::Readings => moment.groups.iter().any(|group| group.table == run.facts.table),
-            Expiring::Windows => moment.windows.iter().any(|of| of.group.table == run.facts.table),
+        let stands_in = |groups: &[DerivedGroup], table| groups.iter().any(|of| of.group.table == table);
+        let of_kind = |run: &RunEntry| match (what, run.facts.table) {
+            (Expiring::Readings, table) => {
+                moment.groups.iter().any(|group| group.table == table) || stands_in(&moment.late, table)
+            }
+            (Expiring::Windows, table) => stands_in(&moment.windows, table),
         };
         let is_old = |run: &RunEntry| {
             let latest = run.facts.claimed.1.saturating_add(run.facts.shifts.1);
@@ -243,16 +260,19 @@ impl Parquet {
         if gone.is_empty() {
             return Ok((gone, counts));
         }
+        // With what is old, and without it.
+        let difference =
+            |count: Counting<'_>| Ok::<_, crate::Error>(count(&|_| true)? - count(&|run| !is_old(run))?);
         match what {
             Expiring::Readings => {
                 for groups in moment.groups.chunk_by(|a, b| a.table == b.table) {
                     counts.readings += moment.readings.count_difference(groups, is_old)?;
                 }
+                counts.late = difference(&|wants| late::count(&moment.readings, &moment.late, None, wants))?;
             }
             Expiring::Windows => {
-                let all = windows::count(&moment.readings, &moment.windows, None, |_| true)?;
-                let left = windows::count(&moment.readings, &moment.windows, None, |run| !is_old(run))?;
-                counts.windows = all - left;
+                counts.windows =
+                    difference(&|wants| windows::count(&moment.readings, &moment.windows, None, wants))?;
             }
         }
         Ok((gone, counts))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
-use record::{ReadingRef, Timestamp};
+use record::{ReadingRef, TenantId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::buffer::row_key;
@@ -15,9 +15,9 @@ use super::{Parquet, Visible};
 use crate::parquet::{ColumnNo, Entity};
 use crate::sqlite::fault;
 use crate::sqlite::names::Names;
-use crate::sqlite::points::{columns, write_late};
+use crate::sqlite::points::columns;
 use crate::sqlite::write::{notes_of, write_books};
-use crate::{Error, Note, Position, Result, SeriesWriter, WriteBatch, Written, same};
+use crate::{Error, LateReading, Note, Position, Result, SeriesWriter, WriteBatch, Written, same};
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -72,7 +72,7 @@ struct Old<'b> {
 
 impl SeriesWriter for Parquet {
     fn write(&self, batch: &WriteBatch) -> Result<Written> {
-        self.write_beside(batch, &|_| Ok(()))
+        self.write_beside(batch, &Beside { late: &[], change: &|_| Ok(()) })
     }
 
     fn positions(&self) -> Result<Vec<Position>> {
@@ -89,12 +89,17 @@ impl SeriesWriter for Parquet {
     }
 }
 
-/// What is done to the manifest in the transaction of a batch.
-type Beside<'f> = &'f dyn Fn(&Connection) -> rusqlite::Result<()>;
+/// What is done in the transaction of a batch that no writer of the seam asks for.
+pub(super) struct Beside<'b> {
+    /// Late readings that are listed, and are not stored.
+    pub(super) late: &'b [(TenantId, LateReading)],
+    /// A change of the manifest.
+    pub(super) change: &'b dyn Fn(&Connection) -> rusqlite::Result<()>,
+}
 
 impl Parquet {
     /// Writes a batch, and does something else in its transaction.
-    pub(super) fn write_beside(&self, batch: &WriteBatch, beside: Beside<'_>) -> Result<Written> {
+    pub(super) fn write_beside(&self, batch: &WriteBatch, beside: &Beside<'_>) -> Result<Written> {
         if self.buffered_bytes() >= self.options.buffer_bytes {
             // The disk may be full: then no more is taken than the limit, and the batch waits in the log.
             self.roll()?;
@@ -118,7 +123,7 @@ impl Parquet {
     }
 
     /// Everything of a batch, and the commit.
-    fn take(&self, writer: &mut Writer, batch: &WriteBatch, beside: Beside<'_>) -> Result<Written> {
+    fn take(&self, writer: &mut Writer, batch: &WriteBatch, beside: &Beside<'_>) -> Result<Written> {
         let failed = |error| fault("writing a batch", &self.manifest, error);
         let mut written = Written::default();
         let mut incoming = Vec::new();
@@ -133,19 +138,11 @@ impl Parquet {
             let held = self.held_in_runs(sought)?;
             incoming.push((tenant, named, held));
         }
+        let late = self.place_late(writer, batch, &incoming, beside)?;
         let windows = self.place_windows(writer, batch)?;
         let Writer { connection, names, block, last_block, .. } = writer;
-        beside(connection).map_err(failed)?;
+        (beside.change)(connection).map_err(failed)?;
         written.dead_letters = write_books(connection, batch).map_err(failed)?;
-        for (tenant, named, _) in &incoming {
-            for late in batch.late.get(*tenant).into_iter().flatten() {
-                let of = &named[late.row as usize];
-                let series = names.series(connection, i64::from(of.device), of.reading.metric);
-                series
-                    .and_then(|series| write_late(connection, series.no, &of.reading, late.watermark))
-                    .map_err(failed)?;
-            }
-        }
         block.clear();
         let mut old = Vec::new();
         // Held until the commit: nobody sees a part of it.
@@ -154,6 +151,7 @@ impl Parquet {
         for (_, named, held) in &incoming {
             visible.put_all(named, held, &mut Effects { block, old: &mut old, written: &mut written });
         }
+        visible.put_late(&late, block);
         visible.put_windows(&windows, block);
         let kept = supersede(connection, names, &old)
             .and_then(|()| block.seal().map(|bytes| manifest::add_fresh(connection, bytes)).transpose())

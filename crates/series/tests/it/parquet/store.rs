@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{
-    Error, Key, LateRow, Memory, Parquet, Position, Scan, SeriesAudit, SeriesReader, SeriesScan,
+    Error, Key, LateReading, LateRow, Memory, Parquet, Position, Scan, SeriesAudit, SeriesReader, SeriesScan,
     SeriesWriter, Snapshot, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch,
 };
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, TimeOrigin, Timestamp, Value, When};
@@ -132,9 +132,10 @@ impl World {
                 continue;
             }
             if self.random.one_in(3) {
-                let row = self.random.below(readings.len() as u64) as u32;
                 let watermark = Timestamp::from_millis(self.now_ms).unwrap();
-                batch.late.insert(tenant.clone(), vec![LateRow { row, watermark }]);
+                let rows = (0..readings.len() as u32).filter(|_| self.random.one_in(3));
+                let late: Vec<_> = rows.map(|row| LateRow { row, watermark }).collect();
+                batch.late.insert(tenant.clone(), late);
             }
             for reading in &readings {
                 if self.random.one_in(3) {
@@ -208,6 +209,12 @@ fn compare(store: &Parquet, model: &Memory, what: &str) {
             old.iter().map(|old| (reading_told(&old.reading), old.replaced_at)).collect::<Vec<_>>()
         };
         assert_eq!(superseded(store), superseded(model), "{what}");
+        let late = |store: &dyn SeriesAudit| {
+            let late = store.late(&tenant, 300).unwrap();
+            let told = |late: &LateReading| (reading_told(&late.reading), late.watermark, late.times);
+            late.iter().map(told).collect::<Vec<_>>()
+        };
+        assert_eq!(late(store), late(model), "{what}");
         assert_eq!(store.cardinality(&tenant).unwrap(), model.cardinality(&tenant).unwrap(), "{what}");
         let devices = |store: &dyn SeriesReader| store.devices(&tenant, None, 99).unwrap();
         assert_eq!(devices(store), devices(model), "{what}");

@@ -4,6 +4,7 @@ use record::{DeviceId, MetricName, TenantId};
 use rusqlite::Connection;
 
 use crate::parquet::store::Parquet;
+use crate::parquet::store::write::Beside;
 use crate::sqlite::audit::window_row;
 use crate::sqlite::fault;
 use crate::sqlite::read::{device_id, metric, time};
@@ -15,28 +16,35 @@ const PIECE_ROWS: usize = 8192;
 impl Parquet {
     /// Makes rows of runs of them, some in each commit: a crash leaves the rest for the next time.
     pub(in crate::parquet::store) fn adopt_windows(&self) -> Result<()> {
-        let failed = |error| fault("moving windows", &self.manifest, error);
-        loop {
+        self.adopt(|| {
             let windows = self.with_committed("reading windows", oldest)?;
-            if windows.is_empty() {
-                return Ok(());
-            }
-            let batch = WriteBatch { windows, ..WriteBatch::default() };
-            self.write_beside(&batch, &|connection| {
+            let rows = windows.len();
+            let remove = |connection: &Connection| {
                 connection
                     .prepare_cached(
                         "DELETE FROM window_row WHERE (series, \"window\", start) IN
                              (SELECT series, \"window\", start FROM window_row ORDER BY 1, 2, 3 LIMIT ?)",
                     )?
-                    .execute([batch.windows.len()])
+                    .execute([rows])
                     .map(|_| ())
-            })?;
+            };
+            let batch = WriteBatch { windows, ..WriteBatch::default() };
+            self.write_beside(&batch, &Beside { late: &[], change: &remove })?;
+            Ok(rows)
+        })
+    }
+
+    /// Moves rows of the books into the buffer, until there are none.
+    pub(in crate::parquet::store) fn adopt(&self, move_some: impl Fn() -> Result<usize>) -> Result<()> {
+        let failed = |error| fault("moving rows of an older version", &self.manifest, error);
+        while move_some()? > 0 {
             if self.buffered_bytes() >= self.options.buffer_bytes / 2 {
                 self.roll()?;
             }
             let writer = self.writer.lock();
             crate::parquet::store::manifest::shrink(&writer.connection).map_err(failed)?;
         }
+        Ok(())
     }
 }
 

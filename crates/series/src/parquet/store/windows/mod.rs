@@ -43,6 +43,12 @@ pub(super) const STATISTICS: [Statistic; 9] = [Count, Sum, Min, Max, Stddev, P95
 /// Those that are floats, in the order of [`Numbers::floats`].
 const FLOATS: [Statistic; 7] = [Sum, Min, Max, Stddev, P95, First, Last];
 
+impl From<Statistic> for u32 {
+    fn from(statistic: Statistic) -> Self {
+        statistic as Self
+    }
+}
+
 impl Statistic {
     pub(super) const fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,6 @@
 //! Results of windows, read: the table `aggregations`, one series for an audit, how many there are.
 
-use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use record::{DeviceId, MetricName, TenantId, Timestamp};
@@ -9,21 +8,14 @@ use record::{DeviceId, MetricName, TenantId, Timestamp};
 use super::Statistic::{Count, First, Last, Max, Min, P95, Revised, Stddev, Sum};
 use super::{Numbers, STATISTICS, Statistic};
 use crate::parquet::cells::EMPTY;
-use crate::parquet::merge::Merging;
 use crate::parquet::run::Detail;
-use crate::parquet::store::metrics::{TABLE_COLUMNS, WindowMetric};
-use crate::parquet::store::moment::{Moment, Readings, Selection, WindowGroup};
-use crate::parquet::store::scan::Fill;
+use crate::parquet::store::metrics::Derived;
+use crate::parquet::store::moment::{DerivedGroup, Readings, Selection};
+use crate::parquet::store::scan::pieces::{PIECE_ROWS, Piece, Told};
 use crate::parquet::store::{Parquet, RunEntry};
 use crate::parquet::{Cells, ColumnNo, Rows};
-use crate::scan::{BATCH_ROWS, Builder, Names, Scan, Shape, WindowCells, lets, window_row};
+use crate::scan::{BATCH_ROWS, Builder, Names, Scan, WindowCells, window_row};
 use crate::{Result, WindowKey, WindowRow};
-
-/// Rows that are read at a time: with those of the last key, they fit into a batch.
-const PIECE_ROWS: usize = BATCH_ROWS - 2 * TABLE_COLUMNS as usize;
-
-/// Where the device stands in the table.
-const DEVICE: usize = 0;
 
 /// Statistics, and the columns of the table that cannot be told without them.
 const NEEDS: [(Statistic, &[usize]); 7] = [
@@ -36,105 +28,55 @@ const NEEDS: [(Statistic, &[usize]); 7] = [
     (Revised, &[14]),
 ];
 
-/// A scan of the results.
+/// The table `aggregations`.
 pub(in crate::parquet::store) struct OfWindows {
-    moment: Arc<Moment>,
-    scan: Scan,
-    builder: Builder,
-    /// Rows that are still wanted.
-    left: usize,
-    devices: Option<Arc<[u32]>>,
     statistics: Vec<Statistic>,
-    groups: VecDeque<WindowGroup>,
-    current: Option<Current>,
-}
-
-/// The group that is being read.
-struct Current {
-    windows: Vec<Arc<WindowMetric>>,
-    merging: Merging,
-    /// A piece of it.
-    rows: Rows,
-    /// Its next metric.
-    metric: usize,
-    /// The devices of the piece, each where its rows end.
-    devices: Vec<(usize, String)>,
 }
 
 impl OfWindows {
-    pub(in crate::parquet::store) fn new(moment: Arc<Moment>, scan: Scan, shape: &Shape) -> Result<Self> {
-        let builder = Builder::new(&shape.schema, scan.columns.as_deref());
+    pub(in crate::parquet::store) fn new(builder: &Builder) -> Self {
         let needed = NEEDS.iter().filter(|(_, columns)| columns.iter().any(|&column| builder.wants(column)));
-        let statistics = [Count, Max].into_iter().chain(needed.map(|(statistic, _)| *statistic)).collect();
-        let devices = scan.devices.as_ref().map(|names| moment.numbers(names)).transpose()?;
-        let mut groups: VecDeque<WindowGroup> = moment.windows.iter().cloned().collect();
-        for group in &mut groups {
-            group.windows.retain(|window| lets(scan.metrics.as_ref(), &window.metric));
-        }
-        groups.retain(|group| !group.windows.is_empty());
-        let left = scan.limit.unwrap_or(usize::MAX);
-        Ok(Self { moment, scan, builder, left, devices, statistics, groups, current: None })
-    }
-
-    fn open(&self, WindowGroup { group, windows }: WindowGroup) -> Result<Current> {
-        let selection = Selection {
-            columns: columns(&windows, &self.statistics),
-            devices: self.devices.clone(),
-            claimed: self.scan.times.start().nanos()..=self.scan.times.end().nanos(),
-            detail: Detail::Times,
-        };
-        let rows = Rows::new(selection.columns.iter().copied());
-        let merging = self.moment.readings.read(&group, &selection)?;
-        let metric = windows.len();
-        Ok(Current { windows, merging, rows, metric, devices: Vec::new() })
+        Self { statistics: [Count, Max].into_iter().chain(needed.map(|(statistic, _)| *statistic)).collect() }
     }
 }
 
-impl Fill for OfWindows {
-    fn fill(&mut self) -> Result<()> {
-        while self.left > 0 && !self.builder.is_full() {
-            let Some(current) = &mut self.current else {
-                let Some(group) = self.groups.pop_front() else { return Ok(()) };
-                self.current = Some(self.open(group)?);
-                continue;
-            };
-            if current.metric < current.windows.len() {
-                if !current.tell(&mut self.builder, &self.scan, &mut self.left) {
-                    return Ok(());
-                }
-            } else if !current.next_piece(&self.moment, self.builder.wants(DEVICE))? {
-                self.current = None;
-            }
-        }
-        Ok(())
+impl Told for OfWindows {
+    type Member = Arc<Derived>;
+
+    const DEVICE: usize = 0;
+
+    fn detail(&self) -> Detail {
+        Detail::Times
     }
 
-    fn builder(&mut self) -> &mut Builder {
-        &mut self.builder
-    }
-}
-
-impl Current {
-    /// `false`: there is none.
-    fn next_piece(&mut self, moment: &Moment, with_devices: bool) -> Result<bool> {
-        let rows = &mut self.rows;
-        rows.clear();
-        while rows.len() < PIECE_ROWS && self.merging.read(PIECE_ROWS - rows.len(), rows)? {}
-        self.metric = 0;
-        moment.devices_of(rows, with_devices, &mut self.devices)?;
-        Ok(!rows.is_empty())
+    fn metric(member: &Self::Member) -> &str {
+        &member.metric
     }
 
-    /// Puts the results of the next metric of the piece into the batch. `false`: they do not fit in.
-    fn tell(&mut self, builder: &mut Builder, scan: &Scan, left: &mut usize) -> bool {
-        let Self { windows, rows, metric, devices, .. } = self;
+    fn columns(&self, member: &Self::Member) -> Vec<ColumnNo> {
+        self.statistics.iter().map(|&of| member.column(of)).collect()
+    }
+
+    /// What is asked for by time is asked for by the start.
+    fn claimed(times: &RangeInclusive<Timestamp>, _shifts: (i64, i64)) -> RangeInclusive<i64> {
+        times.start().nanos()..=times.end().nanos()
+    }
+
+    fn tell(
+        &self,
+        piece: &Piece,
+        window: &Self::Member,
+        scan: &Scan,
+        builder: &mut Builder,
+        left: usize,
+    ) -> Option<usize> {
+        let Piece { rows, devices } = piece;
         if builder.rows() > 0 && builder.rows() + rows.len() > BATCH_ROWS {
-            return false;
+            return None;
         }
-        let window = &windows[*metric];
-        let mut device = 0;
+        let (mut device, mut told) = (0, 0);
         results(rows, window, |first, start, end, numbers| {
-            if *left == 0 || !scan.times.contains(&start) {
+            if told == left || !scan.times.contains(&start) {
                 return;
             }
             while devices[device].0 <= first {
@@ -142,25 +84,16 @@ impl Current {
             }
             let names = Names { device: &devices[device].1, metric: &window.metric };
             let Numbers { count, floats, revised } = numbers;
-            let cells = WindowCells { window: &window.window, start, end, count, floats, revised };
+            let cells = WindowCells { window: &window.kind, start, end, count, floats, revised };
             window_row(builder, names, &cells);
-            *left -= 1;
+            told += 1;
         });
-        *metric += 1;
-        true
+        Some(told)
     }
 }
 
-/// The columns of some statistics, by rising number.
-fn columns(windows: &[Arc<WindowMetric>], statistics: &[Statistic]) -> Vec<ColumnNo> {
-    let of = |window: &Arc<WindowMetric>| statistics.iter().map(|&of| window.column(of)).collect::<Vec<_>>();
-    let mut columns: Vec<ColumnNo> = windows.iter().flat_map(of).collect();
-    columns.sort_unstable();
-    columns
-}
-
 /// Visits the results of a metric in whole keys of rows: the first row of its key, start, end and numbers.
-fn results(rows: &Rows, window: &WindowMetric, mut visit: impl FnMut(usize, Timestamp, Timestamp, Numbers)) {
+fn results(rows: &Rows, window: &Derived, mut visit: impl FnMut(usize, Timestamp, Timestamp, Numbers)) {
     let cells = STATISTICS.map(|statistic| rows.cells(window.column(statistic)));
     let Some(counts) = cells[Count as usize] else { return };
     let mut from = 0;
@@ -197,10 +130,10 @@ impl Parquet {
         if devices.is_empty() || starts.start >= starts.end {
             return Ok(found);
         }
-        for WindowGroup { group, windows } in &moment.windows {
-            for window in windows.iter().filter(|window| window.metric == metric.as_str()) {
+        for DerivedGroup { group, members } in &moment.windows {
+            for window in members.iter().filter(|window| window.metric == metric.as_str()) {
                 let selection = Selection {
-                    columns: window.columns().to_vec(),
+                    columns: window.columns().collect(),
                     devices: Some(Arc::clone(&devices)),
                     claimed: starts.start.nanos()..=starts.end.nanos() - 1,
                     detail: Detail::Times,
@@ -210,7 +143,7 @@ impl Parquet {
                 while merging.read(PIECE_ROWS, &mut rows)? {}
                 results(&rows, window, |_, start, end, numbers| {
                     let (tenant, device, metric) = (tenant.clone(), device.clone(), metric.clone());
-                    let key = WindowKey { tenant, device, metric, window: Arc::clone(&window.window), start };
+                    let key = WindowKey { tenant, device, metric, window: Arc::clone(&window.kind), start };
                     found.push(row(key, end, &numbers));
                 });
             }
@@ -228,14 +161,15 @@ fn row(key: WindowKey, end: Timestamp, numbers: &Numbers) -> WindowRow {
 /// How many results there are, of a device or of all, in runs that are wanted and in the buffers.
 pub(in crate::parquet::store) fn count(
     readings: &Readings,
-    groups: &[WindowGroup],
+    groups: &[DerivedGroup],
     device: Option<u32>,
     wants: impl Fn(&RunEntry) -> bool,
 ) -> Result<u64> {
     let mut count = 0;
-    for WindowGroup { group, windows } in groups {
+    for DerivedGroup { group, members } in groups {
         let selection = Selection {
-            columns: columns(windows, &[Count]),
+            // By rising number, as the members stand.
+            columns: members.iter().map(|window| window.column(Count)).collect(),
             devices: device.map(|device| [device].into()),
             claimed: i64::MIN..=i64::MAX,
             detail: Detail::Times,

@@ -9,7 +9,7 @@ use super::Statistic::Count;
 use super::{Numbers, Statistic, when};
 use crate::parquet::store::buffer::{Buffer, row_key};
 use crate::parquet::store::fresh::Block;
-use crate::parquet::store::metrics::WindowMetric;
+use crate::parquet::store::metrics::Derived;
 use crate::parquet::store::read::Found;
 use crate::parquet::store::write::{Held, Sought, Writer};
 use crate::parquet::store::{Parquet, Visible};
@@ -33,7 +33,7 @@ pub(in crate::parquet::store) struct Windows<'b> {
 /// A kind of window of a series.
 #[derive(Clone)]
 struct Of {
-    metric: Arc<WindowMetric>,
+    metric: Arc<Derived>,
     entity: Entity,
 }
 
@@ -101,12 +101,12 @@ impl Parquet {
             }
         };
         let (tenant, metric) = (key.tenant.as_str(), key.metric.as_str());
-        let known = self.visible.read().metrics.find_window(tenant, &key.window, metric).cloned();
+        let known = self.visible.read().metrics.find_derived(tenant, &key.window, metric).cloned();
         let metric = match known {
             Some(known) => known,
             None => {
                 let mut visible = self.visible.write();
-                visible.metrics.add_window(&writer.connection, tenant, &key.window, metric)?
+                visible.metrics.add_derived(&writer.connection, tenant, &key.window, metric)?
             }
         };
         Ok(Of { entity: Entity::new(metric.group, device), metric })
