@@ -9,6 +9,7 @@
 mod build;
 mod rows;
 mod shape;
+mod wide;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -24,6 +25,7 @@ pub(crate) use rows::{
     Dead, Names, WindowCells, account_row, dead_row, device_row, reading_row, reading_rows, window_row,
 };
 pub use shape::{EXACT, Shape, TABLES, UTC, shape};
+pub(crate) use wide::{Holds, Kinds, Parted, Wide};
 
 /// Most rows of a batch: some hundred kilobytes, so that a scan can be stopped, and its memory counted, often.
 pub const BATCH_ROWS: usize = 8192;

@@ -73,11 +73,16 @@ pub(crate) struct Dispatcher {
     checkpoint: Option<JoinHandle<Result<Positions, (Checkpoint, metadata::Error)>>>,
     ticks: u32,
     checkpointed: u32,
+    /// The start replayed much: a server that dies often must not replay it, and what came since, each time anew.
+    checkpoint_at_once: bool,
 }
 
+/// A start that replayed so many records of the log, in some tens of milliseconds, is followed by a checkpoint.
+const MUCH_REPLAYED: u64 = 10_000;
+
 impl Dispatcher {
-    /// Goes on from where `book` has read the log.
-    pub(crate) fn new(shared: Arc<Shared>, metadata: Arc<dyn Metadata>, book: Book) -> Self {
+    /// Goes on from where `book` has read the log, of which `replayed` records were not in the last checkpoint.
+    pub(crate) fn new(shared: Arc<Shared>, metadata: Arc<dyn Metadata>, book: Book, replayed: u64) -> Self {
         let outbox = (0..shared.config.workers).map(|_| Vec::new()).collect();
         Self {
             shared,
@@ -92,6 +97,7 @@ impl Dispatcher {
             checkpoint: None,
             ticks: 0,
             checkpointed: 0,
+            checkpoint_at_once: replayed >= MUCH_REPLAYED,
         }
     }
 

@@ -160,6 +160,7 @@ impl Gateway {
             // A full disk must not keep the rest from working: the checkpoint will say it.
             tracing::warn!(%error, "the connections lost at the last stop could not be noted in the log");
         }
+        let replayed = recovered.session_records + recovered.messages;
         let book = recovered.book;
         let (commands, command_inbox) = unbounded_channel();
         let (ports, inboxes): (Vec<_>, Vec<_>) = (0..config.workers)
@@ -197,8 +198,8 @@ impl Gateway {
         for (index, inbox) in inboxes.into_iter().enumerate() {
             workers.push(start_worker(index, Arc::clone(&shared), inbox)?);
         }
-        let dispatcher =
-            start_dispatcher(Dispatcher::new(Arc::clone(&shared), parts.metadata, book), command_inbox)?;
+        let dispatcher = Dispatcher::new(Arc::clone(&shared), parts.metadata, book, replayed);
+        let dispatcher = start_dispatcher(dispatcher, command_inbox)?;
         let mut handshakers = Vec::new();
         let tls = match tls {
             None => None,

@@ -118,7 +118,7 @@ fn reading(prefix: &str) -> Vec<Field> {
     ]
 }
 
-fn instant() -> DataType {
+pub(super) fn instant() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()))
 }
 

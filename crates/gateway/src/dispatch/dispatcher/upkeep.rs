@@ -37,7 +37,8 @@ impl Dispatcher {
         }
         let age = self.ticks - self.checkpointed;
         let due = age >= CHECKPOINT_TICKS && self.book.is_dirty() || age >= OFFSETS_TICKS;
-        if due && self.checkpoint.is_none() {
+        if (due || self.checkpoint_at_once) && self.checkpoint.is_none() {
+            self.checkpoint_at_once = false;
             self.checkpointed = self.ticks;
             let positions = self.book.positions().clone();
             let (checkpoint, metadata) = (self.book.checkpoint(), Arc::clone(&self.metadata));

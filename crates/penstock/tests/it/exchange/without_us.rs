@@ -5,7 +5,7 @@ use std::process::Command;
 
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
 use series::parquet::store::Options;
-use series::{Parquet, SeriesWriter, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch};
+use series::{LateRow, Parquet, SeriesWriter, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch};
 
 use super::duckdb::python;
 use crate::house::root;
@@ -26,6 +26,8 @@ for entity, claimed, metric, value in shared["fresh"]():
     print("fresh", entity % 2**32, claimed, metric, value)
 for device, end, count, least, most, mean in shared["windows"]("temperature", "1m").fetchall():
     print("window", device, end.isoformat(), count, float(least), float(most), float(mean))
+for device, time, value, watermark in shared["late"]("temperature").fetchall():
+    print("late", device, time.isoformat(), float(value), watermark.isoformat())
 for block in re.findall(r"```sql\n(-- devices of a tenant.*?)```", page, re.S):
     for statement in filter(str.strip, block.split(";")):
         print("sqlite", len(shared["manifest"].execute(statement).fetchall()))
@@ -43,6 +45,11 @@ struct Store {
 
 impl Store {
     fn write(&mut self, tenant: &str, readings: &[(&str, &str, i64, Value)]) {
+        self.write_late(tenant, readings, &[]);
+    }
+
+    /// Some of the rows came late, behind a watermark of the ninth minute.
+    fn write_late(&mut self, tenant: &str, readings: &[(&str, &str, i64, Value)], late: &[u32]) {
         let source = Source { topic: 0, lane: Lane::Live, partition: 0 };
         let spans = vec![Span { source, from: self.written, to: self.written + 1 }];
         self.written += 1;
@@ -57,6 +64,9 @@ impl Store {
                 value: value.clone(),
             });
         }
+        let watermark = Timestamp::from_nanos(minute(9));
+        let late = late.iter().map(|&row| LateRow { row, watermark }).collect();
+        batch.late.insert(TenantId::parse(tenant).unwrap(), late);
         self.store.write(&batch).unwrap();
     }
 }
@@ -116,10 +126,9 @@ fn the_page_reads_files_blocks_and_books() {
     );
     store.store.roll().unwrap();
     // A correction in a later file, and a metric whose name begins as ours do.
-    store.write(
-        "default",
-        &[("pump-1", "temperature", minute(1), float(22.125)), ("pump-2", "_odd", minute(2), Value::Int(7))],
-    );
+    let correction =
+        [("pump-1", "temperature", minute(1), float(22.125)), ("pump-2", "_odd", minute(2), Value::Int(7))];
+    store.write_late("default", &correction, &[0]);
     store.windows(&[(0, 2, 21.0), (1, 1, 22.0), (2, 3, 1.0)]);
     store.store.roll().unwrap();
     // One is revised, one is void.
@@ -134,7 +143,7 @@ fn the_page_reads_files_blocks_and_books() {
     let found: Vec<&str> = told
         .lines()
         .filter(|line| {
-            ["temperature ", "_odd ", "state ", "fresh ", "sqlite ", "window "]
+            ["temperature ", "_odd ", "state ", "fresh ", "sqlite ", "window ", "late "]
                 .iter()
                 .any(|word| line.starts_with(word))
         })
@@ -155,7 +164,9 @@ fn the_page_reads_files_blocks_and_books() {
     let windows: Vec<&str> = found.iter().filter(|line| line.starts_with("window")).copied().collect();
     let expected = [(1, "2 21.0 21.0 10.5"), (2, "2 23.0 23.0 11.5")];
     assert_eq!(windows, expected.map(|(end, told)| format!("window pump-1 {} {told}", at(end))), "{told}");
+    let late: Vec<&str> = found.iter().filter(|line| line.starts_with("late")).copied().collect();
+    assert_eq!(late, [format!("late pump-1 {} 22.125 {}", at(1), at(9))], "{told}");
     let books: Vec<&str> = found.iter().filter(|line| line.starts_with("sqlite")).copied().collect();
     assert_eq!(books[..2], ["sqlite 2", "sqlite 1"], "devices, replaced values: {told}");
-    assert_eq!(books.len(), 5, "{told}");
+    assert_eq!(books.len(), 4, "{told}");
 }

@@ -72,6 +72,29 @@ fn line_protocol_comes_back() {
     assert_eq!(rows, "2016-06-13T17:43:50.100400200Z,71");
 }
 
+/// A measurement is a table with its tags and fields as columns.
+#[test]
+fn a_measurement_is_a_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let lines = "cpu,cpu=cpu0,host=h usage_idle=91.5,usage_user=3i 1465839830000000000\n\
+                 cpu,cpu=cpu1,host=h usage_idle=42,usage_user=9i 1465839830000000000";
+    let answer = served.curl(&["--data-binary", lines], "/api/v2/write?bucket=x");
+    assert!(answer.ends_with("\n204"), "{answer}");
+    served.eventually("SELECT time, value FROM telemetry WHERE value = 42");
+    let asked = "SELECT device_id, cpu, usage_idle, usage_user + 1 AS user FROM cpu
+                 WHERE time >= '2016-06-13' AND usage_idle > 0 ORDER BY cpu";
+    let rows = served.query(&["--format", "csv", asked]);
+    assert_eq!(rows.trim_end(), "device_id,cpu,usage_idle,user\r\nh,cpu0,91.5,4\r\nh,cpu1,42.0,10");
+    let tables = served.query(&[
+        "--format",
+        "csv",
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'cpu' ORDER BY ordinal_position",
+    ]);
+    let columns = ["time", "arrived_at", "device_id", "cpu", "usage_idle", "usage_user"];
+    assert_eq!(tables.trim_end(), format!("column_name\r\n{}", columns.join("\r\n")));
+}
+
 #[test]
 fn wrong_requests_are_told_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();

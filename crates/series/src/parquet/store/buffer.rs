@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use record::{Timestamp, ValueRef, When};
+use record::{Timestamp, ValueKind, ValueRef, When};
 
 use crate::parquet::{Cells, Column, ColumnNo, Entity, RowKey, Rows};
 
@@ -241,6 +241,12 @@ impl Buffer {
                 return;
             }
         }
+    }
+
+    /// Visits the kinds of a column's values.
+    pub(super) fn visit_kinds(&self, column: ColumnNo, mut visit: impl FnMut(ValueKind)) {
+        let Some(cells) = self.rows.cells(column) else { return };
+        (0..cells.len()).filter_map(|row| cells.get(row)).for_each(|value| visit(value.kind()));
     }
 
     /// Whether an entity has rows.

@@ -17,7 +17,8 @@ pub(super) const FILE: &str = "manifest.db";
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 7] = [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH, schema::STEPS[2], WINDOWS, LATE];
+const STEPS: [&str; 8] =
+    [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH, schema::STEPS[2], WINDOWS, LATE, KINDS];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
 /// [`super::metrics::TABLE_COLUMNS`] metrics of one tenant. `run.first_entity`, `last_entity`: group and device ([`Entity`]).
@@ -62,6 +63,9 @@ const LATE: &str = "
 ALTER TABLE window_metric RENAME TO derived_metric;
 ALTER TABLE derived_metric RENAME COLUMN \"window\" TO kind;
 ";
+
+/// `metric.kinds`: a bit for each kind of value it has had ([`crate::scan::Kinds`]); 0: not known, looked for when the store is opened.
+const KINDS: &str = "ALTER TABLE metric ADD COLUMN kinds INTEGER NOT NULL DEFAULT 0;";
 
 /// What the manifest knows of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

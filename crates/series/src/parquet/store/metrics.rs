@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::late;
 use super::windows::STATISTICS;
 use crate::parquet::ColumnNo;
+use crate::scan::Kinds;
 
 /// Most columns of a table: a file's footer names each of them, and a reader of one looks at all of them.
 pub(super) const TABLE_COLUMNS: u32 = 256;
@@ -21,6 +22,8 @@ pub(super) struct Metric {
     pub(super) name: String,
     pub(super) table: u32,
     pub(super) group: u32,
+    /// The kinds of value it has had.
+    pub(super) kinds: Kinds,
 }
 
 /// What one kind of window has of a metric of a tenant, or the list of late readings.
@@ -119,10 +122,17 @@ impl Metrics {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut metrics = Self::default();
         let mut statement =
-            connection.prepare("SELECT no, tenant, name, tbl, grp FROM metric ORDER BY no")?;
+            connection.prepare("SELECT no, tenant, name, tbl, grp, kinds FROM metric ORDER BY no")?;
         let rows = statement.query_map([], |row| {
             let no = ColumnNo(row.get(0)?);
-            Ok(Metric { no, tenant: row.get(1)?, name: row.get(2)?, table: row.get(3)?, group: row.get(4)? })
+            Ok(Metric {
+                no,
+                tenant: row.get(1)?,
+                name: row.get(2)?,
+                table: row.get(3)?,
+                group: row.get(4)?,
+                kinds: Kinds(row.get(5)?),
+            })
         })?;
         for metric in rows {
             metrics.keep(metric?);
@@ -264,9 +274,31 @@ impl Metrics {
                 .insert(params![tenant, name, table, group])?;
             let no = number(no).filter(|&no| no < FIRST_DERIVED);
             let no = ColumnNo(no.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?);
-            self.keep(Metric { no, tenant: tenant.to_owned(), name: (*name).to_owned(), table, group });
+            let (tenant, name, kinds) = (tenant.to_owned(), (*name).to_owned(), Kinds::default());
+            self.keep(Metric { no, tenant, name, table, group, kinds });
         }
         Ok(())
+    }
+
+    /// A metric has a value of a kind that it never had.
+    pub(super) fn add_kinds(
+        &mut self,
+        connection: &Connection,
+        no: ColumnNo,
+        kinds: Kinds,
+    ) -> rusqlite::Result<()> {
+        let Some(metric) = self.by_no.get_mut(&no) else { return Ok(()) };
+        let metric = Arc::make_mut(metric);
+        metric.kinds = metric.kinds.with(kinds);
+        connection
+            .prepare_cached("UPDATE metric SET kinds = ?2 WHERE no = ?1")?
+            .execute(params![no.0, metric.kinds.0])
+            .map(|_| ())
+    }
+
+    /// Those of which it is not known what kinds of value they have had.
+    pub(super) fn of_unknown_kinds(&self) -> Vec<Arc<Metric>> {
+        self.by_no.values().filter(|metric| metric.kinds == Kinds::default()).cloned().collect()
     }
 
     /// The columns of a kind for a metric, which are made if there are none.

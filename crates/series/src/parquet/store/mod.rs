@@ -17,6 +17,7 @@ mod buffer;
 mod cache;
 mod compact;
 mod fresh;
+mod kinds;
 mod last;
 mod late;
 mod latest;
@@ -222,6 +223,7 @@ impl Parquet {
             options,
             _lock: lock,
         };
+        store.adopt_kinds()?;
         store.adopt_windows()?;
         store.adopt_late()?;
         Ok(store)

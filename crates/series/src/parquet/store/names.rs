@@ -6,12 +6,13 @@ use rusqlite::params;
 use super::Parquet;
 use super::write::{Incoming, Writer};
 use crate::parquet::{ColumnNo, Entity};
+use crate::scan::Kinds;
 
 /// Most series that are remembered to be in the books already, in some 32 MB; then all are forgotten and looked up again.
 const REMEMBERED_SERIES: usize = 1 << 20;
 
-/// Table, group and column of a metric.
-type Place = (u32, u32, ColumnNo);
+/// Table, group and column of a metric, and the kinds of value it has had.
+type Place = (u32, u32, ColumnNo, Kinds);
 
 impl Parquet {
     /// Gives the readings of a batch their places; new names join the tables.
@@ -35,8 +36,12 @@ impl Parquet {
                 Some(place) => place,
                 None => self.name_metric(writer, tenant, readings, named.len())?,
             };
-            places[reading.metric_no.0 as usize] = Some(place);
-            let (device, (table, group, column)) = (known.0, place);
+            let (device, (table, group, column, kinds)) = (known.0, place);
+            let kind = Kinds::of(reading.value.kind());
+            if !kinds.has(kind) {
+                self.visible.write().metrics.add_kinds(&writer.connection, column, kind)?;
+            }
+            places[reading.metric_no.0 as usize] = Some((table, group, column, kinds.with(kind)));
             note_series(writer, device, column, reading.metric)?;
             named.push(Incoming { reading, device, table, entity: Entity::new(group, device), column });
         }
@@ -70,7 +75,7 @@ impl Parquet {
     ) -> rusqlite::Result<Place> {
         let of = readings.get(row).expect("the row is below the length");
         if let Some(known) = self.visible.read().metrics.find(tenant.as_str(), of.metric) {
-            return Ok((known.table, known.group, known.no));
+            return Ok((known.table, known.group, known.no, known.kinds));
         }
         let same_message = |other: &ReadingRef<'_>| other.device_no == of.device_no && other.when == of.when;
         let first = (0..row)
@@ -84,7 +89,7 @@ impl Parquet {
         let mut visible = self.visible.write();
         visible.metrics.add(&writer.connection, tenant.as_str(), &together)?;
         let known = visible.metrics.find(tenant.as_str(), of.metric).expect("it was added just now");
-        Ok((known.table, known.group, known.no))
+        Ok((known.table, known.group, known.no, known.kinds))
     }
 }
 

@@ -4,6 +4,7 @@
 mod latest;
 pub(super) mod pieces;
 mod readings;
+mod wide;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use latest::OfLatest;
 use pieces::Pieces;
 use readings::OfReadings;
 pub(super) use readings::claimed_around;
+use wide::OfWide;
 
 const READINGS: &str = "telemetry";
 const WINDOWS: &str = "aggregations";
@@ -40,13 +42,14 @@ impl Snapshot for Moment {
     fn tables(&self) -> Result<Vec<Shape>> {
         let mut tables = self.books.tables()?;
         tables.extend(self.table(LATEST)?);
+        tables.extend(self.wide_tables());
         Ok(tables)
     }
 
     fn table(&self, name: &str) -> Result<Option<Shape>> {
         match name {
             LATEST => Ok(shape(READINGS).map(|readings| Shape { name: LATEST.into(), ..readings })),
-            _ => self.books.table(name),
+            _ => Ok(self.books.table(name)?.or_else(|| self.wide(name).map(|wide| wide.shape))),
         }
     }
 
@@ -67,7 +70,15 @@ impl Snapshot for Moment {
                 let groups = self.late.iter().map(|of| (of.group.clone(), of.members.clone()));
                 filled(Pieces::new(moment, scan, &shape, groups, OfLate::new)?)
             }
-            _ => Arc::clone(&self.books).scan(scan)?,
+            name => match self.wide(name).filter(|_| crate::scan::shape(name).is_none()) {
+                Some(wide) => {
+                    let groups =
+                        self.groups.iter().map(|group| (group.clone(), OfWide::members(&wide, group)));
+                    let table = |builder: &Builder| OfWide::new(wide.clone(), builder);
+                    filled(Pieces::new(moment, scan, &shape, groups, table)?)
+                }
+                None => Arc::clone(&self.books).scan(scan)?,
+            },
         })
     }
 }

@@ -7,3 +7,4 @@ mod merge;
 mod rows;
 mod runs;
 mod store;
+mod wide;
