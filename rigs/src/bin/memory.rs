@@ -39,6 +39,9 @@ struct Args {
     /// Most devices of a tenant, as configured [default: the server's]
     #[arg(long)]
     budget: Option<u64>,
+    /// Most series of a tenant, as configured [default: the server's]
+    #[arg(long)]
+    series_budget: Option<u64>,
     /// A promise is broken when the server ever holds more, MiB
     #[arg(long)]
     limit_mib: Option<u64>,
@@ -70,9 +73,9 @@ fn run(args: &Args) -> Result<String> {
     std::fs::create_dir_all(folder)?;
     let mut place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
     r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
-    if let Some(devices) = args.budget {
-        place.more = format!("[stream.budget]\nmax_devices = {devices}\n");
-    }
+    let budgets = [("max_devices", args.budget), ("max_series", args.series_budget)];
+    let budgets = budgets.iter().filter_map(|(key, most)| Some(format!("{key} = {}\n", (*most)?)));
+    place.more = format!("[stream.budget]\n{}", budgets.collect::<String>());
     let server = place.start(|_| {})?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (samples, took) = runtime.block_on(send(args, &place, &server))?;
