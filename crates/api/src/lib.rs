@@ -1,4 +1,5 @@
-//! The HTTP API of people and services: questions, devices, the account, dead letters, health, metrics.
+//! The HTTP API of people and services: questions, devices, the account, dead letters, health, metrics; and the web
+//! interface, which is a client of it.
 //!
 //! Ingest over HTTP belongs to the gateway; `server` merges the two routers into one listener.
 
@@ -7,7 +8,6 @@ mod datasets;
 mod devices;
 mod dlq;
 mod health;
-mod index;
 mod ledger;
 mod metrics;
 mod problem;
@@ -15,7 +15,9 @@ mod removals;
 mod replay;
 mod schemas;
 mod sql;
+mod stream;
 mod value;
+mod web;
 
 pub use datasets::{Dataset, DatasetError, DatasetState, Datasets, Order};
 pub use health::{Health, State as Readiness};
@@ -33,7 +35,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use log::Log;
-use query::Query;
+use query::{Query, Tail};
 use record::TenantId;
 use registry::Devices;
 use schema::Schemas;
@@ -105,6 +107,8 @@ pub struct Parts {
     pub devices: Arc<Devices>,
     /// Removes from the store on purpose; absent on a node that does not write one.
     pub removes: Option<Arc<dyn SeriesRemove>>,
+    /// Shows readings as they are stored; absent on a node that does not write the store.
+    pub tail: Option<Arc<Tail>>,
     /// Whether devices may be registered here: on a node with the control role.
     pub registers: bool,
 }
@@ -118,7 +122,7 @@ struct Shared {
 /// All routes of the API.
 pub fn router(parts: Parts) -> Router {
     let turns = Arc::new(tokio::sync::Semaphore::new(QUESTIONS));
-    let mut routes = Router::new().route("/", get(index::page)).route("/metrics", get(metrics::show));
+    let mut routes = web::routes().route("/metrics", get(metrics::show));
     if parts.query.is_some() {
         routes = routes
             .route("/v1/sql", post(sql::run))
@@ -131,6 +135,9 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/dlq", get(dlq::list))
             .route("/v1/dlq/{id}", get(dlq::show))
             .route("/v1/dlq/replay", post(dlq::replay));
+    }
+    if parts.query.is_some() && parts.tail.is_some() {
+        routes = routes.route("/v1/stream", get(stream::show));
     }
     let mut device = MethodRouter::new();
     if parts.query.is_some() {
@@ -156,7 +163,7 @@ pub fn router(parts: Parts) -> Router {
         routes = routes.merge(schemas::routes());
     }
     routes
-        .route("/v1/openapi.json", get(index::openapi))
+        .route("/v1/openapi.json", get(web::openapi))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(problem::no_such_path)

@@ -111,7 +111,7 @@ impl From<query::Error> for Problem {
 }
 
 pub(crate) async fn no_such_path(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at {}; `/` lists what there is", uri.path()))
+    Problem::not_found(format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path()))
 }
 
 pub(crate) async fn no_such_method(method: Method, uri: Uri) -> Problem {

@@ -14,6 +14,7 @@ mod functions;
 mod gapfill;
 mod ledger;
 mod table;
+mod tail;
 mod time;
 
 pub use buckets::{Aggregate, Every};
@@ -24,6 +25,7 @@ pub use downsample::{MAX_POINTS, Points, Resolution};
 pub use engine::{Answer, CATALOG, Described, Engine, SCHEMA, Statement, THREADS};
 pub use ledger::{By, Check, Ledger, Line, Verdict};
 pub use table::{Cell, Table};
+pub use tail::{Tail, Tailed, WATCHERS, Watch, Watching};
 pub use time::{parse_rfc3339, rfc3339};
 
 use std::ops::Range;

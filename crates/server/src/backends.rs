@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
-use query::{Cache, Engine, Limits, Query, Watched};
+use query::{Cache, Engine, Limits, Query, Tail, Tailed, Watched};
 use registry::Devices;
 use series::{SeriesRemove, SeriesWriter};
 
@@ -25,6 +25,8 @@ pub(crate) struct Backends {
     pub(crate) engine: Option<Engine>,
     /// Kept answers, where this node writes the store and so knows when they no longer hold.
     pub(crate) cache: Option<Arc<Cache>>,
+    /// Who watches what is stored, where this node writes the store.
+    pub(crate) tail: Option<Arc<Tail>>,
 }
 
 impl Backends {
@@ -46,13 +48,18 @@ impl Backends {
             Some(cache) => engine.with_cache(Arc::clone(cache)),
             None => engine,
         });
-        Ok(Self { log, metadata, devices, store, engine, cache })
+        let tail = config.has(Role::Stream).then(Arc::default);
+        Ok(Self { log, metadata, devices, store, engine, cache, tail })
     }
 
-    /// The store's writer, which tells the kept answers.
+    /// The store's writer, which tells the kept answers and then those who watch.
     pub(crate) fn watched(&self, writer: Arc<dyn SeriesWriter>) -> Arc<dyn SeriesWriter> {
-        match &self.cache {
+        let writer: Arc<dyn SeriesWriter> = match &self.cache {
             Some(cache) => Arc::new(Watched::new(writer, Arc::clone(cache))),
+            None => writer,
+        };
+        match &self.tail {
+            Some(tail) => Arc::new(Tailed::new(writer, Arc::clone(tail))),
             None => writer,
         }
     }

@@ -243,6 +243,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         datasets: datasets.clone().map(|datasets| Arc::new(datasets) as Arc<dyn api::Datasets>),
         devices: Arc::clone(&backends.devices),
         removes: backends.removes(),
+        tail: backends.tail.clone(),
         registers: config.has(Role::Control),
     });
     if let Some(ingest) = ingest {

@@ -7,6 +7,7 @@ mod devices;
 mod dlq;
 mod ledger;
 mod removals;
+mod web;
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use log::{Lane, Log, MemoryLog, Partitions, Topic};
 use penstock_api::{Allowance, Exporter, Health, Metric, NoAccess, Parts, router};
-use query::{Engine, Limits, Query};
+use query::{Engine, Limits, Query, Tail, Tailed};
 use record::{
     DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, Reading, TenantId, Timestamp, Value, When,
 };
@@ -34,7 +35,9 @@ pub(crate) struct Rig {
     _dir: tempfile::TempDir,
     pub(crate) store: Arc<Sqlite>,
     pub(crate) log: Arc<MemoryLog>,
-    router: axum::Router,
+    pub(crate) health: Health,
+    tail: Arc<Tail>,
+    pub(crate) router: axum::Router,
 }
 
 impl Rig {
@@ -50,8 +53,10 @@ impl Rig {
         exporter.add(move |page| {
             page.sample(Metric::DeadLetterDepth, &[], books.figures().unwrap().dead_messages as f64)
         });
+        let (tail, health) = (Arc::<Tail>::default(), Health::default());
         let router = router(Parts {
             removes: Some(store.clone()),
+            tail: Some(Arc::clone(&tail)),
             query: Some(Query::new(store.clone(), store.clone(), sql, Limits::default())),
             log: log.clone(),
             templates: Arc::new(Templates::shipped()),
@@ -64,7 +69,7 @@ impl Rig {
                 },
                 _ => Allowance::default(),
             }),
-            health: Health::default(),
+            health: health.clone(),
             schemas: None,
             datasets: Some(Arc::new(datasets::Held(store.clone()))),
             exporter: Arc::new(exporter),
@@ -72,7 +77,7 @@ impl Rig {
             devices,
             registers: true,
         });
-        Self { _dir: dir, store, log, router }
+        Self { _dir: dir, store, log, health, tail, router }
     }
 
     /// The status and the body, as the tenant `acme`.
@@ -126,7 +131,8 @@ impl Rig {
 
     pub(crate) fn write(&self, offset: u64, batch: WriteBatch) {
         let spans = vec![Span { source: LIVE, from: offset, to: offset + 1 }];
-        self.store.write(&WriteBatch { spans, ..batch }).unwrap();
+        let writer = Tailed::new(self.store.clone(), Arc::clone(&self.tail));
+        writer.write(&WriteBatch { spans, ..batch }).unwrap();
     }
 }
 

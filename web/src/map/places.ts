@@ -1,0 +1,39 @@
+// Where devices are, counted by the server in cells of some pixels, so that a hundred thousand devices are no more to draw than a
+// thousand. A device is where its last reading of a location says, else where people registered it.
+import { rows } from "../api/sql";
+import { type Size, type View, corners, perDegree } from "./view";
+
+export interface Place {
+  lng: number;
+  lat: number;
+  devices: number;
+  /** One of them. */
+  id: string;
+}
+
+/** Most places asked for at a time. */
+export const PLACES = 5000;
+
+/** Side of a cell, pixels. */
+const CELL = 5;
+
+// The table of latest readings is not there where stores are of kind sqlite.
+const SENT = "SELECT device_id AS id, lat, lng FROM latest WHERE lat IS NOT NULL";
+const REGISTERED = "SELECT id, lat, lng FROM devices WHERE lat IS NOT NULL AND lng IS NOT NULL";
+const EITHER = `${SENT} UNION ALL ${REGISTERED} AND id NOT IN (SELECT device_id FROM latest WHERE lat IS NOT NULL)`;
+
+export async function places(view: View, size: Size, signal: AbortSignal): Promise<Place[]> {
+  // Cells are powers of two of a degree, so that they stay where they are while the map moves.
+  const cell = 2 ** Math.round(Math.log2(CELL / perDegree(view, size)));
+  const [west, south, east, north] = corners(view, size);
+  const question = (devices: string) =>
+    `SELECT avg(lng) AS lng, avg(lat) AS lat, count(*) AS devices, min(id) AS id FROM (${devices}) AS placed
+     WHERE lng BETWEEN ${west - cell} AND ${east + cell} AND lat BETWEEN ${south - cell} AND ${north + cell}
+     GROUP BY floor(lng / ${cell}), floor(lat / ${cell}) ORDER BY devices DESC LIMIT ${PLACES}`;
+  try {
+    return await rows<Place>(question(EITHER), [], signal);
+  } catch (error) {
+    if (!/latest/.test((error as Error).message)) throw error;
+    return rows<Place>(question(REGISTERED), [], signal);
+  }
+}
