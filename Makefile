@@ -1,5 +1,5 @@
 # The two commands of the README, and what a developer needs. `make help` lists them.
-.PHONY: help demo test check bench build deps long
+.PHONY: help demo test check bench build deps long web
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -27,6 +27,11 @@ check: ## formatting, lints, documentation, house rules
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	cargo test -p penstock --test it house::
+	# Where Node is: what is embedded is what the sources make.
+	scripts/web.sh check
+
+web: ## the web interface from its sources, into web/dist, which is kept (needs Node 18 or later)
+	scripts/web.sh build
 
 bench: ## the benchmarks, against Debian's Mosquitto in the same run; the blackout and memory
 	bench/run.sh

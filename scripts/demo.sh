@@ -51,7 +51,7 @@ echo
 ask -p "\"$device\"" "SELECT time, device_id, metric, value FROM telemetry WHERE device_id = ? ORDER BY time DESC, metric LIMIT 8"
 cat <<END
 
-Penstock runs. HTTP $http, MQTT $mqtt, data in $data
+Penstock runs. In a browser: $http/    MQTT $mqtt, data in $data
 
   mosquitto_pub -h ${mqtt%:*} -p ${mqtt##*:} -q 1 -t devices/d1/telemetry -m '{"temperature":21.5}'
   $penstock query --server $http "SELECT * FROM telemetry WHERE device_id = 'd1'"

@@ -2,8 +2,9 @@
 # Installs what `make test` needs beside Rust: real MQTT clients and tools. Quick when everything is there.
 #
 #   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs,
-#     postgresql-client
-#   in a folder of the user's cache: paho-mqtt, confluent-kafka, psycopg and duckdb (PyPI) in a venv, mqtt.js (npm)
+#     postgresql-client, chromium
+#   in a folder of the user's cache: paho-mqtt, confluent-kafka, psycopg and duckdb (PyPI) in a venv; mqtt.js, playwright-core and
+#     axe-core (npm)
 #
 # Prints the folder; tests find it as $PENSTOCK_TEST_DEPS.
 set -euo pipefail
@@ -13,8 +14,10 @@ mqttjs=5.14.1
 confluent=2.15.0
 psycopg=3.3.9
 duckdb=2.0.1
+playwright=1.65.1
+axe=4.14.1
 deps=${PENSTOCK_TEST_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/test-deps}
-stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg-duckdb-$duckdb"
+stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg-duckdb-$duckdb-playwright-$playwright-axe-$axe"
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
@@ -28,6 +31,7 @@ need node nodejs
 need npm npm
 need mkfs.ext4 e2fsprogs
 need psql postgresql-client
+need chromium chromium
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -52,7 +56,8 @@ if [ ! -e "$stamp" ]; then
     # DuckDB reads the store's files as others do.
     "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" "duckdb==$duckdb" \
         "confluent-kafka[avro,json,protobuf,schemaregistry]==$confluent" "psycopg[binary]==$psycopg" >&2
-    npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" >&2
+    npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" \
+        "playwright-core@$playwright" "axe-core@$axe" >&2
     touch "$stamp"
 fi
 echo "$deps"

@@ -14,17 +14,19 @@ export interface Place {
 /** Most places asked for at a time. */
 export const PLACES = 5000;
 
-/** Side of a cell, pixels. */
+/** Least side of a cell, pixels. */
 const CELL = 5;
 
+const REGISTERED = "SELECT id, lat, lng FROM devices";
 // The table of latest readings is not there where stores are of kind sqlite.
-const SENT = "SELECT device_id AS id, lat, lng FROM latest WHERE lat IS NOT NULL";
-const REGISTERED = "SELECT id, lat, lng FROM devices WHERE lat IS NOT NULL AND lng IS NOT NULL";
-const EITHER = `${SENT} UNION ALL ${REGISTERED} AND id NOT IN (SELECT device_id FROM latest WHERE lat IS NOT NULL)`;
+const EITHER = `SELECT d.id, coalesce(l.lat, d.lat) AS lat, coalesce(l.lng, d.lng) AS lng FROM devices d
+  LEFT JOIN (SELECT device_id, lat, lng FROM latest WHERE kind = 'location') l ON l.device_id = d.id`;
 
 export async function places(view: View, size: Size, signal: AbortSignal): Promise<Place[]> {
-  // Cells are powers of two of a degree, so that they stay where they are while the map moves.
-  const cell = 2 ** Math.round(Math.log2(CELL / perDegree(view, size)));
+  // As many cells as fit into the answer, so that no device is left out. Their side is a power of two of a degree: so they stay where they are
+  // while the map moves.
+  const side = Math.max(CELL, Math.sqrt((size.width * size.height) / (PLACES * 0.9)));
+  const cell = 2 ** Math.ceil(Math.log2(side / perDegree(view, size)));
   const [west, south, east, north] = corners(view, size);
   const question = (devices: string) =>
     `SELECT avg(lng) AS lng, avg(lat) AS lat, count(*) AS devices, min(id) AS id FROM (${devices}) AS placed

@@ -5,7 +5,7 @@ import { Problem, getJson } from "../api/client";
 import { value } from "../format";
 import type { PageProps } from "../pages";
 import { href, setParams } from "../router";
-import { Ago, Alarm, Note, Panel, Scroll, Shown, Title } from "../ui/parts";
+import { Ago, Note, Panel, Scroll, Shown, Title } from "../ui/parts";
 import { type Answer, useAnswer } from "../ui/use-answer";
 import { Curves } from "./device/curves";
 import { Events } from "./device/events";
@@ -42,9 +42,6 @@ export default function Device({ rest, params }: PageProps) {
       >
         {id}
       </Title>
-      {latest.error instanceof Problem && latest.error.status === 404 && !latest.data ? (
-        <Alarm mild>{latest.error.message}. It may be registered and silent; what is known of it is below.</Alarm>
-      ) : null}
       <div class="columns">
         <Curves id={id} metrics={chosen} params={params} />
         <div class="stack">
@@ -57,9 +54,14 @@ export default function Device({ rest, params }: PageProps) {
   );
 }
 
-/** A device that is only registered has sent nothing: that is an answer, too. */
+/** A device that is only registered, or of which nothing could be used, has sent nothing: that is an answer, too. */
 async function latestOf(at: string, signal: AbortSignal): Promise<Latest> {
-  return getJson<Latest>(`${at}/latest`, signal);
+  try {
+    return await getJson<Latest>(`${at}/latest`, signal);
+  } catch (error) {
+    if (error instanceof Problem && error.status === 404) return { metrics: {} };
+    throw error;
+  }
 }
 
 function Values({ latest, chosen, drawable }: { latest: Answer<Latest>; chosen: string[]; drawable: string[] }) {
@@ -87,7 +89,7 @@ function Values({ latest, chosen, drawable }: { latest: Answer<Latest>; chosen: 
       <Shown of={latest}>
         {({ metrics }) => {
           const shown = Object.entries(metrics).filter(([name]) => name.toLowerCase().includes(filter.toLowerCase()));
-          if (!shown.length) return <Note>{filter ? "No metric has this in its name." : "It has sent nothing yet."}</Note>;
+          if (!shown.length) return <Note>{filter ? "No metric has this in its name." : "It has sent nothing that could be used."}</Note>;
           return (
             <Scroll label="Latest values" tall>
               <table class="metrics">

@@ -52,7 +52,7 @@ export default function Overview({ params }: PageProps) {
 }
 
 function Counts({ now, before }: { now: Metrics | null; before: Metrics | null }) {
-  const devices = useAnswer((signal) => rows<{ n: number }>("SELECT count(*) AS n FROM devices", [], signal), [], 15_000);
+  const devices = useAnswer((signal) => rows<{ n: number }>("SELECT count(id) AS n FROM devices", [], signal), [], 15_000);
   const sums = useAnswer(
     (signal) => {
       const midnight = new Date();

@@ -20,6 +20,9 @@ export function KeyPrompt() {
     else dialog.current?.close();
   }, [why]);
 
+  /** It comes back: without a key there is nothing to see behind it. */
+  const closed = () => refused.get() && dialog.current?.showModal();
+
   const enter = (event: Event) => {
     event.preventDefault();
     if (!text.trim()) return;
@@ -28,8 +31,7 @@ export function KeyPrompt() {
   };
 
   return (
-    // It cannot be dismissed: without a key there is nothing to see behind it.
-    <dialog ref={dialog} aria-labelledby="key-title" onCancel={(event) => event.preventDefault()}>
+    <dialog ref={dialog} aria-labelledby="key-title" onCancel={(event) => event.preventDefault()} onClose={closed}>
       {why && (
         <form onSubmit={enter}>
           <h2 id="key-title">A key is needed</h2>

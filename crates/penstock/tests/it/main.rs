@@ -8,3 +8,4 @@ mod exchange;
 mod house;
 mod served;
 mod skeleton;
+mod web;

@@ -86,9 +86,12 @@ export function Builder({ device, ask }: { device: string; ask: (statement: stri
 
 /** Metrics that exist: of one device where one is named, else of a few that sent last. */
 async function names(device: string, typed: string, signal: AbortSignal): Promise<string[]> {
-  const of = device && !device.includes(",") ? `device_id = ${quoted(device)}` : "device_id IN (SELECT id FROM devices ORDER BY last_seen DESC NULLS LAST LIMIT 50)";
+  const last = () => rows<{ id: string }>("SELECT id FROM devices ORDER BY last_seen DESC NULLS LAST LIMIT 50", [], signal);
+  const of = device && !device.includes(",") ? [device] : (await last()).map(({ id }) => id);
+  if (!of.length) return [];
+  // Names that stand in the statement are all that the store reads.
   const found = await rows<{ metric: string }>(
-    `SELECT DISTINCT metric FROM latest WHERE ${of} AND strpos(lower(metric), ?) > 0 ORDER BY metric LIMIT ${OFFERED}`,
+    `SELECT DISTINCT metric FROM latest WHERE device_id IN (${of.map(quoted).join(", ")}) AND strpos(lower(metric), ?) > 0 ORDER BY metric LIMIT ${OFFERED}`,
     [typed.toLowerCase()],
     signal,
   );

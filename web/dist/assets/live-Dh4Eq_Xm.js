@@ -1,4 +1,4 @@
-import{B as N,d as h,f as e,h as W,z as M,P as $,e as k,l as E,i as L,a as O,D as j,T as q,A as B,q as C,y as G,E as P,j as J,x as R,n as z,N as F}from"./index-DAi7d0r5.js";async function H(a,t,i){const o=await N(a,{signal:i,headers:{accept:"text/event-stream"}});t.opened();const d=o.body.pipeThrough(new TextDecoderStream).getReader();let r="";for(;;){const{done:u,value:s}=await d.read();if(u)return;r+=s;const l=r.lastIndexOf(`
+import{z as N,d as h,f as e,h as W,B as M,P as $,e as k,l as E,i as L,a as O,D as j,T as q,A as B,q as C,y as G,E as P,j as J,x as R,n as z,N as F}from"./index-BDanpOMZ.js";async function H(a,t,i){const o=await N(a,{signal:i,headers:{accept:"text/event-stream"}});t.opened();const d=o.body.pipeThrough(new TextDecoderStream).getReader();let r="";for(;;){const{done:u,value:s}=await d.read();if(u)return;r+=s;const l=r.lastIndexOf(`
 
 `);if(l<0)continue;const c=[];for(const g of r.slice(0,l).split(`
 

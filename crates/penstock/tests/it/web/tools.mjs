@@ -1,0 +1,56 @@
+// The browser, and what tests ask of it.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const tools = createRequire(`${process.env.PENSTOCK_TEST_DEPS}/package.json`);
+const { chromium } = tools("playwright-core");
+export const mqtt = tools("mqtt");
+const axe = readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8");
+
+/** How long something may take to show: the server under test is a debug build on a busy machine. */
+export const PATIENCE_MS = 20_000;
+
+const QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+export async function browser() {
+  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+  // Chromium's sandbox does not run as root, nor in most containers; the pages are our own.
+  return chromium.launch({ executablePath, args: ["--no-sandbox", ...QUIET] });
+}
+
+/** A page in a context of its own, which collects what went wrong in it. */
+export async function open(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, colorScheme: "light", acceptDownloads: true, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
+  // What the server refuses is part of some flows; what the security policy refuses never is.
+  page.on("console", (said) => {
+    if (said.type() === "error" && !said.text().startsWith("Failed to load resource")) wrong.push(`console: ${said.text()}`);
+  });
+  page.wrong = wrong;
+  return page;
+}
+
+export function check(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+/** Rules of WCAG 2.1, levels A and AA, and axe's best practice. */
+export async function accessible(page, where) {
+  await page.evaluate(axe); // not by a script element: the page's policy would refuse that
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const said = found.violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.any[0]?.message ?? ""}`).join(" | ")}`);
+  check(said.length === 0, `${where}: ${said.join("\n")}`);
+}
+
+/** Asks until it holds. */
+export async function until(what, ask) {
+  const end = Date.now() + PATIENCE_MS;
+  for (;;) {
+    if (await ask()) return;
+    check(Date.now() < end, `still not: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
