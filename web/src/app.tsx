@@ -10,11 +10,18 @@ import { KeyPrompt } from "./ui/key-prompt";
 import { Side } from "./ui/side";
 import { Alarm } from "./ui/parts";
 
+/** The page of a place, and what loads it. */
+function of([name = "", ...rest]: string[]) {
+  const page = pages.find((page) => page.name === name);
+  return { page, rest, load: page && (rest.length && page.one ? page.one : page.load) };
+}
+
+// On its way while the frame is being drawn.
+void of(place.get().path).load?.().catch(() => {});
+
 export function App() {
   const here = useStore(place);
-  const [name = "", ...rest] = here.path;
-  const page = pages.find((page) => page.name === name);
-  const load = page && (rest.length && page.one ? page.one : page.load);
+  const { page, rest, load } = of(here.path);
   const [shown, show] = useState<{ load: unknown; Page: ComponentType<PageProps> } | null>(null);
   const [failed, fail] = useState<Error | null>(null);
   const first = useRef(true);

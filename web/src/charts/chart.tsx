@@ -1,5 +1,5 @@
 // A curve over time, by uPlot. Dragging over it picks a range; a second click gives the former one back.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
@@ -41,7 +41,7 @@ export function Chart(props: ChartProps) {
   const { times, series, height = 200, range } = props;
   const shape = `${series.map((one) => one.name).join("\n")}|${props.bars}|${props.points}|${height}|${theme}`;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = box.current!;
     const width = () => Math.max(element.clientWidth, 120);
     const made = new uPlot(options(now, width(), height), data(now.current), element);

@@ -1,6 +1,6 @@
 // The map of the overview. Dragging moves it, the wheel with Ctrl, the buttons and + and − change its size, a click on a place
 // leads to its device, or nearer.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { count } from "../format";
 import { go } from "../router";
@@ -15,29 +15,38 @@ import { type Size, type View, WORLD, around, moved, toPixels, zoomed } from "./
 export function WorldMap() {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [outline, setOutline] = useState<Outline>([]);
-  const [size, setSize] = useState<Size>({ width: 640, height: 320 });
+  const [size, setSize] = useState<Size>({ width: 0, height: 0 });
   const [view, setView] = useState<View>(WORLD);
   const [over, setOver] = useState<Place | null>(null);
   const asked = useRested(view, 150);
   const theme = useStore(shown);
-  const found = useAnswer((signal) => places(asked, size, signal), [asked, size.width, size.height], 60_000);
+  const found = useAnswer(
+    // Nothing is asked before it is known how large the map is.
+    (signal) => (size.width ? places(asked, size, signal) : new Promise<Place[]>(() => {})),
+    [asked, size.width, size.height],
+    60_000,
+  );
   const fitted = useRef(false);
   const all = found.data ?? [];
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     void fetch(outlineAt)
       .then((response) => response.json())
       .then((packed: number[][]) => setOutline(unpacked(packed)));
-    const sized = new ResizeObserver(([entry]) => {
-      const width = Math.round(entry!.contentRect.width);
-      setSize({ width, height: Math.round(Math.min(Math.max(width * 0.5, 180), 400)) });
-    });
-    sized.observe(canvas.current!.parentElement!);
+    const box = canvas.current!.parentElement!;
+    const measure = () => {
+      const width = box.clientWidth;
+      const height = Math.round(Math.min(Math.max(width * 0.5, 180), 400));
+      setSize((old) => (old.width === width && old.height === height ? old : { width, height }));
+    };
+    measure();
+    const sized = new ResizeObserver(measure);
+    sized.observe(box);
     return () => sized.disconnect();
   }, []);
 
   useEffect(() => {
-    draw(canvas.current!, size, view, outline, all, over);
+    if (size.width) draw(canvas.current!, size, view, outline, all, over);
   }, [size, view, outline, found.data, over, theme]);
 
   /** Whole world first, then once to where the devices are. */

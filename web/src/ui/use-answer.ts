@@ -1,5 +1,5 @@
 // Asks the server something, again when it changes what is asked, and again every so often while somebody looks.
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { key } from "../api/client";
 import { useStore } from "../store";
@@ -20,7 +20,8 @@ export function useAnswer<T>(ask: (signal: AbortSignal) => Promise<T>, asked: un
   current.current = ask;
   const askedWith = useRef(shown);
 
-  useEffect(() => {
+  // Asked before the browser paints: the answer is on its way meanwhile.
+  useLayoutEffect(() => {
     const end = new AbortController();
     let timer: number | undefined;
     // What one key showed is not for who has another, or none.

@@ -68,7 +68,7 @@ async fn readings_are_shown_as_they_are_stored_to_their_tenant_alone() {
     let rig = Rig::new();
     let (status, problem) = rig.get_as("", "/v1/stream").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{problem}");
-    let (status, problem) = rig.get("/v1/stream?device_id=%20").await;
+    let (status, problem) = rig.get("/v1/stream?device_id=%23").await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
 
     let open = async |tenant: &str, path: &str| {
