@@ -21,7 +21,9 @@ fn deps() -> Option<String> {
     let deps = std::env::var("PENSTOCK_TEST_DEPS").ok();
     let deps = deps.filter(|deps| Path::new(deps).join("node_modules/playwright-core").exists());
     if deps.is_none() {
-        eprintln!("skipped: PENSTOCK_TEST_DEPS names no folder with a browser's driver; `make test` installs it");
+        eprintln!(
+            "skipped: PENSTOCK_TEST_DEPS names no folder with a browser's driver; `make test` installs it"
+        );
     }
     deps
 }
