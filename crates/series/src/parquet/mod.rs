@@ -12,6 +12,7 @@
 //! run's values win.
 
 mod cells;
+pub mod cold;
 pub mod merge;
 mod rows;
 pub mod run;

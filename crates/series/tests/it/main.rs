@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
 mod books;
+mod cold;
 mod conformance;
 mod keys;
 mod parquet;

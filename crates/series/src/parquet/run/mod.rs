@@ -12,11 +12,13 @@
 //! A metric's column is as narrow as what was seen allows ([`Kind`]): integers; floats that are exact with so many
 //! decimals as DECIMAL; other floats; booleans; text; locations. What does not fit stands in `_exceptions`.
 
+mod ahead;
 mod chunk;
 mod exceptions;
 pub(crate) mod fault;
 mod kind;
 mod leaf;
+mod object;
 mod pack;
 mod page;
 mod plan;
@@ -32,6 +34,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use exceptions::{read_value, write_value};
 pub use kind::{Kind, Number};
+pub(crate) use object::{Fetch, range, seal, seal_path};
+pub(crate) use sidecar::Block;
 pub use plan::{Plan, Planned, Unit};
 pub use read::{Detail, Run, Scan};
 pub use sidecar::{EntityRows, Sidecar, Stats, VERSION};

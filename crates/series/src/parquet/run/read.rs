@@ -11,25 +11,35 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::SchemaDescriptor;
 
+use super::ahead::{Ahead, Leaves, Wants};
 use super::fault::{io_fault, parquet_fault};
+use super::object::{Fetch, Object};
 use super::page::{self, Pages};
 use super::schema::{self, Hidden};
 use super::sidecar::{EntityRows, Refusal, Sidecar, VERSION};
 use super::sidecar_path;
-use super::source::{Damage, Source, damage, read_block};
+use super::source::{Damage, Place, Source, damage, read_block};
 use super::unpack;
 use crate::parquet::{ColumnNo, Entity, Rows};
 use crate::{Error, Result};
 
-/// A run, opened: its sidecar and the Parquet file's footer are in memory and checked, the pages are on disk.
+/// A run, opened: its sidecar and the Parquet file's footer are in memory and checked, the pages are on disk or in an object
+/// store.
 #[derive(Debug)]
 pub struct Run {
     path: PathBuf,
     sidecar: Arc<Sidecar>,
-    metadata: ParquetMetaData,
-    source: Arc<Source>,
+    pub(super) metadata: ParquetMetaData,
+    place: Whence,
     /// First row of each row group, and the number of rows.
-    group_starts: Vec<u64>,
+    pub(super) group_starts: Vec<u64>,
+}
+
+/// Where the pages of a run come from.
+#[derive(Debug)]
+pub(super) enum Whence {
+    File(Arc<Source>),
+    Object(Arc<Object>),
 }
 
 impl Run {
@@ -48,18 +58,50 @@ impl Run {
             return Err(failed(damage(size_bytes.min(sidecar.file_bytes), reason)));
         }
         let footer = read_block(&file, sidecar.footer).map_err(failed)?;
+        let source = Source { place: Place::File(file), size_bytes, pages: Arc::clone(&sidecar) };
+        Self::of(path.to_owned(), sidecar, &footer, Whence::File(Arc::new(source)))
+    }
+
+    /// Opens a run whose Parquet file is in an object store. `path` is where it was on the disk, where its sidecar and its
+    /// seal are.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub(crate) fn open_object(path: &Path, fetch: Arc<dyn Fetch>) -> Result<Self> {
+        let sidecar = Arc::new(read_sidecar(&sidecar_path(path))?);
+        let (object, footer) = Object::open(path, &sidecar, fetch)?;
+        Self::of(PathBuf::from(object.place()), sidecar, &footer, Whence::Object(Arc::new(object)))
+    }
+
+    fn of(path: PathBuf, sidecar: Arc<Sidecar>, footer: &bytes::Bytes, place: Whence) -> Result<Self> {
+        let failed = |error| fault(&path, error);
         let mut reader = ParquetMetaDataReader::new()
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(PageIndexPolicy::Optional);
-        let metadata = reader.try_parse_sized(&footer, size_bytes).and_then(|()| reader.finish());
+        let metadata = reader.try_parse_sized(footer, sidecar.file_bytes).and_then(|()| reader.finish());
         let metadata = metadata.and_then(page::unpacked).map_err(failed)?;
         check(&metadata, &sidecar).map_err(|reason| failed(damage(sidecar.footer.offset, reason)))?;
         let mut group_starts = vec![0];
         for group in metadata.row_groups() {
             group_starts.push(group_starts[group_starts.len() - 1] + group.num_rows() as u64);
         }
-        let source = Arc::new(Source { file, size_bytes, pages: Arc::clone(&sidecar) });
-        Ok(Self { path: path.to_owned(), sidecar, metadata, source, group_starts })
+        Ok(Self { path, sidecar, metadata, place, group_starts })
+    }
+
+    pub(super) fn place(&self) -> &Whence {
+        &self.place
+    }
+
+    pub(super) fn shared_sidecar(&self) -> Arc<Sidecar> {
+        Arc::clone(&self.sidecar)
+    }
+
+    /// The object that its pages are in, if they are not on the disk.
+    pub(crate) fn object(&self) -> Option<&Arc<Object>> {
+        match &self.place {
+            Whence::File(_) => None,
+            Whence::Object(object) => Some(object),
+        }
     }
 
     /// Its Parquet file.
@@ -77,7 +119,8 @@ impl Run {
     /// The memory it takes while it is open, bytes, nearly.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.sidecar.size_bytes() + self.metadata.memory_size()
+        let object = self.object().map_or(0, |object| object.size_bytes());
+        self.sidecar.size_bytes() + self.metadata.memory_size() + object
     }
 
     /// The rows of an entity whose claimed time is within a range, with these metrics (those of them the file has).
@@ -142,6 +185,8 @@ impl Run {
     #[must_use]
     pub fn scan(self: &Arc<Self>, rows: Range<u64>, columns: Option<&[ColumnNo]>) -> Scan {
         let wanted = |no| columns.is_none_or(|columns| columns.contains(&no));
+        // Who reads everything will not ask again.
+        let columns_wanted = columns.is_some();
         let plan = &self.sidecar.plan;
         let columns = (0..plan.columns.len()).filter(|&at| wanted(plan.columns[at].no)).collect();
         Scan {
@@ -149,6 +194,8 @@ impl Run {
             rows,
             columns,
             group: None,
+            ahead: None,
+            keep: columns_wanted,
             entity: None,
             times: None,
             detail: Detail::Whole,
@@ -184,6 +231,10 @@ pub struct Scan {
     /// Which of the plan's columns.
     columns: Vec<usize>,
     group: Option<Group>,
+    /// What was fetched of an object before it is read.
+    ahead: Option<Ahead>,
+    /// Whether what is fetched is kept for others.
+    keep: bool,
     /// Whose rows these all are, if that is known.
     entity: Option<Entity>,
     /// Their times, where they were read before.
@@ -273,39 +324,36 @@ impl Scan {
         }
     }
 
-    fn open_group(&self) -> parquet::errors::Result<Group> {
+    fn open_group(&mut self) -> parquet::errors::Result<Group> {
         let run = &*self.run;
         let at = run.group_starts.partition_point(|&start| start <= self.rows.start) - 1;
         let skip = (self.rows.start - run.group_starts[at]) as usize;
-        let open = |leaf: usize| open_column(run, at, leaf, skip);
-        let plan = &run.sidecar.plan;
-        let columns = schema::hidden(plan, run.sidecar.spared);
-        let mut hidden = Vec::new();
-        for (leaf, &column) in columns.iter().enumerate() {
-            let needless = match column {
-                Hidden::Group | Hidden::Device => self.entity.is_some(),
-                Hidden::Time | Hidden::Shift | Hidden::Seq => self.times.is_some(),
-                Hidden::Delay | Hidden::Origin => self.detail == Detail::Times,
-                Hidden::Exceptions => run.sidecar.exceptions == 0 || self.columns.is_empty(),
-            };
-            if !needless {
-                hidden.push((column, open(leaf)?));
-            }
-        }
-        let mut leaf = columns.len();
-        let mut metrics = Vec::new();
-        for (at, column) in plan.columns.iter().enumerate() {
-            let width = schema::width(column.kind);
-            if self.columns.contains(&at) {
-                metrics.push((leaf..leaf + width).map(open).collect::<parquet::errors::Result<Vec<_>>>()?);
-            }
-            leaf += width;
-        }
-        Ok(Group { end: run.group_starts[at + 1], hidden, metrics })
+        let leaves = run.leaves(Wants {
+            columns: &self.columns,
+            detail: self.detail,
+            one_entity: self.entity.is_some(),
+            times_known: self.times.is_some(),
+        });
+        let source = run.source_of(at, &self.rows, &leaves, self.keep, &mut self.ahead)?;
+        let open = |leaf: usize| open_column(run, &source, at, leaf, skip);
+        let Leaves { hidden, metrics } = leaves;
+        let hidden = hidden.into_iter().map(|(column, leaf)| Ok((column, open(leaf)?)));
+        let metrics = metrics.into_iter().map(|leaves| leaves.map(open).collect());
+        Ok(Group {
+            end: run.group_starts[at + 1],
+            hidden: hidden.collect::<parquet::errors::Result<_>>()?,
+            metrics: metrics.collect::<parquet::errors::Result<_>>()?,
+        })
     }
 }
 
-fn open_column(run: &Run, group: usize, leaf: usize, skip: usize) -> parquet::errors::Result<ColumnReader> {
+fn open_column(
+    run: &Run,
+    source: &Arc<Source>,
+    group: usize,
+    leaf: usize,
+    skip: usize,
+) -> parquet::errors::Result<ColumnReader> {
     let metadata = run.metadata.row_group(group);
     let chunk = metadata.column(leaf);
     let pages = match run.metadata.offset_index() {
@@ -315,7 +363,7 @@ fn open_column(run: &Run, group: usize, leaf: usize, skip: usize) -> parquet::er
         None => Some(vec![page::only(chunk)]),
     };
     let pages = pages.ok_or_else(|| damage(run.sidecar.footer.offset, "there is no offset index"))?;
-    let reader = Pages::new(&run.source, chunk, metadata.num_rows() as usize, pages)?;
+    let reader = Pages::new(source, chunk, metadata.num_rows() as usize, pages)?;
     let mut reader = get_column_reader(chunk.column_descr_ptr(), Box::new(reader));
     if skip > 0 {
         unpack::skip(&mut reader, skip)?;
@@ -323,7 +371,7 @@ fn open_column(run: &Run, group: usize, leaf: usize, skip: usize) -> parquet::er
     Ok(reader)
 }
 
-fn read_sidecar(path: &Path) -> Result<Sidecar> {
+pub(super) fn read_sidecar(path: &Path) -> Result<Sidecar> {
     let bytes = std::fs::read(path).map_err(|error| io_fault("opening", path, &error))?;
     Sidecar::decode(&bytes).map_err(|refusal| match refusal {
         Refusal::Newer(found) => Error::Newer {
@@ -369,7 +417,7 @@ fn check(metadata: &ParquetMetaData, sidecar: &Sidecar) -> std::result::Result<(
     Ok(())
 }
 
-fn fault(path: &Path, error: ParquetError) -> Error {
+pub(super) fn fault(path: &Path, error: ParquetError) -> Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<Damage>() {
             Ok(damage) => Error::Damaged {
@@ -377,7 +425,10 @@ fn fault(path: &Path, error: ParquetError) -> Error {
                 at: format!("byte {}", damage.at),
                 reason: damage.reason,
             },
-            Err(other) => parquet_fault("reading", path, ParquetError::External(other)),
+            Err(other) => match other.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(other) => parquet_fault("reading", path, ParquetError::External(other)),
+            },
         },
         other => Error::Damaged {
             place: path.display().to_string(),

@@ -107,10 +107,10 @@ pub struct EntityRows {
 
 /// A part of the Parquet file that is read in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Block {
-    pub(super) offset: u64,
-    pub(super) length: u32,
-    pub(super) checksum: u32,
+pub(crate) struct Block {
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
+    pub(crate) checksum: u32,
 }
 
 /// Everything the sidecar holds.
@@ -143,6 +143,11 @@ impl Sidecar {
         let found = self.entities[at];
         let end = self.entities.get(at + 1).map_or(self.rows, |next| next.first_row);
         Some((found.first_row..end, found))
+    }
+
+    /// The checksum of the file's footer, which tells files apart.
+    pub(crate) fn checksum(&self) -> u32 {
+        self.footer.checksum
     }
 
     /// Claimed time of the earliest and the latest row; `None` without rows.

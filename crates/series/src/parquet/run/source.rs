@@ -1,21 +1,33 @@
 //! The bytes of a run's Parquet file, checked before anybody decodes them.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::sidecar::Block;
+use super::object::Object;
+use super::sidecar::{Block, Sidecar};
 
 /// Gives out whole pages, and only such whose checksum is right: so the decoders never see a damaged byte.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) file: File,
+    pub(super) place: Place,
     pub(super) size_bytes: u64,
     /// By rising offset.
-    pub(super) pages: std::sync::Arc<super::sidecar::Sidecar>,
+    pub(super) pages: Arc<Sidecar>,
+}
+
+/// Where the pages are.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// On the disk.
+    File(File),
+    /// In an object store; of these some were fetched before they are asked for, by their offset.
+    Object(Arc<Object>, HashMap<u64, Bytes>),
 }
 
 /// What is wrong, and where.
@@ -44,6 +56,18 @@ pub(super) fn read_block(file: &File, block: Block) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
+impl Source {
+    fn read(&self, page: Block) -> Result<Bytes> {
+        match &self.place {
+            Place::File(file) => read_block(file, page),
+            Place::Object(object, ahead) => match ahead.get(&page.offset) {
+                Some(bytes) => Ok(bytes.clone()),
+                None => object.page(page),
+            },
+        }
+    }
+}
+
 impl Length for Source {
     fn len(&self) -> u64 {
         self.size_bytes
@@ -61,7 +85,7 @@ impl ChunkReader for Source {
         let pages = &self.pages.pages;
         let page = pages.binary_search_by_key(&start, |page| page.offset).ok().map(|at| pages[at]);
         match page {
-            Some(page) if page.length as usize == length => read_block(&self.file, page),
+            Some(page) if page.length as usize == length => self.read(page),
             _ => Err(damage(start, format!("there is no page of {length} bytes"))),
         }
     }

@@ -140,19 +140,31 @@ impl Cache {
             let mut open = self.open.lock();
             open.clock += 1;
             let now = open.clock;
-            if let Some((run, used)) = open.runs.get_mut(&no) {
+            let here = open.runs.get_mut(&no).filter(|(run, _)| run.object().is_some() == entry.object.is_some());
+            if let Some((run, used)) = here {
                 *used = now;
                 return Ok(Arc::clone(run));
             }
         }
-        let run = Arc::new(Run::open(&entry.path)?);
+        let run = Arc::new(entry.open()?);
         let mut open = self.open.lock();
         let now = open.clock;
+        open.remove(no);
         if open.runs.insert(no, (Arc::clone(&run), now)).is_none() {
             open.size_bytes += run.size_bytes();
         }
         open.make_room(self.most_bytes, no);
         Ok(run)
+    }
+
+    /// Whether the rows of a series are in memory.
+    pub(super) fn has_rows(&self, no: u64, entity: Entity, column: ColumnNo) -> bool {
+        self.read.lock().rows.contains_key(&(no, entity, column))
+    }
+
+    /// Closes a run's file; what is known of its rows stays.
+    pub(super) fn close(&self, no: u64) {
+        self.open.lock().remove(no);
     }
 
     pub(super) fn forget(&self, no: u64) {

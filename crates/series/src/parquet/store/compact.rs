@@ -20,6 +20,9 @@ const MOST_OVERLAPPING: usize = 8;
 /// written again a few times, not with every merge.
 const SIZE_RATIO: u64 = 2;
 
+/// A merge of cold runs that failed is tried again after so long, at first and at most.
+const REFUSED_MS: (i64, i64) = (60_000, 3_600_000);
+
 impl Parquet {
     /// What is due at `now_ms` (milliseconds since the epoch, of a clock that does not jump): the buffer rolled into runs,
     /// then one merge at most. Says whether there is more to do at once. To be called every second or so, on a thread that
@@ -57,7 +60,8 @@ impl Parquet {
         let mut quiet = self.compacting.lock();
         let job = self.visible.read().job(now_ms, self.options.quiet_after_ms, &mut quiet);
         let Some(job) = job else { return Ok(false) };
-        let inputs = job.iter().map(|entry| self.cache.open(entry)).collect::<Result<Vec<_>>>()?;
+        let inputs = job.iter().map(|entry| self.cache.open(entry)).collect::<Result<Vec<_>>>();
+        let inputs = inputs.inspect_err(|_| quiet.refuse(&job, now_ms))?;
         let mut numbers = Vec::new();
         let of_one = |a: &usize, b: &usize| job[*a].facts.generation == job[*b].facts.generation;
         let order: Vec<usize> = (0..job.len()).collect();
@@ -73,6 +77,8 @@ impl Parquet {
         let outputs = match outputs {
             Ok(outputs) => outputs,
             Err(error) => {
+                // Not tried again at once, with every other merge behind it.
+                quiet.refuse(&job, now_ms);
                 numbers.iter().for_each(|&no| super::remove_files(&manifest::run_path(&self.runs, no)));
                 return Err(error);
             }
@@ -124,11 +130,28 @@ impl Parquet {
 /// Since when the periods that are over have had their newest run, so that late data is merged once it has come and not
 /// with every flush of it.
 #[derive(Debug, Default)]
-pub(super) struct Quiet(HashMap<(u32, Period), (u64, i64)>);
+pub(super) struct Quiet {
+    since: HashMap<(u32, Period), (u64, i64)>,
+    /// Where a merge failed: until when it is not tried again, and how long that is.
+    refused: HashMap<(u32, Period), (i64, i64)>,
+}
 
 impl Quiet {
+    /// After a merge of cold runs that failed: the object store may be away for long.
+    fn refuse(&mut self, job: &[Arc<RunEntry>], now_ms: i64) {
+        if job.iter().any(|run| run.object.is_some()) {
+            let refused = self.refused.entry((job[0].facts.table, job[0].facts.period)).or_default();
+            let pause = (refused.1 * 2).clamp(REFUSED_MS.0, REFUSED_MS.1);
+            *refused = (now_ms.saturating_add(pause), pause);
+        }
+    }
+
+    fn is_refused(&self, place: (u32, Period), now_ms: i64) -> bool {
+        self.refused.get(&place).is_some_and(|(until, _)| now_ms < *until)
+    }
+
     fn is_over(&mut self, place: (u32, Period), newest: u64, now_ms: i64, after_ms: i64) -> bool {
-        let known = self.0.entry(place).or_insert((newest, now_ms));
+        let known = self.since.entry(place).or_insert((newest, now_ms));
         if known.0 != newest {
             *known = (newest, now_ms);
         }
@@ -143,10 +166,13 @@ impl Visible {
         places.sort_unstable();
         places.dedup();
         let mut quiet = None;
-        since.0.retain(|place, _| places.binary_search(place).is_ok());
+        since.since.retain(|place, _| places.binary_search(place).is_ok());
+        since.refused.retain(|place, _| places.binary_search(place).is_ok());
         for (table, period) in places {
-            let here = |run: &&Arc<RunEntry>| (run.facts.table, run.facts.period) == (table, period);
-            let runs: Vec<_> = self.runs.iter().filter(here).cloned().collect();
+            if since.is_refused((table, period), now_ms) {
+                continue;
+            }
+            let runs = self.runs_in(table, period);
             let deepest = deepest(&runs);
             if generations(&deepest) > MOST_OVERLAPPING {
                 return Some(closed(newest_of_a_size(deepest), &runs));
@@ -156,12 +182,46 @@ impl Visible {
             if generations(&deepest) > 1
                 && ended
                 && since.is_over((table, period), newest, now_ms, quiet_after_ms)
+                && quiet.is_none()
             {
-                quiet.get_or_insert_with(|| closed(deepest, &runs));
+                quiet = worth_merging(deepest, &runs);
             }
         }
         quiet
     }
+
+    fn runs_in(&self, table: u32, period: Period) -> Vec<Arc<RunEntry>> {
+        let here = |run: &&Arc<RunEntry>| (run.facts.table, run.facts.period) == (table, period);
+        self.runs.iter().filter(here).cloned().collect()
+    }
+
+    /// Whether runs of a period would still be merged once it is over and quiet.
+    pub(super) fn has_to_merge(&self, table: u32, period: Period) -> bool {
+        let runs = self.runs_in(table, period);
+        let deepest = deepest(&runs);
+        let ends = period.end() != i64::MAX;
+        generations(&deepest) > MOST_OVERLAPPING || (ends && worth_merging(deepest, &runs).is_some())
+    }
+}
+
+/// What is merged of a period that is over: all of it, but that a cold run is only fetched for what is not much smaller.
+fn worth_merging(mut runs: Vec<Arc<RunEntry>>, all: &[Arc<RunEntry>]) -> Option<Vec<Arc<RunEntry>>> {
+    let is_cold = |run: &Arc<RunEntry>| run.object.is_some();
+    runs.sort_by_key(|run| std::cmp::Reverse((run.facts.generation, run.facts.no)));
+    let mut size_bytes = 0;
+    let worth = runs.iter().take_while(|run| {
+        let joins = !is_cold(run) || run.facts.size_bytes <= SIZE_RATIO * size_bytes;
+        size_bytes += run.facts.size_bytes;
+        joins
+    });
+    let count = worth.count();
+    runs.truncate(count);
+    if generations(&runs) < 2 {
+        return None;
+    }
+    let job = closed(runs, all);
+    let bytes = |cold: bool| job.iter().filter(|run| is_cold(run) == cold).map(|run| run.facts.size_bytes).sum::<u64>();
+    (bytes(true) <= SIZE_RATIO * bytes(false)).then_some(job)
 }
 
 /// How many versions of a reading there may be: runs of one generation are parts of one flush or one merge and have no

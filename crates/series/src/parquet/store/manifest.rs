@@ -17,8 +17,17 @@ pub(super) const FILE: &str = "manifest.db";
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 8] =
-    [schema::STEPS[0], schema::STEPS[1], RUNS, FRESH, schema::STEPS[2], WINDOWS, LATE, KINDS];
+const STEPS: [&str; 9] = [
+    schema::STEPS[0],
+    schema::STEPS[1],
+    RUNS,
+    FRESH,
+    schema::STEPS[2],
+    WINDOWS,
+    LATE,
+    KINDS,
+    super::cold::TABLES,
+];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
 /// [`super::metrics::TABLE_COLUMNS`] metrics of one tenant. `run.first_entity`, `last_entity`: group and device ([`Entity`]).
@@ -216,7 +225,8 @@ pub(super) fn add_run(connection: &Connection, run: &RunFacts) -> rusqlite::Resu
 }
 
 pub(super) fn remove_run(connection: &Connection, no: u64) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM run WHERE no = ?")?.execute([no.cast_signed()]).map(|_| ())
+    connection.prepare_cached("DELETE FROM run WHERE no = ?")?.execute([no.cast_signed()])?;
+    super::cold::unwant(connection, no)
 }
 
 pub(super) fn counter(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
@@ -276,14 +286,12 @@ pub(super) fn set_last_row(connection: &Connection, device: u32, readings: &[u8]
 
 /// Removes files that the manifest does not know: a crash came between their writing and the commit. One that it knows
 /// and that is not there is damage.
-pub(super) fn recover_files(directory: &Path, runs: &[RunFacts]) -> Result<()> {
+pub(super) fn recover_files(directory: &Path, runs: &[std::sync::Arc<super::RunEntry>]) -> Result<()> {
     let broken =
         |error: std::io::Error| crate::parquet::run::fault::io_fault("recovering", directory, &error);
     let mut expected: HashMap<PathBuf, bool> = HashMap::new();
     for run in runs {
-        let path = run_path(directory, run.no);
-        expected.insert(crate::parquet::run::sidecar_path(&path), false);
-        expected.insert(path, false);
+        expected.extend(run.files().into_iter().map(|path| (path, false)));
     }
     for entry in std::fs::read_dir(directory).map_err(broken)? {
         let path = entry.map_err(broken)?.path();

@@ -15,6 +15,7 @@
 
 mod buffer;
 mod cache;
+mod cold;
 mod compact;
 mod fresh;
 mod kinds;
@@ -43,8 +44,9 @@ use parking_lot::{Mutex, RwLock};
 use record::{DeviceId, MetricName, TenantId, Timestamp};
 use rusqlite::Connection;
 
+use crate::parquet::cold::{Cold, Held};
 use crate::parquet::run::fault::io_fault;
-use crate::parquet::run::sidecar_path;
+use crate::parquet::run::{Run, seal_path, sidecar_path};
 use crate::sqlite::durable::Durable;
 use crate::sqlite::scan::Scanners;
 use crate::sqlite::{Beside, Books, at_one_moment, fault, open_reader};
@@ -55,6 +57,7 @@ use manifest::RunFacts;
 use metrics::Metrics;
 use write::Writer;
 
+pub use cold::{ColdAges, ColdPolicy};
 pub use manifest_version::VERSION as MANIFEST_VERSION;
 
 /// The manifest's schema version, for those who look after the file.
@@ -117,6 +120,8 @@ pub struct Parquet {
     /// One compaction at a time: it takes a core and the disk.
     compacting: Mutex<compact::Quiet>,
     last_run_no: AtomicU64,
+    /// Where runs go that are old enough, if that is configured.
+    tier: Option<cold::Tier>,
     _lock: std::fs::File,
 }
 
@@ -161,18 +166,44 @@ impl Visible {
 struct RunEntry {
     facts: RunFacts,
     path: PathBuf,
+    /// Where its Parquet file is, if it is not on the disk.
+    object: Option<Arc<Held>>,
     doomed: AtomicBool,
+    /// The Parquet file goes, the others stay: they belong to the run in the cold tier.
+    left: AtomicBool,
 }
 
 impl RunEntry {
     fn new(directory: &Path, facts: RunFacts) -> Arc<Self> {
+        Self::of(directory, facts, None)
+    }
+
+    fn of(directory: &Path, facts: RunFacts, object: Option<Arc<Held>>) -> Arc<Self> {
         let path = manifest::run_path(directory, facts.no);
-        Arc::new(Self { facts, path, doomed: AtomicBool::new(false) })
+        Arc::new(Self { facts, path, object, doomed: AtomicBool::new(false), left: AtomicBool::new(false) })
+    }
+
+    fn open(&self) -> Result<Run> {
+        match &self.object {
+            None => Run::open(&self.path),
+            Some(object) => Run::open_object(&self.path, Arc::clone(object) as _),
+        }
+    }
+
+    /// Its files on the disk.
+    fn files(&self) -> [PathBuf; 2] {
+        let file = if self.object.is_some() { seal_path(&self.path) } else { self.path.clone() };
+        [file, sidecar_path(&self.path)]
     }
 
     /// The manifest does not know it any more.
     fn doom(&self) {
         self.doomed.store(true, Ordering::Release);
+    }
+
+    /// The manifest knows that its Parquet file is elsewhere.
+    fn leave(&self) {
+        self.left.store(true, Ordering::Release);
     }
 }
 
@@ -180,14 +211,17 @@ impl Drop for RunEntry {
     fn drop(&mut self) {
         if self.doomed.load(Ordering::Acquire) {
             remove_files(&self.path);
+        } else if self.left.load(Ordering::Acquire) {
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
 /// What stays behind is removed when the store is opened again.
 fn remove_files(path: &Path) {
-    let _ = std::fs::remove_file(path);
-    let _ = std::fs::remove_file(sidecar_path(path));
+    for file in [path.to_owned(), sidecar_path(path), seal_path(path)] {
+        let _ = std::fs::remove_file(file);
+    }
 }
 
 impl Parquet {
@@ -197,6 +231,14 @@ impl Parquet {
     /// [`crate::Error::Newer`] when a later version wrote it, [`crate::Error::Damaged`] when a file is missing,
     /// [`crate::Error::Database`] when it cannot be opened, or another process has it.
     pub fn open(directory: &Path, options: Options) -> Result<Self> {
+        Self::open_with(directory, options, None)
+    }
+
+    /// The same, with an object store that old runs are moved to ([`Parquet::tier`]) and read from.
+    ///
+    /// # Errors
+    /// As [`Parquet::open`]; also when runs are in an object store and none is given.
+    pub fn open_with(directory: &Path, options: Options, cold: Option<Arc<Cold>>) -> Result<Self> {
         let runs = directory.join("runs");
         std::fs::create_dir_all(&runs).map_err(|error| io_fault("creating", &runs, &error))?;
         let lock = lock(directory)?;
@@ -204,8 +246,10 @@ impl Parquet {
         crate::sqlite::sync_directory_of(&runs)?;
         let failed = |error| fault("opening the store", &manifest, error);
         let known = manifest::runs(&connection).map_err(failed)?;
-        manifest::recover_files(&runs, &known)?;
-        let mut visible = load(&connection, &runs).map_err(failed)?;
+        let entries = cold::entries(&connection, (&runs, &manifest), &known, cold.as_ref())?;
+        manifest::recover_files(&runs, &entries)?;
+        let tier = cold.map(|cold| cold::Tier::open(&connection, cold)).transpose().map_err(failed)?;
+        let mut visible = Visible { runs: entries, ..load(&connection).map_err(failed)? };
         let last_block = load_fresh(&connection, &manifest, &mut visible)?;
         let writer = Arc::new(Mutex::new(Writer::new(connection, last_block)));
         let store = Self {
@@ -218,6 +262,7 @@ impl Parquet {
             rolling: Mutex::default(),
             compacting: Mutex::default(),
             last_run_no: AtomicU64::new(known.iter().map(|run| run.no).max().unwrap_or(0)),
+            tier,
             manifest,
             runs,
             options,
@@ -235,10 +280,17 @@ impl Parquet {
         self.visible.read().runs.len()
     }
 
-    /// What the files of all runs take, bytes. The manifest comes on top.
+    /// What the files of all runs take that are not in the cold tier, bytes. The manifest comes on top.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.visible.read().runs.iter().map(|run| run.facts.size_bytes).sum()
+        let visible = self.visible.read();
+        visible.runs.iter().filter(|run| run.object.is_none()).map(|run| run.facts.size_bytes).sum()
+    }
+
+    /// How many runs are in the cold tier.
+    #[must_use]
+    pub fn cold_count(&self) -> usize {
+        self.visible.read().runs.iter().filter(|run| run.object.is_some()).count()
     }
 
     /// How much is buffered, bytes.
@@ -312,13 +364,12 @@ fn lock(directory: &Path) -> Result<std::fs::File> {
     Ok(file)
 }
 
-/// What the manifest says of names, runs and positions.
-fn load(connection: &Connection, runs: &Path) -> rusqlite::Result<Visible> {
+/// What the manifest says of names and positions.
+fn load(connection: &Connection) -> rusqlite::Result<Visible> {
     let positions: BTreeMap<Source, u64> =
         crate::sqlite::write::positions(connection)?.into_iter().map(|at| (at.source, at.offset)).collect();
     Ok(Visible {
         metrics: Metrics::load(connection)?,
-        runs: manifest::runs(connection)?.into_iter().map(|facts| RunEntry::new(runs, facts)).collect(),
         positions,
         ..Visible::default()
     })

@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 
 use super::buffer::{Buffer, Next, Place};
 use super::cache::{Cache, MOST_ROWS};
+use super::manifest::RunFacts;
 use super::metrics::{Derived, Holds, Metric};
 use super::{Parquet, Rolling, RunEntry, Visible, late};
 use crate::Result;
@@ -176,15 +177,17 @@ impl Readings {
     ) -> Result<Merging> {
         let mut inputs: Vec<Box<dyn Input>> = Vec::new();
         let (entities, claimed) = (group.entities(), &selection.claimed);
-        for entry in self.runs.iter().filter(|run| run.facts.table == group.table && wants(run)) {
-            let facts = &entry.facts;
-            let apart = facts.entities.1 < *entities.start()
+        let apart = |facts: &RunFacts| {
+            facts.entities.1 < *entities.start()
                 || facts.entities.0 > *entities.end()
                 || facts.claimed.1 < *claimed.start()
-                || facts.claimed.0 > *claimed.end();
-            if apart {
-                continue;
-            }
+                || facts.claimed.0 > *claimed.end()
+        };
+        let runs = self.runs.iter().filter(|run| run.facts.table == group.table && wants(run));
+        let runs: Vec<_> = runs.filter(|run| !apart(&run.facts)).collect();
+        self.fetch_ahead(&runs, group, selection)?;
+        for entry in runs {
+            let facts = &entry.facts;
             let run = self.cache.open(entry)?;
             if selection.columns.iter().all(|&no| run.sidecar().plan.position(no).is_none()) {
                 continue;
@@ -205,6 +208,21 @@ impl Readings {
             inputs.push(Box::new(OfBuffer { buffered, next, last: entities.end().0, selection }));
         }
         Merging::of(inputs, &selection.columns)
+    }
+
+    /// A run of these, opened.
+    pub(super) fn open(&self, entry: &RunEntry) -> Result<Arc<Run>> {
+        self.cache.open(entry)
+    }
+
+    /// Whether what a run has of the one series that is asked for is in memory.
+    pub(super) fn has_rows(&self, no: u64, group: &Group, selection: &Selection) -> bool {
+        let (Some([device]), [column], Detail::Times) =
+            (selection.devices.as_deref(), &*selection.columns, selection.detail)
+        else {
+            return false;
+        };
+        self.cache.has_rows(no, Entity::new(group.group, *device), *column)
     }
 
     /// What a run has of one series, whose rows are kept in memory for the next question; `None`: that is not what is

@@ -66,7 +66,7 @@ impl SeriesRemove for Parquet {
             made.iter().for_each(|run| run.doom());
             return Err(error);
         }
-        self.let_go(&gone)?;
+        self.let_go(gone)?;
         Ok(removal)
     }
 
@@ -103,7 +103,7 @@ impl SeriesRemove for Parquet {
         changed.map_err(failed)?;
         visible.runs.retain(|run| !gone.iter().any(|gone| Arc::ptr_eq(run, gone)));
         drop((visible, writer));
-        self.let_go(&gone)?;
+        self.let_go(gone)?;
         Ok((!removal.removed.is_zero()).then_some(removal))
     }
 
@@ -279,11 +279,16 @@ impl Parquet {
     }
 
     /// Files go once the commit that does without them is on disk.
-    fn let_go(&self, gone: &[Arc<RunEntry>]) -> Result<()> {
+    fn let_go(&self, gone: Vec<Arc<RunEntry>>) -> Result<()> {
         gone.iter().for_each(|run| self.cache.forget(run.facts.no));
         self.durable.sync()?;
         gone.iter().for_each(|run| run.doom());
         self.durable.carry();
+        drop(gone);
+        if let Err(error) = self.remove_unwanted() {
+            // They stand in the manifest until they are gone.
+            tracing::warn!(%error, "objects of what was removed are still in the cold tier; trying again");
+        }
         Ok(())
     }
 }

@@ -15,27 +15,27 @@ use super::rows::{Random, Taste, told};
 use crate::conformance::ALWAYS;
 use crate::stores::merge_all;
 
-const SOURCE: Source = Source { topic: 0, lane: Lane::Live, partition: 0 };
+pub(crate) const SOURCE: Source = Source { topic: 0, lane: Lane::Live, partition: 0 };
 
-fn small() -> Options {
+pub(crate) fn small() -> Options {
     Options { file_bytes: 20_000, small_readings: 0, ..Options::default() }
 }
 
-fn tenants() -> [TenantId; 2] {
+pub(crate) fn tenants() -> [TenantId; 2] {
     [TenantId::default_tenant(), TenantId::parse("other").unwrap()]
 }
 
-const DEVICES: [&str; 4] = ["a", "b", "größe", "z"];
+pub(crate) const DEVICES: [&str; 4] = ["a", "b", "größe", "z"];
 
 /// A fleet whose metrics drift.
-struct World {
-    random: Random,
+pub(crate) struct World {
+    pub(crate) random: Random,
     metrics: Vec<(String, Taste)>,
-    now_ms: i64,
+    pub(crate) now_ms: i64,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let metrics = (0..6).map(|n| (format!("m{n}"), Taste::any(&mut random))).collect();
         Self { random, metrics, now_ms: 1_700_000_000_000 }
@@ -121,7 +121,7 @@ impl World {
         });
     }
 
-    fn batch(&mut self, from: u64) -> WriteBatch {
+    pub(crate) fn batch(&mut self, from: u64) -> WriteBatch {
         let mut batch = WriteBatch::default();
         for tenant in tenants() {
             let mut readings = Vec::new();
@@ -155,7 +155,7 @@ fn reading_told(reading: &Reading) -> String {
     format!("{} {:?} {}", reading.metric, reading.when, told(reading.value.as_ref()))
 }
 
-fn compare(store: &Parquet, model: &Memory, what: &str) {
+pub(crate) fn compare(store: &Parquet, model: &Memory, what: &str) {
     for tenant in tenants() {
         let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
         model
@@ -267,7 +267,7 @@ fn latest_scanned(snapshot: &Arc<dyn Snapshot>) -> [Vec<String>; 2] {
 }
 
 /// The readings and windows of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
-fn scanned(snapshot: &Arc<dyn Snapshot>) -> Vec<String> {
+pub(crate) fn scanned(snapshot: &Arc<dyn Snapshot>) -> Vec<String> {
     let scan = Scan { columns: Some(vec![0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11]), ..Scan::all("telemetry") };
     let batches: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect::<Result<_, _>>().unwrap();
     let mut rows: Vec<String> = batches.iter().flat_map(crate::scan::told).collect();
@@ -278,7 +278,7 @@ fn scanned(snapshot: &Arc<dyn Snapshot>) -> Vec<String> {
 }
 
 /// What stands under the keys of a batch.
-fn held(store: &dyn SeriesReader, batch: &WriteBatch) -> Vec<Option<String>> {
+pub(crate) fn held(store: &dyn SeriesReader, batch: &WriteBatch) -> Vec<Option<String>> {
     let readings =
         batch.readings.iter().flat_map(|(tenant, readings)| readings.iter().map(move |r| (tenant, r)));
     let keys: Vec<_> = readings
@@ -362,13 +362,13 @@ fn files(dir: &Path) -> usize {
     std::fs::read_dir(dir.join("runs")).unwrap().count()
 }
 
-fn write_one(store: &Parquet, from: u64, readings: &[Reading]) {
+pub(crate) fn write_one(store: &Parquet, from: u64, readings: &[Reading]) {
     let readings = BTreeMap::from([(TenantId::default_tenant(), readings.iter().collect())]);
     let spans = vec![Span { source: SOURCE, from, to: from + 1 }];
     store.write(&WriteBatch { readings, spans, ..WriteBatch::default() }).unwrap();
 }
 
-fn simple(device: &str, metric: &str, millis: i64, value: i64) -> Reading {
+pub(crate) fn simple(device: &str, metric: &str, millis: i64, value: i64) -> Reading {
     let at = Timestamp::from_millis(millis).unwrap();
     Reading {
         device: DeviceId::parse(device).unwrap(),
