@@ -163,38 +163,49 @@ impl Cold {
 
 /// The object of a run, as long as somebody may read it.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct Held(Remote);
+
+/// Where the bytes of a run come from. Whoever asks holds the object.
+#[derive(Clone, Debug)]
+struct Remote {
     cold: Arc<Cold>,
     /// The number of its run.
     no: u64,
+    /// Without the ending.
     key: String,
 }
 
 impl Held {
-    pub(crate) fn new(cold: &Arc<Cold>, no: u64, key: &str) -> Arc<Self> {
+    pub(crate) fn new(cold: &Arc<Cold>, no: u64, key: &str) -> Self {
         cold.in_use.lock().insert(key.to_owned());
-        Arc::new(Self { cold: Arc::clone(cold), no, key: key.to_owned() })
+        Self(Remote { cold: Arc::clone(cold), no, key: key.to_owned() })
     }
 
     /// Where it is.
     pub(crate) fn cold(&self) -> &Arc<Cold> {
-        &self.cold
+        &self.0.cold
     }
 
     /// The key of its object, without the ending.
     pub(crate) fn key(&self) -> &str {
-        &self.key
+        &self.0.key
+    }
+
+    /// What gives its bytes.
+    pub(crate) fn bytes(&self) -> Arc<dyn Fetch> {
+        Arc::new(self.0.clone())
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.cold.in_use.lock().remove(&self.key);
-        self.cold.pages.forget(self.no);
+        let Remote { cold, no, key } = &self.0;
+        cold.in_use.lock().remove(key);
+        cold.pages.forget(*no);
     }
 }
 
-impl Fetch for Held {
+impl Fetch for Remote {
     fn place(&self) -> String {
         self.cold.name(&format!("{}.parquet", self.key))
     }

@@ -167,7 +167,7 @@ struct RunEntry {
     facts: RunFacts,
     path: PathBuf,
     /// Where its Parquet file is, if it is not on the disk.
-    object: Option<Arc<Held>>,
+    object: Option<Held>,
     doomed: AtomicBool,
     /// The Parquet file goes, the others stay: they belong to the run in the cold tier.
     left: AtomicBool,
@@ -178,7 +178,7 @@ impl RunEntry {
         Self::of(directory, facts, None)
     }
 
-    fn of(directory: &Path, facts: RunFacts, object: Option<Arc<Held>>) -> Arc<Self> {
+    fn of(directory: &Path, facts: RunFacts, object: Option<Held>) -> Arc<Self> {
         let path = manifest::run_path(directory, facts.no);
         Arc::new(Self { facts, path, object, doomed: AtomicBool::new(false), left: AtomicBool::new(false) })
     }
@@ -186,7 +186,7 @@ impl RunEntry {
     fn open(&self) -> Result<Run> {
         match &self.object {
             None => Run::open(&self.path),
-            Some(object) => Run::open_object(&self.path, Arc::clone(object) as _),
+            Some(object) => Run::open_object(&self.path, object.bytes()),
         }
     }
 

@@ -8,21 +8,21 @@ use penstock_series::parquet::run::{Plan, Run, Writer, Written};
 use penstock_series::parquet::{ColumnNo, Entity, RowKey, Rows};
 use record::{TimeOrigin, Timestamp, Value, ValueRef, When};
 
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    pub(super) fn one_in(&mut self, bound: u64) -> bool {
+    pub(crate) fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }
 }
@@ -114,7 +114,7 @@ pub(super) fn strange(random: &mut Random) -> Value {
 pub(super) type Readings = BTreeMap<(RowKey, ColumnNo), (When, String)>;
 
 /// A value as it is compared: bit for bit, but an integer is the float of the same size.
-pub(super) fn told(value: ValueRef<'_>) -> String {
+pub(crate) fn told(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Float(value) if value.is_nan() => "NaN".to_owned(),
         ValueRef::Int(value) if value.unsigned_abs() <= 1 << 53 => format!("{:?}", value as f64),

@@ -1,0 +1,1 @@
+//! The same over HTTP, against a peer that speaks S3.
