@@ -3,8 +3,8 @@
 #
 #   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs,
 #     postgresql-client, chromium
-#   in a folder of the user's cache: paho-mqtt, confluent-kafka, psycopg and duckdb (PyPI) in a venv; mqtt.js, playwright-core and
-#     axe-core (npm)
+#   in a folder of the user's cache: paho-mqtt, confluent-kafka, psycopg, duckdb and moto (PyPI) in a venv; mqtt.js, playwright-core
+#     and axe-core (npm)
 #
 # Prints the folder; tests find it as $PENSTOCK_TEST_DEPS.
 set -euo pipefail
@@ -16,8 +16,9 @@ psycopg=3.3.9
 duckdb=2.0.1
 playwright=1.65.1
 axe=4.14.1
+moto=5.2.5
 deps=${PENSTOCK_TEST_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/test-deps}
-stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg-duckdb-$duckdb-playwright-$playwright-axe-$axe"
+stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg-duckdb-$duckdb-playwright-$playwright-axe-$axe-moto-$moto"
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
@@ -53,8 +54,8 @@ if [ ! -e "$stamp" ]; then
     mkdir -p "$deps"
     python3 -m venv "$deps/venv" >&2
     # The client of schema registries, with its serializers; librdkafka comes inside.
-    # DuckDB reads the store's files as others do.
-    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" "duckdb==$duckdb" \
+    # DuckDB reads the store's files as others do. Moto is a peer that speaks S3.
+    "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" "duckdb==$duckdb" "moto[s3,server]==$moto" \
         "confluent-kafka[avro,json,protobuf,schemaregistry]==$confluent" "psycopg[binary]==$psycopg" >&2
     npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" \
         "playwright-core@$playwright" "axe-core@$axe" >&2

@@ -18,7 +18,7 @@ fn day_of(day: i64, device: i64, value: impl Fn(i64) -> i64) -> Vec<Reading> {
     (0..5000).map(|n| simple(&format!("d{device}"), "m", START + day * DAY + n * 1000, value(n))).collect()
 }
 
-fn count(store: &Parquet, device: &str) -> penstock_series::Result<usize> {
+pub(super) fn count(store: &Parquet, device: &str) -> penstock_series::Result<usize> {
     let (device, metric) = (DeviceId::parse(device).unwrap(), MetricName::parse("m").unwrap());
     let mut count = 0;
     let mut visit = |_| {
@@ -29,7 +29,7 @@ fn count(store: &Parquet, device: &str) -> penstock_series::Result<usize> {
 }
 
 /// A run of these.
-fn add(store: &Parquet, readings: &[Reading]) {
+pub(super) fn add(store: &Parquet, readings: &[Reading]) {
     let from = store.positions().unwrap().first().map_or(0, |at| at.offset);
     write_one(store, from, readings);
     store.roll().unwrap();
