@@ -132,6 +132,8 @@ pub(crate) async fn points(
         return Err(Problem::bad_request("start lies after end"));
     }
     let max_points = range.max_points.unwrap_or(MAX_POINTS);
+    let (whose, from, of) = (tenant.clone(), device.clone(), metric.clone());
+    let is_cold = shared.ask(move |q| q.is_cold(&whose, &from, &of, start..end)).await?;
     let (points, resolution) = match buckets(&range)? {
         Some((every, aggregate)) => {
             let asked = move |q: &query::Query| {
@@ -159,7 +161,7 @@ pub(crate) async fn points(
         "metric": range.metric,
         "points": points,
         "resolution": resolution,
-        "tiers": ["hot"],
+        "tiers": if is_cold { &["hot", "cold"][..] } else { &["hot"] },
     }))
     .into_response())
 }

@@ -221,6 +221,20 @@ impl Query {
         }
     }
 
+    /// Whether a part of a series in a range is in the store's cold tier. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn is_cold(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        range: Range<Timestamp>,
+    ) -> Result<bool> {
+        Ok(self.series.is_cold(tenant, device, metric, range)?)
+    }
+
     /// One number for each bucket of time that holds points of a series, at most `max_points`. Blocks.
     ///
     /// # Errors

@@ -188,6 +188,20 @@ pub trait SeriesReader: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether a part of a series in a range of event times may be in the cold tier, and takes longer.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn is_cold(
+        &self,
+        _tenant: &TenantId,
+        _device: &DeviceId,
+        _metric: &MetricName,
+        _range: Range<Timestamp>,
+    ) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The reading with the latest event time of each metric of a device, by metric name.
     ///
     /// # Errors

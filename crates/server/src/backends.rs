@@ -7,8 +7,10 @@ use log::{EmbeddedLog, Protected, Topic};
 use metadata::Metadata;
 use query::{Cache, Engine, Limits, Query, Tail, Tailed, Watched};
 use registry::Devices;
+use series::parquet::cold::Cold;
 use series::{SeriesRemove, SeriesWriter};
 
+use crate::cold;
 use crate::config::Role;
 use crate::stores::{self, Kind, Removing, Share, Store};
 use crate::{Config, StartError};
@@ -27,6 +29,8 @@ pub(crate) struct Backends {
     pub(crate) cache: Option<Arc<Cache>>,
     /// Who watches what is stored, where this node writes the store.
     pub(crate) tail: Option<Arc<Tail>>,
+    /// Where the store's old runs are, if that is configured.
+    pub(crate) cold: Option<Arc<Cold>>,
 }
 
 impl Backends {
@@ -36,10 +40,9 @@ impl Backends {
         let log = open_log(config, &place("log"))?;
         let metadata: Arc<dyn Metadata> = Arc::new(metadata::Sqlite::open(&metadata_file(config))?);
         let devices = Arc::new(Devices::new(Arc::clone(&metadata), Some(&config.data_dir)));
-        let store = match [Role::Stream, Role::Store, Role::Query].iter().any(|role| config.has(*role)) {
-            true => Some(open_store(config)?),
-            false => None,
-        };
+        let has_store = [Role::Stream, Role::Store, Role::Query].iter().any(|role| config.has(*role));
+        let cold = config.cold.as_ref().filter(|_| has_store).map(cold::open).transpose()?;
+        let store = has_store.then(|| open_store(config, cold.clone())).transpose()?;
         let engine =
             store.clone().map(|store| Engine::new(store as Arc<dyn series::SeriesScan>)).transpose()?;
         let engine = engine.map(|engine| engine.with_facts(Arc::clone(&devices)));
@@ -49,7 +52,7 @@ impl Backends {
             None => engine,
         });
         let tail = config.has(Role::Stream).then(Arc::default);
-        Ok(Self { log, metadata, devices, store, engine, cache, tail })
+        Ok(Self { log, metadata, devices, store, engine, cache, tail, cold })
     }
 
     /// The store's writer, which tells the kept answers and then those who watch.
@@ -89,7 +92,7 @@ fn metadata_file(config: &Config) -> PathBuf {
     config.data_dir.join("metadata.db")
 }
 
-fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+fn open_store(config: &Config, cold: Option<Arc<Cold>>) -> Result<Arc<dyn Store>, StartError> {
     let place = config.data_dir.join("series");
     // What was stored is not looked for twice: a store of the other kind would be passed over in silence.
     let (other, kind) = match config.series {
@@ -99,7 +102,10 @@ fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
     if other.exists() {
         return Err(StartError::OtherStore { place: other, kind });
     }
-    Ok(stores::open(config.series, &place, Share::Whole)?)
+    Ok(match (cold, &config.cold) {
+        (Some(cold), Some(settings)) => stores::open_tiered(&place, cold, &settings.policy)?,
+        _ => stores::open(config.series, &place, Share::Whole)?,
+    })
 }
 
 fn open_log(config: &Config, directory: &Path) -> Result<Arc<EmbeddedLog>, StartError> {

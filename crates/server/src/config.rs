@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, every value overridable by the environment, everything checked before
 //! anything starts. Checking touches neither disk (beyond the file itself) nor network.
 
+pub(crate) mod cold;
 mod overrides;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,8 @@ use record::TenantId;
 use registry::{AuthConfig, AuthPolicy};
 use serde::{Deserialize, Serialize};
 use wire::template::Templates;
+
+pub use cold::{RawCold, Settings as ColdSettings};
 
 use crate::retention::{Ages, Policy};
 use crate::stores::Kind as StoreKind;
@@ -156,6 +159,8 @@ pub struct RawSeries {
     pub keep_days: u32,
     /// Windows that ended before this are removed, days; 0: none.
     pub keep_windows_days: u32,
+    /// `[series.cold]`.
+    pub cold: RawCold,
     /// What tenants have of their own.
     pub tenants: BTreeMap<String, RawKeep>,
 }
@@ -168,6 +173,10 @@ pub struct RawKeep {
     pub keep_days: u32,
     /// As `series.keep_windows_days`.
     pub keep_windows_days: u32,
+    /// As `series.cold.after_days`, which holds where this is absent.
+    pub cold_after_days: Option<u32>,
+    /// As `series.cold.after_windows_days`, which holds where this is absent.
+    pub cold_after_windows_days: Option<u32>,
 }
 
 impl RawSeries {
@@ -287,6 +296,8 @@ pub struct Config {
     pub series: StoreKind,
     /// How long the store keeps what it has.
     pub keep: Policy,
+    /// Where old runs of the store go, if they do.
+    pub cold: Option<ColdSettings>,
     /// What is done with readings.
     pub stream: stream::Settings,
     /// Which messages have which schema.
@@ -363,6 +374,7 @@ impl Raw {
             return Err(not_yet("metadata.kind", "postgres", "sqlite"));
         }
         let keep = self.series.policy()?;
+        let cold = cold::settings(&self.series)?;
         let series = match self.series.kind {
             SeriesKind::Parquet => StoreKind::Parquet,
             SeriesKind::Sqlite => StoreKind::Sqlite,
@@ -408,6 +420,7 @@ impl Raw {
             retention: Retention { max_age, max_bytes: self.log.max_bytes },
             series,
             keep,
+            cold,
             stream,
             schemas,
         })

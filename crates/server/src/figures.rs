@@ -187,6 +187,25 @@ pub(crate) fn books(exporter: &mut Exporter, store: Arc<dyn SeriesAudit>) {
     });
 }
 
+/// What the cold tier has and did.
+pub(crate) fn cold(exporter: &mut Exporter, cold: Arc<series::parquet::cold::Cold>) {
+    exporter.add(move |page| {
+        let figures = cold.figures();
+        for (metric, value) in [
+            (Metric::ColdObjects, figures.objects),
+            (Metric::ColdUnwanted, figures.unwanted),
+            (Metric::ColdMoved, figures.moved),
+            (Metric::ColdMovedBytes, figures.moved_bytes),
+            (Metric::ColdGets, figures.gets),
+            (Metric::ColdGotBytes, figures.got_bytes),
+            (Metric::ColdHits, figures.hits),
+            (Metric::ColdFailures, figures.failures),
+        ] {
+            page.sample(metric, &[], value as f64);
+        }
+    });
+}
+
 /// What kept answers did and take.
 pub(crate) fn cache(exporter: &mut Exporter, cache: Arc<query::Cache>) {
     exporter.add(move |page| {

@@ -11,6 +11,7 @@ pub mod config;
 mod datasets;
 
 mod backends;
+mod cold;
 mod facts;
 mod figures;
 mod http;

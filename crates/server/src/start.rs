@@ -231,6 +231,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(cache) = backends.cache.clone() {
         figures::cache(&mut exporter, cache);
     }
+    if let Some(cold) = backends.cold.clone() {
+        figures::cold(&mut exporter, cold);
+    }
     let mut router = api::router(api::Parts {
         query: backends.query(&config),
         log: backends.log.clone(),

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use query::Cache;
 use record::{DeviceId, TenantId, Timestamp};
-use series::parquet::store::Options;
+use series::parquet::cold::Cold;
+use series::parquet::store::{ColdPolicy, Options};
 use series::{
     Expiring, Parquet, Removal, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter, Sqlite,
 };
@@ -95,6 +96,18 @@ pub(crate) fn open(kind: Kind, place: &Path, share: Share) -> series::Result<Arc
     }
 }
 
+/// Opens the store at `place` with a cold tier, which is looked after too.
+pub(crate) fn open_tiered(
+    place: &Path,
+    cold: Arc<Cold>,
+    policy: &ColdPolicy,
+) -> series::Result<Arc<dyn Store>> {
+    let store = Arc::new(Parquet::open_with(place, Share::Whole.options(), Some(cold))?);
+    look_after(&store, place)?;
+    crate::cold::look_after(&store, place, policy.clone())?;
+    Ok(store)
+}
+
 /// How often somebody looks whether there is something to do.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -102,7 +115,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(15);
 
 /// The thread's place behind those that take readings in, as `nice` counts.
-const NICENESS: i32 = 10;
+pub(crate) const NICENESS: i32 = 10;
 
 /// Rolls the buffer into files and merges them, on a thread that ends with the store.
 fn look_after(store: &Arc<Parquet>, place: &Path) -> series::Result<()> {

@@ -203,6 +203,19 @@ impl SeriesReader for Parquet {
         Ok(())
     }
 
+    fn is_cold(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        metric: &MetricName,
+        range: Range<Timestamp>,
+    ) -> Result<bool> {
+        let place = self.series_place(tenant.as_str(), device.as_str(), metric.as_str())?;
+        let Some((table, entity, _)) = place.filter(|_| range.start < range.end) else { return Ok(false) };
+        let readings = self.readings_of(table);
+        readings.is_cold(entity, &claimed(&range, readings.shifts(table)))
+    }
+
     fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>> {
         let Some(no) = self.device_no(tenant.as_str(), device.as_str())? else { return Ok(Vec::new()) };
         // The buffers first: what leaves them meanwhile is then in the last rows.

@@ -1,6 +1,6 @@
 //! What a question needs of cold runs is fetched at once, before any of it is read.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +15,17 @@ use crate::parquet::run::{Block, EntityRows, Run, range};
 const MOST_BYTES: u64 = 16 << 20;
 
 impl Readings {
+    /// Whether an entity has rows in cold runs, in a range of claimed times.
+    pub(in super::super) fn is_cold(&self, entity: Entity, claimed: &RangeInclusive<i64>) -> Result<bool> {
+        for entry in self.runs().iter().filter(|run| run.object.is_some() && run.facts.may_hold(entity, claimed)) {
+            let known = self.open(entry)?.sidecar().entity(entity);
+            if known.is_some_and(|(_, rows)| rows.last >= *claimed.start() && rows.first <= *claimed.end()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Fetches pages of the runs of a question that are cold, into the memory for pages.
     pub(in super::super) fn fetch_ahead(
         &self,
