@@ -39,12 +39,14 @@ pub(crate) fn open(settings: &ColdSettings) -> series::Result<Arc<Cold>> {
         reason,
     };
     let limits = Limits { cache_bytes: settings.cache_bytes, ..Limits::default() };
-    let (scheme, prefix) = ObjectStoreScheme::parse(&settings.url).map_err(|error| failed(error.to_string()))?;
+    let (scheme, prefix) =
+        ObjectStoreScheme::parse(&settings.url).map_err(|error| failed(error.to_string()))?;
     if scheme == ObjectStoreScheme::Local {
         let directory =
             settings.url.to_file_path().map_err(|()| failed("it is no path of this machine".to_owned()))?;
         std::fs::create_dir_all(&directory).map_err(|error| failed(error.to_string()))?;
-        let store = LocalFileSystem::new_with_prefix(&directory).map_err(|error| failed(error.to_string()))?;
+        let store =
+            LocalFileSystem::new_with_prefix(&directory).map_err(|error| failed(error.to_string()))?;
         return Ok(Arc::new(Cold::new(Arc::new(store), place, limits)?.on_disk(directory)));
     }
     let store = remote(&scheme, &settings.url).map_err(|error| failed(error.to_string()))?;
@@ -56,11 +58,8 @@ pub(crate) fn open(settings: &ColdSettings) -> series::Result<Arc<Cold>> {
 }
 
 fn remote(scheme: &ObjectStoreScheme, url: &Url) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let retry = RetryConfig {
-        backoff: BackoffConfig::default(),
-        max_retries: RETRIES,
-        retry_timeout: RETRIED_FOR,
-    };
+    let retry =
+        RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES, retry_timeout: RETRIED_FOR };
     Ok(match scheme {
         ObjectStoreScheme::GoogleCloudStorage => {
             Arc::new(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)

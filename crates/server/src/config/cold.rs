@@ -45,9 +45,11 @@ pub struct Settings {
 pub(super) fn settings(series: &RawSeries) -> Result<Option<Settings>, ConfigError> {
     let RawCold { url, after_days, after_windows_days, cache_bytes } = &series.cold;
     if url.is_empty() {
-        return match series.tenants.iter().find(|(_, keep)| {
-            keep.cold_after_days.is_some() || keep.cold_after_windows_days.is_some()
-        }) {
+        return match series
+            .tenants
+            .iter()
+            .find(|(_, keep)| keep.cold_after_days.is_some() || keep.cold_after_windows_days.is_some())
+        {
             Some((name, _)) => Err(ConfigError::Value(format!(
                 "series.tenants.{name}: says when data becomes cold, and there is no cold tier: name one with series.cold.url"
             ))),
@@ -86,7 +88,9 @@ fn place(text: &str) -> Result<Url, ConfigError> {
         return Err(wrong("holds a secret or options: they come from the environment (docs/tiers.md)"));
     }
     match ObjectStoreScheme::parse(&url) {
-        Ok((ObjectStoreScheme::Local, _)) if url.path() == "/" => Err(wrong("is the root of the disk: name a directory")),
+        Ok((ObjectStoreScheme::Local, _)) if url.path() == "/" => {
+            Err(wrong("is the root of the disk: name a directory"))
+        }
         Ok((
             ObjectStoreScheme::Local
             | ObjectStoreScheme::AmazonS3
@@ -137,11 +141,14 @@ mod tests {
         }
         let refused = settings_of("[series.tenants.acme]\ncold_after_days = 3\n").expect_err("no cold tier");
         assert!(refused.contains("series.cold.url"), "{refused}");
-        let refused =
-            settings_of("[series]\nkind = 'sqlite'\n[series.cold]\nurl = 's3://b'\n").expect_err("another kind");
+        let refused = settings_of("[series]\nkind = 'sqlite'\n[series.cold]\nurl = 's3://b'\n")
+            .expect_err("another kind");
         assert!(refused.contains("parquet"), "{refused}");
         for good in ["file:///var/cold", "gs://bucket/p", "az://container/p", "s3://bucket"] {
-            assert!(settings_of(&format!("[series.cold]\nurl = '{good}'\n")).is_ok_and(|of| of.is_some()), "{good}");
+            assert!(
+                settings_of(&format!("[series.cold]\nurl = '{good}'\n")).is_ok_and(|of| of.is_some()),
+                "{good}"
+            );
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::Arc;
 
+use object_store::local::LocalFileSystem;
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, Timestamp, Value, When};
-use series::parquet::store::Options;
+use series::parquet::cold::{Cold, Limits};
+use series::parquet::store::{ColdAges, ColdPolicy, Options};
 use series::{LateRow, Parquet, SeriesWriter, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch};
 
 use super::duckdb::python;
@@ -14,11 +17,11 @@ use crate::served::{run, text};
 /// Runs the page's programs in their order, without what needs more than DuckDB, and shows what they find.
 const PROGRAM: &str = r#"
 import re, sys
-page, series = open(sys.argv[1]).read(), sys.argv[2]
+page, series, cold = open(sys.argv[1]).read(), sys.argv[2], sys.argv[3]
 shared = {}
 for program in re.findall(r"```python\n(.*?)```", page, re.S):
     if "pyarrow" not in program:
-        exec(program.replace('"penstock-data/series"', repr(series)).replace(".fetchdf()", ".fetchall()"), shared)
+        exec(program.replace('"penstock-data/series"', repr(series)).replace('"penstock-cold"', repr(cold)).replace(".fetchdf()", ".fetchall()"), shared)
 for metric in ["temperature", "_odd", "state"]:
     for device, time, value in shared["readings"](metric).fetchall():
         print(metric, device, time.isoformat(), value)
@@ -28,6 +31,8 @@ for device, end, count, least, most, mean in shared["windows"]("temperature", "1
     print("window", device, end.isoformat(), count, float(least), float(most), float(mean))
 for device, time, value, watermark in shared["late"]("temperature").fetchall():
     print("late", device, time.isoformat(), float(value), watermark.isoformat())
+for tenant, kind, rows in shared["in_the_cold"]().fetchall():
+    print("cold", tenant, kind, rows)
 for block in re.findall(r"```sql\n(-- devices of a tenant.*?)```", page, re.S):
     for statement in filter(str.strip, block.split(";")):
         print("sqlite", len(shared["manifest"].execute(statement).fetchall()))
@@ -112,7 +117,12 @@ fn the_page_reads_files_blocks_and_books() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let mut store = Store { store: Parquet::open(dir.path(), Options::default()).unwrap(), written: 0 };
+    let objects = dir.path().join("objects");
+    std::fs::create_dir(&objects).unwrap();
+    let bucket = Arc::new(LocalFileSystem::new_with_prefix(&objects).unwrap());
+    let cold = Arc::new(Cold::new(bucket, "file:///objects", Limits::default()).unwrap());
+    let store = Parquet::open_with(&dir.path().join("series"), Options::default(), Some(cold)).unwrap();
+    let mut store = Store { store, written: 0 };
     let float = |value| Value::Float(value);
     store.write("other", &[("pump-1", "temperature", minute(0), float(-40.0))]);
     store.write(
@@ -125,6 +135,10 @@ fn the_page_reads_files_blocks_and_books() {
         ],
     );
     store.store.roll().unwrap();
+    // What there is so far is in an object store.
+    let ages = ColdAges { readings: Some(std::time::Duration::ZERO), windows: None };
+    let policy = ColdPolicy { all: ages, ..ColdPolicy::default() };
+    while store.store.tier(Timestamp::from_nanos(minute(1_000_000)), &policy).unwrap() {}
     // A correction in a later file, and a metric whose name begins as ours do.
     let correction =
         [("pump-1", "temperature", minute(1), float(22.125)), ("pump-2", "_odd", minute(2), Value::Int(7))];
@@ -138,12 +152,13 @@ fn the_page_reads_files_blocks_and_books() {
     store.store.flush().unwrap();
     drop(store);
     let page = root().join("docs/your-data-without-us.md");
-    let told = run(Command::new(python).args(["-c", PROGRAM]).arg(page).arg(dir.path()));
+    let told =
+        run(Command::new(python).args(["-c", PROGRAM]).arg(page).arg(dir.path().join("series")).arg(objects));
     let told = text(&told.stdout);
     let found: Vec<&str> = told
         .lines()
         .filter(|line| {
-            ["temperature ", "_odd ", "state ", "fresh ", "sqlite ", "window ", "late "]
+            ["temperature ", "_odd ", "state ", "fresh ", "sqlite ", "window ", "late ", "cold "]
                 .iter()
                 .any(|word| line.starts_with(word))
         })
@@ -166,6 +181,8 @@ fn the_page_reads_files_blocks_and_books() {
     assert_eq!(windows, expected.map(|(end, told)| format!("window pump-1 {} {told}", at(end))), "{told}");
     let late: Vec<&str> = found.iter().filter(|line| line.starts_with("late")).copied().collect();
     assert_eq!(late, [format!("late pump-1 {} 22.125 {}", at(1), at(9))], "{told}");
+    let cold: Vec<&str> = found.iter().filter(|line| line.starts_with("cold")).copied().collect();
+    assert_eq!(cold, ["cold default readings 3", "cold other readings 1"], "{told}");
     let books: Vec<&str> = found.iter().filter(|line| line.starts_with("sqlite")).copied().collect();
     assert_eq!(books[..2], ["sqlite 2", "sqlite 1"], "devices, replaced values: {told}");
     assert_eq!(books.len(), 4, "{told}");

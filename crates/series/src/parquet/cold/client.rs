@@ -103,7 +103,10 @@ impl Client {
         let failed = |reason: String| Error::Database { operation, place: self.name(key), reason };
         if let Some(resting) = self.resting.lock().as_ref().filter(|resting| Instant::now() < resting.until) {
             self.counts.failures.fetch_add(1, Ordering::Relaxed);
-            return Err(failed(format!("the object store failed and is left alone for a while: {}", resting.reason)));
+            return Err(failed(format!(
+                "the object store failed and is left alone for a while: {}",
+                resting.reason
+            )));
         }
         let (done, answer) = sync_channel(1);
         let patience = self.limits.patience;
@@ -122,7 +125,9 @@ impl Client {
                 *self.resting.lock() = None;
                 Ok(value)
             }
-            Err(object_store::Error::NotFound { .. }) => Err(self.damaged(key, "the object itself", "it is not there")),
+            Err(object_store::Error::NotFound { .. }) => {
+                Err(self.damaged(key, "the object itself", "it is not there"))
+            }
             Err(error) => Err(self.rest(failed(error.to_string()))),
         }
     }
@@ -139,7 +144,8 @@ impl Client {
             other => other.to_string(),
         };
         let mut resting = self.resting.lock();
-        let pause = resting.as_ref().map_or(self.limits.rest.0, |before| (before.pause * 2).min(self.limits.rest.1));
+        let pause =
+            resting.as_ref().map_or(self.limits.rest.0, |before| (before.pause * 2).min(self.limits.rest.1));
         *resting = Some(Resting { until: Instant::now() + pause, pause, reason });
         error
     }
@@ -187,7 +193,9 @@ impl Client {
     fn renamed(&self, error: Error, asked: &str, failing: &str) -> Error {
         let of = |place: String| if place == self.name(asked) { self.name(failing) } else { place };
         match error {
-            Error::Database { operation, place, reason } => Error::Database { operation, place: of(place), reason },
+            Error::Database { operation, place, reason } => {
+                Error::Database { operation, place: of(place), reason }
+            }
             Error::Damaged { place, at, reason } => Error::Damaged { place: of(place), at, reason },
             other => other,
         }
@@ -243,7 +251,9 @@ impl Client {
             let create = PutOptions::from(PutMode::Create);
             match store.put_opts(&to, PutPayload::from(bytes.clone()), create).await {
                 Ok(_) => Ok(true),
-                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
+                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                    Ok(false)
+                }
                 Err(object_store::Error::NotImplemented { .. }) => {
                     store.put(&to, PutPayload::from(bytes)).await.map(|_| true)
                 }
@@ -262,9 +272,8 @@ impl Client {
         let Some(directory) = &self.directory else { return Ok(()) };
         let path = directory.join(key);
         let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
-        let above = path.ancestors().take_while(|above| above.starts_with(directory));
-        let synced = above.map(sync).collect::<std::io::Result<()>>();
-        synced.map_err(|error| io_fault("syncing", &path, &error))
+        let mut above = path.ancestors().take_while(|above| above.starts_with(directory));
+        above.try_for_each(sync).map_err(|error| io_fault("syncing", &path, &error))
     }
 
     pub(super) fn remove(&self, keys: &[String]) -> Result<()> {

@@ -90,7 +90,7 @@ mod tests {
         }
         pages.keep(2, 0, &page);
         let kept = pages.kept.lock().size_bytes;
-        assert!(kept <= 1000 && kept >= 100, "{kept}");
+        assert!((100..=1000).contains(&kept), "{kept}");
         assert!(pages.get(1, 0).is_some());
         assert!(pages.get(1, 2).is_none());
         pages.forget(1);

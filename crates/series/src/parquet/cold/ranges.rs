@@ -29,11 +29,7 @@ pub(super) fn requests(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 }
 
 /// The ranges, cut from what came for the requests; else where the first begins of which too little came.
-pub(super) fn cut(
-    ranges: &[Range<u64>],
-    requests: &[Range<u64>],
-    came: &[Bytes],
-) -> Result<Vec<Bytes>, u64> {
+pub(super) fn cut(ranges: &[Range<u64>], requests: &[Range<u64>], came: &[Bytes]) -> Result<Vec<Bytes>, u64> {
     let one = |range: &Range<u64>| {
         let at = requests.iter().position(|of| of.start <= range.start && range.end <= of.end)?;
         let from = usize::try_from(range.start - requests[at].start).ok()?;
@@ -69,6 +65,7 @@ mod tests {
         let ranges: Vec<_> = (0..10).map(|n| n * mib..(n + 1) * mib).collect();
         let whole: Vec<_> = requests(&ranges);
         assert_eq!(whole, [0..4 * mib, 4 * mib..8 * mib, 8 * mib..10 * mib]);
-        assert_eq!(requests(&[0..9 * mib, mib..2 * mib]), [0..9 * mib]);
+        let one = requests(&[0..9 * mib, mib..2 * mib]);
+        assert!(one.len() == 1 && one[0] == (0..9 * mib), "{one:?}");
     }
 }

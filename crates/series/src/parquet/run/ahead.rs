@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::object::{Object, external};
+use super::page;
 use super::read::{Detail, Run};
 use super::schema::{self, Hidden};
 use super::sidecar::Block;
 use super::source::{Place, Source};
-use super::page;
 use crate::parquet::ColumnNo;
 
 /// So much is fetched at once for a scan that goes on, bytes.
@@ -160,7 +160,10 @@ impl Run {
         let bytes = object.pages(pages, keep).map_err(external)?;
         let ahead: HashMap<u64, _> = pages.iter().map(|page| page.offset).zip(bytes).collect();
         let sidecar = self.shared_sidecar();
-        Ok(Source { size_bytes: sidecar.file_bytes, place: Place::Object(Arc::clone(object), ahead), pages: sidecar })
+        Ok(Source {
+            size_bytes: sidecar.file_bytes,
+            place: Place::Object(Arc::clone(object), ahead),
+            pages: sidecar,
+        })
     }
 }
-

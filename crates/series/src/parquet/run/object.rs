@@ -110,8 +110,7 @@ impl Object {
             at: "the seal".to_owned(),
             reason: reason.to_owned(),
         };
-        let (head, body) =
-            bytes.split_at_checked(HEAD_BYTES).ok_or_else(|| damaged("it is cut off"))?;
+        let (head, body) = bytes.split_at_checked(HEAD_BYTES).ok_or_else(|| damaged("it is cut off"))?;
         let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         if head[..8] != *MAGIC {
             return Err(damaged("it does not begin as one"));

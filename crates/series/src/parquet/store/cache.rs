@@ -140,7 +140,8 @@ impl Cache {
             let mut open = self.open.lock();
             open.clock += 1;
             let now = open.clock;
-            let here = open.runs.get_mut(&no).filter(|(run, _)| run.object().is_some() == entry.object.is_some());
+            let here =
+                open.runs.get_mut(&no).filter(|(run, _)| run.object().is_some() == entry.object.is_some());
             if let Some((run, used)) = here {
                 *used = now;
                 return Ok(Arc::clone(run));

@@ -220,7 +220,9 @@ fn worth_merging(mut runs: Vec<Arc<RunEntry>>, all: &[Arc<RunEntry>]) -> Option<
         return None;
     }
     let job = closed(runs, all);
-    let bytes = |cold: bool| job.iter().filter(|run| is_cold(run) == cold).map(|run| run.facts.size_bytes).sum::<u64>();
+    let bytes = |cold: bool| {
+        job.iter().filter(|run| is_cold(run) == cold).map(|run| run.facts.size_bytes).sum::<u64>()
+    };
     (bytes(true) <= SIZE_RATIO * bytes(false)).then_some(job)
 }
 

@@ -368,11 +368,7 @@ fn lock(directory: &Path) -> Result<std::fs::File> {
 fn load(connection: &Connection) -> rusqlite::Result<Visible> {
     let positions: BTreeMap<Source, u64> =
         crate::sqlite::write::positions(connection)?.into_iter().map(|at| (at.source, at.offset)).collect();
-    Ok(Visible {
-        metrics: Metrics::load(connection)?,
-        positions,
-        ..Visible::default()
-    })
+    Ok(Visible { metrics: Metrics::load(connection)?, positions, ..Visible::default() })
 }
 
 /// Fills the buffers with the blocks that stand in no run yet. Returns the number of the last.

@@ -95,7 +95,7 @@ impl Parquet {
     }
 
     /// Table, entity and column of a series; `None` when nobody ever sent it.
-    fn series_place(
+    pub(super) fn series_place(
         &self,
         tenant: &str,
         device: &str,

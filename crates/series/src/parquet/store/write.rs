@@ -104,6 +104,7 @@ impl Parquet {
             // The disk may be full: then no more is taken than the limit, and the batch waits in the log.
             self.roll()?;
         }
+        self.look_up_before(batch)?;
         let mut writer = self.writer.lock();
         for span in &batch.spans {
             match self.visible.read().positions.get(&span.source) {

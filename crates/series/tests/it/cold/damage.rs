@@ -93,7 +93,9 @@ fn another_tenants_object_in_its_place_shows_nothing() {
     let (place, [one, two]) = place();
     let (runs, _) = place.objects();
     let of = |tenant: &str| {
-        runs.iter().find(|key| key.contains(&format!("tenant={tenant}")) && key.ends_with(".parquet")).unwrap()
+        runs.iter()
+            .find(|key| key.contains(&format!("tenant={tenant}")) && key.ends_with(".parquet"))
+            .unwrap()
     };
     let others = place.get(of("two"));
     place.put(of("one"), &others);
@@ -140,6 +142,9 @@ fn a_damaged_local_file_is_not_moved() {
     bytes[10] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let refused = store.tier(super::late(0), &super::at_once());
-    assert!(matches!(&refused, Err(Error::Damaged { place, .. }) if place.ends_with("000000000001.parquet")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(Error::Damaged { place, .. }) if place.ends_with("000000000001.parquet")),
+        "{refused:?}"
+    );
     assert_eq!((store.cold_count(), place.objects().0.len()), (0, 0));
 }

@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use penstock_series::parquet::store::{ColdAges, ColdPolicy, Options};
-use penstock_series::{Error, Expiring, Parquet, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter};
+use penstock_series::{
+    Error, Expiring, Parquet, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter,
+};
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 
 use super::{Place, at_once, late, move_all};
@@ -71,7 +73,10 @@ fn only_what_is_older_than_the_policy_says_becomes_cold() {
     assert_eq!(all(&store, at(32), &own), 2);
     assert_eq!(count(&store, "d0").unwrap(), 15_000);
     let (runs, _) = place.objects();
-    assert!(runs[0].contains("/runs/tenant=default/kind=readings/period=2023-11-15/000000000001-"), "{runs:?}");
+    assert!(
+        runs[0].contains("/runs/tenant=default/kind=readings/period=2023-11-15/000000000001-"),
+        "{runs:?}"
+    );
 }
 
 trait Moment {
@@ -148,7 +153,10 @@ fn an_erased_device_is_in_no_object_and_what_cannot_be_removed_is_removed_later(
         store.erase(&tenant, &DeviceId::parse(device).unwrap(), "asked", late(0))
     };
     place.faults.no_get.store(true, Ordering::Relaxed);
-    assert!(matches!(erase(&place_opened_again(&place, store), "d1"), Err(Error::Database { .. })), "nothing was removed");
+    assert!(
+        matches!(erase(&place_opened_again(&place, store), "d1"), Err(Error::Database { .. })),
+        "nothing was removed"
+    );
     place.faults.mend();
     let store = place.open();
     assert_eq!(count(&store, "d1").unwrap(), 15_000);
@@ -223,8 +231,10 @@ fn the_catalogue_beside_the_objects_says_what_they_are() {
     };
     assert_eq!(texts("SELECT id FROM device ORDER BY no"), ["d0", "d1"]);
     assert_eq!(texts("SELECT name FROM metric"), ["m"]);
-    let objects: Vec<_> =
-        texts("SELECT object FROM run ORDER BY object").iter().flat_map(|key| [format!("{key}.parquet"), format!("{key}.side")]).collect();
+    let objects: Vec<_> = texts("SELECT object FROM run ORDER BY object")
+        .iter()
+        .flat_map(|key| [format!("{key}.parquet"), format!("{key}.side")])
+        .collect();
     assert_eq!(objects, runs);
     drop(catalogue);
     // Nothing changed: no other is written. Then it does, and two are kept.
@@ -236,4 +246,34 @@ fn the_catalogue_beside_the_objects_says_what_they_are() {
     }
     assert_eq!(place.objects().1.len(), 2);
     let _ = at_once();
+}
+
+#[test]
+fn while_a_late_reading_is_looked_up_other_batches_are_written() {
+    let place = Place::new(Options::default(), true);
+    let store = place_opened_again(&place, three_days(&place));
+    *place.faults.get_takes.lock().unwrap() = Duration::from_secs(2);
+    let from = store.positions().unwrap()[0].offset;
+    std::thread::scope(|scope| {
+        // A correction of a reading that is cold, and of another partition something live.
+        let late = scope.spawn(|| {
+            write_one(&store, from, &[simple("d0", "m", START + 1000, -5)]);
+            std::time::Instant::now()
+        });
+        let live = scope.spawn(|| {
+            while place.gets() == 0 {
+                std::thread::yield_now();
+            }
+            let mut batch = penstock_series::WriteBatch::default();
+            let readings = [simple("d0", "m", START + 90 * DAY, 1)];
+            batch.readings.insert(TenantId::default_tenant(), readings.iter().collect());
+            let source = penstock_series::Source { partition: 9, ..crate::parquet::store::SOURCE };
+            batch.spans.push(penstock_series::Span { source, from: 0, to: 1 });
+            store.write(&batch).unwrap();
+            std::time::Instant::now()
+        });
+        assert!(live.join().unwrap() < late.join().unwrap(), "the live batch waited for the object store");
+    });
+    assert_eq!(store.superseded(&TenantId::default_tenant(), 9).unwrap().len(), 1);
+    assert_eq!(count(&store, "d0").unwrap(), 15_001);
 }

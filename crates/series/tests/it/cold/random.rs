@@ -227,5 +227,8 @@ fn a_store_with_a_cold_tier_says_what_the_memory_store_says() {
         all.images += images;
     }
     let Seen { moved, failed_moves, failed_reads, failed_writes, erased, images } = all;
-    assert!(moved > 20 && failed_moves > 4 && failed_reads > 4 && failed_writes > 0 && erased > 0 && images > 3, "{all:?}");
+    assert!(
+        moved > 20 && failed_moves > 4 && failed_reads > 4 && failed_writes > 0 && erased > 0 && images > 3,
+        "{all:?}"
+    );
 }

@@ -109,5 +109,8 @@ fn runs_go_to_s3_and_are_read_from_there() {
     let store = place.open();
     drop(peer);
     let refused = count(&store, "d0");
-    assert!(matches!(&refused, Err(Error::Database { place, .. }) if place.ends_with(".parquet")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(Error::Database { place, .. }) if place.ends_with(".parquet")),
+        "{refused:?}"
+    );
 }

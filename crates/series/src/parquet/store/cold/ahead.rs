@@ -17,7 +17,9 @@ const MOST_BYTES: u64 = 16 << 20;
 impl Readings {
     /// Whether an entity has rows in cold runs, in a range of claimed times.
     pub(in super::super) fn is_cold(&self, entity: Entity, claimed: &RangeInclusive<i64>) -> Result<bool> {
-        for entry in self.runs().iter().filter(|run| run.object.is_some() && run.facts.may_hold(entity, claimed)) {
+        for entry in
+            self.runs().iter().filter(|run| run.object.is_some() && run.facts.may_hold(entity, claimed))
+        {
             let known = self.open(entry)?.sidecar().entity(entity);
             if known.is_some_and(|(_, rows)| rows.last >= *claimed.start() && rows.first <= *claimed.end()) {
                 return Ok(true);

@@ -71,7 +71,9 @@ mod tests {
     #[test]
     fn days_are_dates_and_names_are_never_paths() {
         let dates = [(0, "1970-01-01"), (-1, "1969-12-31"), (11_016, "2000-02-29"), (11_017, "2000-03-01")];
-        for (day, expected) in dates.into_iter().chain([(20_421, "2025-11-29"), (47_540, "2100-02-28"), (47_541, "2100-03-01")]) {
+        for (day, expected) in
+            dates.into_iter().chain([(20_421, "2025-11-29"), (47_540, "2100-02-28"), (47_541, "2100-03-01")])
+        {
             assert_eq!(date(day), expected);
         }
         assert_eq!(plain("../a b/ü=%"), "%2E%2E%2Fa%20b%2F%C3%BC%3D%25");

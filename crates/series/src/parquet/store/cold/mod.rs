@@ -11,6 +11,7 @@
 //! stands in the manifest until it is removed, so that no failure and no crash makes it forgotten.
 
 mod ahead;
+mod before;
 mod catalogue;
 mod choose;
 mod key;
