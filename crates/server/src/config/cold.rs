@@ -118,7 +118,7 @@ mod tests {
             "[series.cold]\nurl = 's3://bucket/a/b'\nafter_days = 7\n[series.tenants.acme]\ncold_after_windows_days = 90\n",
         );
         let settings = settings.expect("it is right").expect("there is one");
-        let days = |days| Some(Duration::from_secs(days * 86_400));
+        let days = |days: u64| Some(Duration::from_secs(days * 86_400));
         assert_eq!(settings.policy.all, ColdAges { readings: days(7), windows: None });
         let acme = TenantId::parse("acme").expect("a tenant's name");
         assert_eq!(settings.policy.tenants[&acme], ColdAges { readings: days(7), windows: days(90) });
