@@ -26,7 +26,8 @@ check: ## formatting, lints, documentation, house rules
 	cargo clippy --workspace -- -D warnings
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-	cargo test -p penstock --test it house::
+	# Of the whole workspace, as `make test` builds it: alone, the package would build its dependencies again with other features.
+	cargo test --workspace --test it house::
 	# Where Node is: what is embedded is what the sources make.
 	scripts/web.sh check
 
