@@ -114,8 +114,11 @@ impl Drop for Durable {
         }
         // So that a store that was closed is one file, as small as what is in it. What is left is carried over when it is
         // opened again.
-        let closed = Connection::open(&self.path)
-            .and_then(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        let closed = Connection::open(&self.path).and_then(|connection| {
+            // A snapshot that somebody still reads may last: nobody waits for it.
+            connection.busy_timeout(std::time::Duration::ZERO)?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        });
         if let Err(error) = closed {
             tracing::warn!(%error, store = %self.path.display(), "the store's write-ahead file could not be carried over");
         }
