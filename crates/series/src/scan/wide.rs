@@ -112,6 +112,12 @@ impl<'n> Parted<'n> {
         }
     }
 
+    /// All that it is in: what stands before each of its dots, and itself.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &'n str> {
+        let plain = self.plain;
+        plain.match_indices('.').map(move |(at, _)| &plain[..at]).chain([plain])
+    }
+
     /// Keys and values, without escapes.
     pub(crate) fn tags(&self) -> Vec<(String, String)> {
         let pairs = split(self.tags, ',').into_iter().filter(|pair| !pair.is_empty());

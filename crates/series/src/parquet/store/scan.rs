@@ -70,7 +70,7 @@ impl Snapshot for Moment {
                 let groups = self.late.iter().map(|of| (of.group.clone(), of.members.clone()));
                 filled(Pieces::new(moment, scan, &shape, groups, OfLate::new)?)
             }
-            name => match self.wide(name).filter(|_| crate::scan::shape(name).is_none()) {
+            name => match crate::scan::shape(name).is_none().then(|| self.wide(name)).flatten() {
                 Some(wide) => {
                     let groups =
                         self.groups.iter().map(|group| (group.clone(), OfWide::members(&wide, group)));

@@ -1,6 +1,6 @@
 //! The wide tables ([`crate::scan::Wide`]): rows as they stand in runs, one for each set of tags.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -31,12 +31,20 @@ impl Moment {
         Wide::of(table, self.names().map(|metric| (metric.name.as_str(), metric.kinds)))
     }
 
-    /// Those that are worth a line in a list of tables.
+    /// Those that are worth a line in a list of tables. Each metric is looked at once, not once for each table.
     pub(super) fn wide_tables(&self) -> Vec<Shape> {
-        let tables: BTreeSet<&str> =
-            self.names().filter_map(|metric| Parted::of(&metric.name).table()).collect();
-        let free = tables.into_iter().filter(|table| shape(table).is_none() && *table != super::LATEST);
-        free.filter_map(|table| self.wide(table)).map(|wide| wide.shape).collect()
+        let listed = self.names().filter_map(|metric| Parted::of(&metric.name).table());
+        let free = listed.filter(|table| shape(table).is_none() && *table != super::LATEST);
+        let mut tables: BTreeMap<&str, Vec<&Arc<Metric>>> = free.map(|table| (table, Vec::new())).collect();
+        for metric in self.names() {
+            for table in Parted::of(&metric.name).tables() {
+                tables.entry(table).and_modify(|metrics| metrics.push(metric));
+            }
+        }
+        let wide = tables.into_iter().filter_map(|(table, metrics)| {
+            Wide::of(table, metrics.into_iter().map(|metric| (metric.name.as_str(), metric.kinds)))
+        });
+        wide.map(|wide| wide.shape).collect()
     }
 }
 
