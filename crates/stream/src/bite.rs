@@ -1,40 +1,43 @@
-//! How much a turn takes from the log.
+//! How much a turn takes: bytes of the log, windows to be computed again.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use log::{Chunk, Reader, Run};
 
-/// A bite: so many bytes, between the least and the most what takes about one turn.
+/// A bite: so much, between the least and the most, that it takes about one turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bite {
-    bytes: usize,
+    size: usize,
     range: (usize, usize),
     turn: Duration,
 }
 
 impl Bite {
-    /// Of live data. A commit costs an fsync, so it goes in large bites when there is much of it.
+    /// Of live data, bytes. A commit costs an fsync, so it goes in large bites when there is much of it.
     pub(crate) const LIVE: Self = Self::new((4 << 20, 4 << 20), Duration::ZERO);
 
-    /// Of history: a live reading may have to wait for a turn that has begun.
+    /// Of history, bytes: a live reading may have to wait for a turn that has begun.
     pub(crate) const BACKFILL: Self = Self::new((4 << 10, 512 << 10), Duration::from_millis(1));
 
-    /// Of a trial: live data does not wait for the turn, but has to share processor and disk with it.
+    /// Of windows to be computed again, for which a live reading may have to wait just so.
+    pub(crate) const REVISIONS: Self = Self::new((4, 512), Duration::from_millis(1));
+
+    /// Of a trial, bytes: live data does not wait for the turn, but has to share processor and disk with it.
     pub(crate) const TRIAL: Self = Self::new((32 << 10, 2 << 20), Duration::from_millis(50));
 
     const fn new(range: (usize, usize), turn: Duration) -> Self {
-        Self { bytes: range.0, range, turn }
+        Self { size: range.0, range, turn }
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
-    /// Takes note of how long a turn with it took.
-    pub(crate) fn took(&mut self, time: Duration) {
-        let bytes = if time > self.turn { self.bytes / 2 } else { self.bytes * 2 };
-        self.bytes = bytes.clamp(self.range.0, self.range.1);
+    /// Takes note of how long a turn with it took, where turns of `allowed` do no harm.
+    pub(crate) fn took(&mut self, time: Duration, allowed: Duration) {
+        let size = if time > self.turn.max(allowed) { self.size / 2 } else { self.size * 2 };
+        self.size = size.clamp(self.range.0, self.range.1);
     }
 }
 

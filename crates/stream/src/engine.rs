@@ -113,7 +113,7 @@ impl Engine {
         for (index, (from, to, answers)) in touched {
             records += to - from;
             let step = Step::records(lane, from, to, now);
-            self.close(index, Note { step, answers }, now, true, &mut output);
+            self.close(index, Note { step, answers }, now, &mut output);
         }
         self.finish(output, records)
     }
@@ -138,23 +138,29 @@ impl Engine {
     }
 
     /// Lets time pass for partitions that have something to close and nothing to read (`live_ends`: where their live
-    /// lanes end); `None` when none has. Those with windows to be computed again are left to [`Self::revise`].
+    /// lanes end); `None` when none has.
     pub(crate) fn tick(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
-        let wanting = self.quiet(live_ends, |Partition { pipeline, .. }| {
-            pipeline.wants_tick(now) && !pipeline.has_revisions_due(now)
-        });
+        let wanting = self.quiet(live_ends, |partition| partition.pipeline.wants_tick(now));
         if wanting.is_empty() { Ok(None) } else { self.let_pass(wanting, now).map(Some) }
     }
 
-    /// Computes windows again in one partition that has nothing live to read, in another one each time; `None` when none
-    /// has any that are due.
-    pub(crate) fn revise(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
-        let due = self.quiet(live_ends, |partition| partition.pipeline.has_revisions_due(now));
-        let Some(&index) = due.iter().find(|&&index| index > self.revised).or(due.first()) else {
+    /// Computes windows again in one partition, `most` of them, in another partition each time; `None` when none has any
+    /// that are due.
+    pub(crate) fn revise(&mut self, now: Timestamp, most: u32) -> Result<Option<Turn>, Unanswered> {
+        let due = || {
+            let due =
+                self.partitions.iter().filter(|(_, partition)| partition.pipeline.has_revisions_due(now));
+            due.map(|(&index, _)| index)
+        };
+        let Some(index) = due().find(|&index| index > self.revised).or_else(|| due().next()) else {
             return Ok(None);
         };
         self.revised = index;
-        self.let_pass(vec![index], now).map(Some)
+        let partition = self.partitions.get_mut(&index).expect("it is one of the engine's");
+        let mut output = Output::default();
+        partition.pipeline.revise(now, most, &mut output);
+        self.note(index, Note { step: Step::revise(now, most), answers: Vec::new() }, &mut output);
+        self.finish(output, 0).map(Some)
     }
 
     /// Whether windows of any partition wait to be computed again.
@@ -173,17 +179,14 @@ impl Engine {
             let partition = self.partitions.get_mut(&index).expect("it is one of the engine's");
             partition.pipeline.tick(now);
             let note = Note { step: Step::tick(now), answers: Vec::new() };
-            self.close(index, note, now, false, &mut output);
+            self.close(index, note, now, &mut output);
         }
         self.finish(output, 0)
     }
 
     /// Whether time would have to pass for any partition that has nothing live to read.
     pub(crate) fn wants_time(&self, now: Timestamp, live_ends: &[u64]) -> bool {
-        let waits = |partition: &Partition| {
-            partition.pipeline.wants_tick(now) || partition.pipeline.has_revisions_due(now)
-        };
-        !self.quiet(live_ends, waits).is_empty()
+        !self.quiet(live_ends, |partition| partition.pipeline.wants_tick(now)).is_empty()
     }
 
     /// The partitions without anything live to read of which `holds` is true.
@@ -197,10 +200,11 @@ impl Engine {
     }
 
     /// Ends a partition's step: closes its windows and writes its note.
-    fn close(&mut self, index: u16, note: Note, now: Timestamp, had_records: bool, output: &mut Output) {
+    fn close(&mut self, index: u16, note: Note, now: Timestamp, output: &mut Output) {
         let partition =
             self.partitions.get_mut(&index).expect("the step was of one of the engine's partitions");
-        partition.pipeline.settle(now, had_records, output);
+        let records = note.step.span().map_or(0, |(_, from, to)| to - from);
+        partition.pipeline.settle(now, records, output);
         self.note(index, note, output);
     }
 

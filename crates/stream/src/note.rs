@@ -2,7 +2,7 @@
 //!
 //! A partition's state is a function of a checkpoint, the notes after it, and the log. A note says what was
 //! processed and everything the pipeline was told from outside meanwhile; it becomes durable in the same commit
-//! as the outcome. Format (version 1, documented in `docs/formats/stream-state.md`): a byte for the version,
+//! as the outcome. Format (version 2, documented in `docs/formats/stream-state.md`): a byte for the version,
 //! then [`Note`] in the postcard wire format.
 
 use record::{Lane, Timestamp};
@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::answers::Answer;
 
-const VERSION: u8 = 1;
+/// In 1 windows were computed again with records and ticks, not in steps of their own.
+const VERSION: u8 = 2;
 
 /// What one commit did to a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub(crate) enum Step {
     Hole { backfill: bool, from: u64, to: u64 },
     /// Nothing came; the clock moved on.
     Tick { now: i64 },
+    /// Windows that waited were computed again, `most` of them at most.
+    Revise { now: i64, most: u32 },
 }
 
 impl Step {
@@ -39,7 +42,7 @@ impl Step {
             Self::Records { backfill, from, to, .. } | Self::Hole { backfill, from, to } => {
                 (backfill, from, to)
             }
-            Self::Tick { .. } => return None,
+            Self::Tick { .. } | Self::Revise { .. } => return None,
         };
         Some((if backfill { Lane::Backfill } else { Lane::Live }, from, to))
     }
@@ -55,15 +58,17 @@ impl Step {
     pub(crate) fn tick(now: Timestamp) -> Self {
         Self::Tick { now: now.nanos() }
     }
+
+    pub(crate) fn revise(now: Timestamp, most: u32) -> Self {
+        Self::Revise { now: now.nanos(), most }
+    }
 }
 
 /// Why a note cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// A later version wrote it.
-    #[error(
-        "the stream's note has version {0}, this build reads version 1: upgrade before starting on this store"
-    )]
+    /// Another version wrote it.
+    #[error("the stream's note has version {0}, this build reads version {VERSION}")]
     Version(u8),
     /// It is no note.
     #[error("the stream's note cannot be read: {0}")]
@@ -102,10 +107,16 @@ mod tests {
         let note = Note { step: Step::records(Lane::Backfill, 7, 300, Timestamp::from_nanos(-3)), answers };
         let bytes = note.encode();
         // Fixed for ever: stores out there hold it.
-        let fixture = [1, 0, 1, 7, 172, 2, 5, 4, 0, 1, 1, 1, 1, b't', 1, 2, 2, 0, 3, 1];
+        let fixture = [2, 0, 1, 7, 172, 2, 5, 4, 0, 1, 1, 1, 1, b't', 1, 2, 2, 0, 3, 1];
         assert_eq!(bytes, fixture);
         assert_eq!(Note::decode(&bytes), Ok(note));
         assert_eq!(Note::decode(&[9]), Err(NoteError::Version(9)));
         assert!(matches!(Note::decode(&bytes[..8]), Err(NoteError::Damaged(_))));
+        let before = [&[1], &fixture[1..]].concat();
+        assert_eq!(Note::decode(&before), Err(NoteError::Version(1)));
+        let revise = Note { step: Step::revise(Timestamp::from_nanos(-3), 300), answers: Vec::new() };
+        let bytes = revise.encode();
+        assert_eq!(bytes, [2, 3, 5, 172, 2, 0]);
+        assert_eq!(Note::decode(&bytes), Ok(revise));
     }
 }

@@ -162,7 +162,10 @@ impl Place<'_> {
                 Step::Tick { now } => {
                     let now = Timestamp::from_nanos(now);
                     pipeline.tick(now);
-                    pipeline.settle(now, false, &mut output);
+                    pipeline.settle(now, 0, &mut output);
+                }
+                Step::Revise { now, most } => {
+                    pipeline.revise(Timestamp::from_nanos(now), most, &mut output);
                 }
                 Step::Hole { .. } => {}
                 Step::Records { backfill, from, to, now } => {
@@ -172,7 +175,7 @@ impl Place<'_> {
                         let templates = &self.parts.templates;
                         pipeline.records(work, templates, &mut scratch, &mut answers, &mut output)
                     })?;
-                    pipeline.settle(Timestamp::from_nanos(now), true, &mut output);
+                    pipeline.settle(Timestamp::from_nanos(now), to - from, &mut output);
                 }
             }
             if !answers.is_used_up() {

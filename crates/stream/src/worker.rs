@@ -14,7 +14,7 @@ use log::{Chunk, Lane, Lost, PartitionId, Position, Reader, Topic};
 use record::Timestamp;
 use series::{Completeness, DeadLetter, DeadMessage};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 
 use crate::answers::Unanswered;
 use crate::bite::{Bite, Bites};
@@ -32,6 +32,9 @@ const LIVE_TURNS_IN_A_ROW: u32 = 8;
 
 /// Live data that came so lately is expected to go on.
 const LIVE_COMES: Duration = Duration::from_secs(1);
+
+/// How long turns of history may take while no live data comes.
+const ALONE: Duration = Duration::from_millis(20);
 
 /// History rests as long as its turns took, once that is as much as a timer can keep, and never for longer.
 const SHORTEST_REST: Duration = Duration::from_millis(3);
@@ -54,16 +57,18 @@ pub(crate) struct Worker {
     backfill: Bites,
     live_bite: Bite,
     backfill_bite: Bite,
+    revisions_bite: Bite,
     live_turns: u32,
     /// Whether history's next turn is for windows that wait to be computed again, not for its records.
     revisions_next: bool,
-    /// When live data was last read.
-    live_read: Option<Instant>,
+    /// When live data was last read, and how long its turn took.
+    live_read: Option<(Instant, Duration)>,
     rest: Rest,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
     stopping: Arc<AtomicBool>,
-    ticked: Instant,
+    /// When time next passes for partitions that have nothing to read.
+    tick_at: Instant,
     told: Instant,
     /// Positions the log may know, not yet told.
     untold: HashMap<PartitionId, u64>,
@@ -144,7 +149,7 @@ impl Worker {
             true => Owed::of(&*parts.log)?,
             false => Owed::default(),
         };
-        let now = Instant::now();
+        let (now, tick_every) = (Instant::now(), parts.settings.tick_every);
         let (live_bite, backfill_bite) = match purpose {
             Purpose::Live => (Bite::LIVE, Bite::BACKFILL),
             Purpose::Trial { .. } => (Bite::TRIAL, Bite::TRIAL),
@@ -159,6 +164,7 @@ impl Worker {
             backfill,
             live_bite,
             backfill_bite,
+            revisions_bite: Bite::REVISIONS,
             live_turns: 0,
             revisions_next: false,
             live_read: None,
@@ -166,7 +172,7 @@ impl Worker {
             shared,
             stop,
             stopping,
-            ticked: now,
+            tick_at: now + tick_every,
             told: now,
             untold: HashMap::new(),
             saving: None,
@@ -196,7 +202,7 @@ impl Worker {
     }
 
     async fn step(&mut self) -> Flow {
-        if self.ticked.elapsed() >= self.parts.settings.tick_every {
+        if Instant::now() >= self.tick_at {
             let flow = self.tick().await;
             if flow != Flow::On {
                 return flow;
@@ -242,18 +248,18 @@ impl Worker {
         let revisions = self.engine.as_ref().is_some_and(|engine| engine.has_revisions_due(now));
         let revisions_first = revisions && self.revisions_next;
         let (live, backfill) = (&mut self.live, &mut self.backfill);
-        let (live_bytes, backfill_bytes) = (self.live_bite.bytes(), self.backfill_bite.bytes());
-        let rests_until = self.rest.until;
+        let (live_bytes, backfill_bytes) = (self.live_bite.size(), self.backfill_bite.size());
+        let (rests_until, tick_at) = (self.rest.until, self.tick_at);
         let history = async {
             if rests_until > Instant::now() {
-                tokio::time::sleep_until(rests_until.into()).await;
+                sleep_until(rests_until.into()).await;
             }
             tokio::select! {
                 biased;
                 () = std::future::ready(()), if revisions_first => Next::Revise,
                 read = backfill.next(backfill_bytes), if !history_waits => Next::Read(Lane::Backfill, read),
                 () = std::future::ready(()), if revisions => Next::Revise,
-                () = sleep(self.parts.settings.tick_every) => Next::Quiet,
+                () = sleep_until(tick_at.into()) => Next::Quiet,
             }
         };
         let live = async {
@@ -292,23 +298,32 @@ impl Worker {
         match lane {
             Lane::Live => {
                 self.live_turns += 1;
-                self.live_read = Some(began);
-                self.live_bite.took(began.elapsed());
+                self.live_read = Some((began, began.elapsed()));
+                self.live_bite.took(began.elapsed(), Duration::ZERO);
             }
             Lane::Backfill => {
                 self.live_turns = 0;
                 self.revisions_next = true;
-                self.backfill_bite.took(began.elapsed());
+                self.backfill_bite.took(began.elapsed(), self.history_may_take());
                 self.rest(began);
             }
         }
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 
+    /// How long a turn of history may take at least: where no live data comes nobody waits for it, and beside long turns of
+    /// live data short ones would not be felt.
+    fn history_may_take(&self) -> Duration {
+        match self.live_read {
+            Some((at, took)) if at.elapsed() < LIVE_COMES => took / LIVE_TURNS_IN_A_ROW,
+            _ => ALONE,
+        }
+    }
+
     /// Where live data comes, history has half of the time at most.
     fn rest(&mut self, began: Instant) {
         let now = Instant::now();
-        if !self.purpose.writes_to_log() || self.live_read.is_none_or(|at| now - at >= LIVE_COMES) {
+        if !self.purpose.writes_to_log() || self.live_read.is_none_or(|(at, _)| now - at >= LIVE_COMES) {
             self.rest.owed = Duration::ZERO;
             return;
         }
@@ -323,29 +338,30 @@ impl Worker {
         let began = Instant::now();
         (self.live_turns, self.revisions_next) = (0, false);
         let now = self.parts.clock.as_ref()();
-        let ends = match self.live_ends() {
-            Ok(ends) => ends,
-            Err(error) => {
-                tracing::warn!(%error, "the log does not say where it ends; windows wait");
-                return self.pause(&mut RETRY.0.clone()).await;
-            }
-        };
-        let flow = self.turn(Lane::Backfill, move |engine| engine.revise(now, &ends)).await;
+        let most = self.revisions_bite.size() as u32;
+        let flow = self.turn(Lane::Backfill, move |engine| engine.revise(now, most)).await;
+        self.revisions_bite.took(began.elapsed(), self.history_may_take());
         self.rest(began);
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 
     async fn tick(&mut self) -> Flow {
-        self.ticked = Instant::now();
+        let began = Instant::now();
+        self.tick_at = began + self.parts.settings.tick_every;
         let now = self.parts.clock.as_ref()();
-        let ends = match self.live_ends() {
-            Ok(ends) => ends,
+        let ends: Arc<[u64]> = match self.live_ends() {
+            Ok(ends) => ends.into(),
             Err(error) => {
                 tracing::warn!(%error, "the log does not say where it ends; windows wait");
                 return Flow::On;
             }
         };
-        let flow = self.turn(Lane::Live, move |engine| engine.tick(now, &ends)).await;
+        let of_turn = Arc::clone(&ends);
+        let flow = self.turn(Lane::Live, move |engine| engine.tick(now, &of_turn)).await;
+        if self.engine.as_ref().is_some_and(|engine| engine.wants_time(now, &ends)) {
+            // More windows are over than one turn had room for.
+            self.tick_at = self.tick_at.min(Instant::now() + began.elapsed().max(SHORTEST_REST));
+        }
         if self.told.elapsed() >= TELL_EVERY {
             self.tell_log().await;
         }

@@ -146,14 +146,19 @@ impl Pipeline {
         self.state.books.watermark.tick(now.nanos(), self.settings.idle_after_nanos);
     }
 
-    /// Ends a step: publishes windows that are over, names those that are due for revision, and lets go what is out of use.
-    pub(crate) fn settle(&mut self, now: Timestamp, had_records: bool, output: &mut Output) {
-        self.close_windows(output);
-        self.revisions(now, had_records, output);
+    /// Ends a step of so many records: publishes windows that are over, and lets go what is out of use.
+    pub(crate) fn settle(&mut self, now: Timestamp, records: u64, output: &mut Output) {
+        self.close_windows(settle::share(records), output);
+        self.revisions(now, 0, output);
         self.sweep(output);
     }
 
-    /// Whether windows wait to be computed again, and a tick would do some.
+    /// Names windows that are to be computed again: those that have waited long enough, `most` of them at most.
+    pub(crate) fn revise(&mut self, now: Timestamp, most: u32, output: &mut Output) {
+        self.revisions(now, most as usize, output);
+    }
+
+    /// Whether windows have waited long enough to be computed again.
     pub(crate) fn has_revisions_due(&self, now: Timestamp) -> bool {
         self.state.books.pending.is_due(now)
     }

@@ -8,15 +8,10 @@ use serde::{Deserialize, Serialize};
 
 /// How long a window waits, so that a backlog that touches it many times makes one revision of it and not many.
 const WAIT_NANOS: i64 = 1_000_000_000;
-/// How many one step without records revises: each costs a look into the store, and a live reading that comes meanwhile
-/// waits for the step.
-const PER_STEP: usize = 64;
-/// A partition that always has something to read still revises a few with each step, once they have waited so long.
-const OVERDUE_NANOS: i64 = 10 * WAIT_NANOS;
-/// How many then.
-const PER_BUSY_STEP: usize = 4;
-/// Beyond these they are revised without waiting: each takes some 50 bytes of the state.
+/// Beyond these they are revised without waiting, with whatever step comes: each takes some 50 bytes of the state.
 const MOST: usize = 100_000;
+/// How many more then, so that not each step has to.
+const SURPLUS: usize = 64;
 
 /// A window to be computed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,17 +34,9 @@ pub(super) struct Pending {
     /// Made from `waiting` when the state is read back.
     #[serde(skip)]
     ages: Ages,
-    /// Those that have waited [`WAIT_NANOS`] and [`OVERDUE_NANOS`]: to find some of them, not all are looked at. Made from
-    /// `waiting` too.
+    /// Those that have waited [`WAIT_NANOS`]: to find some of them, not all are looked at. Made from `waiting` too.
     #[serde(skip)]
-    ready: [Ready; 2],
-}
-
-/// Which of [`Pending::ready`].
-#[derive(Clone, Copy)]
-enum Wait {
-    Usual = 0,
-    Overdue = 1,
+    ready: Ready,
 }
 
 /// Where a window comes in turn: what a device has of one moment is read from the store and written to it together.
@@ -151,28 +138,14 @@ impl Pending {
         }
     }
 
-    /// Takes those whose time has come at the end of a step, by device and start. What the step itself touched waits:
-    /// the store does not hold its readings yet. A step with records leaves them to the steps without, which come when
-    /// nothing live is to be read, unless that has gone on for long.
-    pub(super) fn take_due(
-        &mut self,
-        now: Timestamp,
-        had_records: bool,
-        device_of: DeviceOf<'_>,
-    ) -> Vec<Touched> {
-        let surplus = self.waiting.len().saturating_sub(MOST);
-        let (most, wait) = match had_records {
-            _ if surplus > 0 => (surplus + PER_STEP, None),
-            true => (PER_BUSY_STEP, Some(Wait::Overdue)),
-            false => (PER_STEP, Some(Wait::Usual)),
-        };
-        let before = [WAIT_NANOS, OVERDUE_NANOS].map(|wait| now.nanos().saturating_sub(wait));
-        for (ready, before) in self.ready.iter_mut().zip(before) {
-            ready.advance(before, &self.waiting, device_of);
-        }
-        let due: Vec<Touched> = match wait {
-            None => self.waiting.keys().take(most).copied().collect(),
-            Some(wait) => self.ready[wait as usize].first(before[wait as usize], most, &self.waiting),
+    /// Takes some whose time has come, `most` at most, by device and start: at the end of a step. What the step itself
+    /// touched waits: the store does not hold its readings yet.
+    pub(super) fn take_due(&mut self, now: Timestamp, most: usize, device_of: DeviceOf<'_>) -> Vec<Touched> {
+        let before = now.nanos().saturating_sub(WAIT_NANOS);
+        self.ready.advance(before, &self.waiting, device_of);
+        let due: Vec<Touched> = match self.waiting.len().saturating_sub(MOST) {
+            0 => self.ready.first(before, most, &self.waiting),
+            surplus => self.waiting.keys().take(most.max(surplus + SURPLUS)).copied().collect(),
         };
         for window in &due {
             self.remove(window);
@@ -181,13 +154,13 @@ impl Pending {
             if let Entry::Vacant(place) = self.waiting.entry(window) {
                 place.insert(now.nanos());
                 self.ages.add(now.nanos());
-                self.ready.iter_mut().for_each(|ready| ready.add(window, now.nanos()));
+                self.ready.add(window, now.nanos());
             }
         }
         due
     }
 
-    /// Whether a step without records at `now` would take any.
+    /// Whether any has waited long enough.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let before = now.nanos().saturating_sub(WAIT_NANOS);
         self.oldest().is_some_and(|oldest| oldest <= before)
@@ -199,10 +172,10 @@ impl Pending {
 
     /// Makes what is not part of a checkpoint.
     pub(super) fn restored(mut self) -> Self {
-        (self.ages, self.ready) = (Ages::default(), Default::default());
+        (self.ages, self.ready) = (Ages::default(), Ready::default());
         for (&window, &since) in &self.waiting {
             self.ages.add(since);
-            self.ready.iter_mut().for_each(|ready| ready.add(window, since));
+            self.ready.add(window, since);
         }
         self
     }
@@ -276,38 +249,38 @@ mod tests {
         pending.add(window(1, 0));
         pending.add(window(1, 0));
         pending.add(window(2, 0));
-        assert_eq!(pending.take_due(after(5), false, &device_of), []);
+        assert_eq!(pending.take_due(after(5), 64, &device_of), []);
         assert!(!pending.is_due(after(WAIT_NANOS)));
         pending.add(window(1, 0)); // touched again: it does not wait longer
-        assert_eq!(pending.take_due(after(WAIT_NANOS), false, &device_of), []);
+        assert_eq!(pending.take_due(after(WAIT_NANOS), 64, &device_of), []);
         assert!(pending.is_due(after(WAIT_NANOS + 5)));
         assert_eq!(pending.take_series(2), [window(2, 0)]);
-        assert_eq!(pending.take_due(after(WAIT_NANOS + 5), false, &device_of), [window(1, 0)]);
+        assert_eq!(pending.take_due(after(WAIT_NANOS + 5), 64, &device_of), [window(1, 0)]);
         assert!(!pending.is_due(after(9 * WAIT_NANOS)));
-        assert_eq!(pending.take_due(after(9 * WAIT_NANOS), false, &device_of), []);
+        assert_eq!(pending.take_due(after(9 * WAIT_NANOS), 64, &device_of), []);
     }
 
     #[test]
-    fn a_step_with_records_leaves_them_to_those_without_until_they_have_waited_for_long() {
+    fn a_step_takes_as_many_as_it_may() {
         let mut pending = Pending::default();
         (0..1000).for_each(|start| pending.add(window(0, start)));
-        pending.take_due(START, true, &device_of);
-        assert_eq!(pending.take_due(after(WAIT_NANOS), true, &device_of).len(), 0);
-        assert_eq!(pending.take_due(after(WAIT_NANOS), false, &device_of).len(), PER_STEP);
-        assert_eq!(pending.take_due(after(OVERDUE_NANOS), true, &device_of).len(), PER_BUSY_STEP);
+        pending.take_due(START, 0, &device_of);
+        assert_eq!(pending.take_due(after(WAIT_NANOS), 0, &device_of).len(), 0);
+        assert_eq!(pending.take_due(after(WAIT_NANOS), 64, &device_of).len(), 64);
+        assert_eq!(pending.take_due(after(WAIT_NANOS), 1000, &device_of).len(), 936);
     }
 
     #[test]
     fn the_number_waiting_is_bounded() {
         let mut pending = Pending::default();
         (0..MOST as i64 + 1000).for_each(|start| pending.add(window(0, start)));
-        pending.take_due(START, true, &device_of);
+        pending.take_due(START, 0, &device_of);
         assert_eq!(
-            pending.take_due(START, true, &device_of).len(),
-            1000 + PER_STEP,
+            pending.take_due(START, 0, &device_of).len(),
+            1000 + SURPLUS,
             "beyond the bound nothing waits"
         );
-        assert_eq!(pending.take_due(START, true, &device_of).len(), 0);
+        assert_eq!(pending.take_due(START, 0, &device_of).len(), 0);
     }
 
     #[test]
@@ -323,17 +296,16 @@ mod tests {
             if next(50) == 0 {
                 now -= next(3 * WAIT_NANOS as u64) as i64;
             }
-            let had_records = next(2) == 0;
-            let (most, wait) =
-                if had_records { (PER_BUSY_STEP, OVERDUE_NANOS) } else { (PER_STEP, WAIT_NANOS) };
-            let waited = pending.waiting.iter().filter(|&(_, &since)| since <= now.saturating_sub(wait));
+            let most = if next(2) == 0 { 0 } else { 1 + next(90) as usize };
+            let waited =
+                pending.waiting.iter().filter(|&(_, &since)| since <= now.saturating_sub(WAIT_NANOS));
             let mut expected: Vec<Touched> = waited.map(|(&window, _)| window).collect();
             expected.sort_by_key(|window| Place::of(*window, &device_of));
             expected.truncate(most);
             for _ in 0..next(60) {
                 pending.add(window(next(400) as u32, next(20) as i64));
             }
-            assert_eq!(pending.take_due(after(now), had_records, &device_of), expected, "step {step}");
+            assert_eq!(pending.take_due(after(now), most, &device_of), expected, "step {step}");
             if next(20) == 0 {
                 pending.take_series(next(400) as u32);
             }
@@ -348,7 +320,7 @@ mod tests {
     fn what_is_due_is_known_after_the_state_was_read_back() {
         let mut pending = Pending::default();
         pending.add(window(1, 0));
-        pending.take_due(START, true, &device_of);
+        pending.take_due(START, 0, &device_of);
         let bytes = postcard::to_stdvec(&pending).unwrap();
         let back = postcard::from_bytes::<Pending>(&bytes).unwrap().restored();
         assert_eq!(back, pending);

@@ -14,16 +14,29 @@ use super::Pipeline;
 use super::pending::Touched;
 use super::state::Books;
 
-/// How many windows one step publishes: a minute's windows of a large fleet are many, and readings wait for the step.
-const PER_STEP: usize = 20_000;
+/// How many windows of a partition a step without records publishes: a minute's windows of a large fleet are many, at some ten
+/// microseconds each, and live readings wait for the steps of all partitions that have any.
+const PER_TICK: usize = 500;
+/// How many a step with records publishes: so many for each, or windows would be over faster than they are published; some
+/// where there are few records; and no more than a commit can take.
+const PER_RECORD: u64 = 16;
+const PER_STEP: (u64, u64) = (1_000, 20_000);
+
+/// How many windows a step publishes.
+pub(super) fn share(records: u64) -> usize {
+    match records {
+        0 => PER_TICK,
+        records => records.saturating_mul(PER_RECORD).clamp(PER_STEP.0, PER_STEP.1) as usize,
+    }
+}
 
 impl Pipeline {
-    /// Publishes windows whose readings can no longer come in time.
-    pub(super) fn close_windows(&mut self, output: &mut Output) {
+    /// Publishes windows whose readings can no longer come in time, `most` at most.
+    pub(super) fn close_windows(&mut self, most: usize, output: &mut Output) {
         self.state.warm_up(&self.settings);
         let mut published = std::mem::take(&mut self.memory.published);
         let watermark = self.state.books.watermark.at();
-        self.state.books.has_more_to_close = self.state.windows.close(watermark, PER_STEP, &mut published);
+        self.state.books.has_more_to_close = self.state.windows.close(watermark, most, &mut published);
         self.publish(&mut published, output);
         self.memory.published = published;
     }
@@ -44,10 +57,10 @@ impl Pipeline {
         }
     }
 
-    /// Names the windows whose time has come to be computed again.
-    pub(super) fn revisions(&mut self, now: Timestamp, had_records: bool, output: &mut Output) {
+    /// Names windows whose time has come to be computed again, `most` at most.
+    pub(super) fn revisions(&mut self, now: Timestamp, most: usize, output: &mut Output) {
         let Books { pending, devices, .. } = &mut self.state.books;
-        for window in pending.take_due(now, had_records, &|series| devices.device_of_series(series)) {
+        for window in pending.take_due(now, most, &|series| devices.device_of_series(series)) {
             let name = self.state.books.devices.series_name(window.series);
             output.revisions.push(self.revision(name, window));
         }

@@ -20,6 +20,9 @@ const GIVE_WAY: Duration = Duration::from_millis(250);
 /// again is due at the next.
 const LAST_TICKS: i64 = 2_000_000_000;
 
+/// How many windows it then has computed again at once.
+const LAST_REVISIONS: u32 = 512;
+
 impl Worker {
     /// Where the live lanes end: for good, or for now.
     pub(super) fn live_ends(&self) -> log::Result<Vec<u64>> {
@@ -49,7 +52,8 @@ impl Worker {
         while flow == Flow::On {
             self.give_way().await;
             now = Timestamp::from_nanos(now.nanos().saturating_add(LAST_TICKS));
-            let waits = self.engine.as_ref().is_some_and(|engine| engine.wants_time(now, &ends));
+            let waits = self.engine.as_ref();
+            let waits = waits.is_some_and(|of| of.wants_time(now, &ends) || of.has_revisions_due(now));
             if !waits {
                 self.end = End::Complete;
                 return Flow::Stop;
@@ -57,10 +61,10 @@ impl Worker {
             if *self.stop.borrow() {
                 return Flow::Stop;
             }
-            let (ends, ends_again) = (Arc::clone(&ends), Arc::clone(&ends));
+            let ends = Arc::clone(&ends);
             flow = self.turn(Lane::Live, move |engine| engine.tick(now, &ends)).await;
             if flow == Flow::On {
-                flow = self.turn(Lane::Live, move |engine| engine.revise(now, &ends_again)).await;
+                flow = self.turn(Lane::Live, move |engine| engine.revise(now, LAST_REVISIONS)).await;
             }
         }
         flow
