@@ -134,13 +134,14 @@ pub(crate) async fn points(
     let max_points = range.max_points.unwrap_or(MAX_POINTS);
     let (whose, from, of) = (tenant.clone(), device.clone(), metric.clone());
     let is_cold = shared.ask(move |q| q.is_cold(&whose, &from, &of, start..end)).await?;
-    let (points, resolution) = match buckets(&range)? {
+    let (points, resolution, windows) = match buckets(&range)? {
         Some((every, aggregate)) => {
             let asked = move |q: &query::Query| {
                 q.buckets(&tenant, &device, &metric, start..end, (&every, aggregate), max_points)
             };
             let name = (range.agg.as_deref().unwrap_or("avg"), range.every.as_deref().unwrap_or_default());
-            (shared.ask(asked).await?, format!("{}/{}", name.0, name.1))
+            let found = shared.ask(asked).await?;
+            (found.points, format!("{}/{}", name.0, name.1), found.made_of)
         }
         None => {
             let found =
@@ -151,9 +152,16 @@ pub(crate) async fn points(
                     format!("extremes/{}ms", bucket_nanos.div_ceil(1_000_000))
                 }
             };
-            (found.points, resolution)
+            let resolution = match &found.means_of {
+                Some(window) => format!("avg/{window}, {resolution}"),
+                None => resolution,
+            };
+            (found.points, resolution, found.means_of)
         }
     };
+    let mut tiers = vec!["hot"];
+    tiers.extend(is_cold.then_some("cold"));
+    tiers.extend(windows.map(|_| "windows"));
     let points: Vec<_> =
         points.iter().map(|point| json!([point.time.millis(), value::json(&point.value)])).collect();
     Ok(Json(json!({
@@ -161,7 +169,7 @@ pub(crate) async fn points(
         "metric": range.metric,
         "points": points,
         "resolution": resolution,
-        "tiers": if is_cold { &["hot", "cold"][..] } else { &["hot"] },
+        "tiers": tiers,
     }))
     .into_response())
 }

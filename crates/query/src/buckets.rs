@@ -7,6 +7,7 @@ use series::{Point, SeriesReader};
 
 use crate::downsample::MAX_POINTS;
 use crate::functions::Cut;
+use crate::rollup::Rollup;
 use crate::{Error, Result};
 
 /// What is made of the points of a bucket. Texts and places are left out; booleans are 0 and 1.
@@ -45,6 +46,15 @@ impl Aggregate {
     }
 }
 
+/// The answer to a question for buckets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bucketed {
+    /// By rising time.
+    pub points: Vec<Point>,
+    /// Where the first are made of results of windows, because their readings were removed: of which windows.
+    pub made_of: Option<String>,
+}
+
 /// How wide buckets are, and by the clocks of which place.
 #[derive(Clone, Debug)]
 pub struct Every(Cut);
@@ -68,9 +78,16 @@ impl Every {
         let words = format!("{} {}", width.get(..digits).unwrap_or_default(), word);
         Cut::parse(&words, zone).map(Self).map_err(Error::Statement)
     }
+
+    /// Whether a window lies whole in a bucket.
+    pub(crate) fn holds(&self, rollup: &Rollup) -> bool {
+        let start = self.0.start(rollup.start);
+        start.is_some_and(|start| self.0.next(start).is_none_or(|end| rollup.end <= end))
+    }
 }
 
-/// One point for each bucket that holds any, at the bucket's start; at most `max_points`, else [`Error::TooMuch`].
+/// One point for each bucket that holds any, at the bucket's start; at most `max_points`, else [`Error::TooMuch`]. `gone` are
+/// the windows of readings before the first that is there, each whole in a bucket.
 pub(crate) fn buckets(
     store: &dyn SeriesReader,
     (tenant, device, metric): (&TenantId, &DeviceId, &MetricName),
@@ -78,35 +95,32 @@ pub(crate) fn buckets(
     Every(cut): &Every,
     aggregate: Aggregate,
     max_points: usize,
+    gone: &[Rollup],
 ) -> Result<Vec<Point>> {
     let most = max_points.min(MAX_POINTS);
     let mut done: Vec<Point> = Vec::new();
     let mut open: Option<Bucket> = None;
     let mut too_many = false;
-    store.points(tenant, device, metric, range, &mut |point| {
-        let Some(number) = point.value.as_ref().as_f64() else { return true };
-        let same = open.as_ref().is_some_and(|bucket| point.time.nanos() < bucket.end);
+    let mut add = |part: Rollup| {
+        let same = open.as_ref().is_some_and(|bucket| part.start < bucket.end);
         if !same {
             done.extend(open.take().map(|bucket| bucket.point(aggregate)));
-            let Some(start) = cut.start(point.time.nanos()) else { return true };
+            let Some(start) = cut.start(part.start) else { return true };
             too_many = done.len() == most;
             let end = cut.next(start).unwrap_or(i64::MAX);
-            open = Some(Bucket {
-                start,
-                end,
-                count: 0,
-                sum: 0.0,
-                min: number,
-                max: number,
-                first: number,
-                last: number,
-            });
+            open = Some(Bucket { start, end, of: None });
         }
         if let Some(bucket) = &mut open {
-            bucket.add(number);
+            bucket.add(part);
         }
         !too_many
-    })?;
+    };
+    if gone.iter().all(|&rollup| add(rollup)) {
+        store.points(tenant, device, metric, range, &mut |point| {
+            let Some(number) = point.value.as_ref().as_f64() else { return true };
+            add(Rollup::of(point.time, number))
+        })?;
+    }
     if too_many {
         return Err(Error::TooMuch(format!(
             "that is more than {most} points: ask for a shorter time, or wider buckets"
@@ -119,32 +133,25 @@ pub(crate) fn buckets(
 struct Bucket {
     start: i64,
     end: i64,
-    count: i64,
-    sum: f64,
-    min: f64,
-    max: f64,
-    first: f64,
-    last: f64,
+    /// What is in it.
+    of: Option<Rollup>,
 }
 
 impl Bucket {
-    fn add(&mut self, number: f64) {
-        self.count += 1;
-        self.sum += number;
-        self.min = self.min.min(number);
-        self.max = self.max.max(number);
-        self.last = number;
+    fn add(&mut self, part: Rollup) {
+        self.of = Some(self.of.map_or(part, |of| of.and(part)));
     }
 
     fn point(self, aggregate: Aggregate) -> Point {
+        let of = self.of.expect("a bucket is opened for what goes into it");
         let value = match aggregate {
-            Aggregate::Avg => Value::Float(self.sum / self.count as f64),
-            Aggregate::Min => Value::Float(self.min),
-            Aggregate::Max => Value::Float(self.max),
-            Aggregate::Sum => Value::Float(self.sum),
-            Aggregate::Count => Value::Int(self.count),
-            Aggregate::First => Value::Float(self.first),
-            Aggregate::Last => Value::Float(self.last),
+            Aggregate::Avg => Value::Float(of.sum / of.count as f64),
+            Aggregate::Min => Value::Float(of.min),
+            Aggregate::Max => Value::Float(of.max),
+            Aggregate::Sum => Value::Float(of.sum),
+            Aggregate::Count => Value::Int(of.count),
+            Aggregate::First => Value::Float(of.first),
+            Aggregate::Last => Value::Float(of.last),
         };
         Point { time: Timestamp::from_nanos(self.start), value }
     }

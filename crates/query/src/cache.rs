@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use record::TenantId;
-use series::{Note, Point, Position, Result, SeriesWriter, WriteBatch, Written};
+use series::{Note, Position, Result, SeriesWriter, WriteBatch, Written};
 
-use crate::{Answer, Points};
+use crate::{Answer, Bucketed, Points};
 
 /// What answers may take in all, unless somebody says otherwise, bytes: a few hundred charts of ten thousand points, and a
 /// quarter of what one statement may take while it runs.
@@ -94,7 +94,7 @@ struct Commits {
 pub(crate) enum Kept {
     Rows(Arc<Answer>),
     Points(Arc<Points>),
-    Buckets(Arc<Vec<Point>>),
+    Buckets(Arc<Bucketed>),
 }
 
 impl Cache {
@@ -264,9 +264,13 @@ impl SeriesWriter for Watched {
 mod tests {
     use super::*;
 
+    fn nothing() -> Arc<Bucketed> {
+        Arc::new(Bucketed { points: Vec::new(), made_of: None })
+    }
+
     fn buckets(cache: &Cache, key: &Key, bytes: usize) {
         let state = cache.state(key.tenant());
-        cache.put(key.clone(), state, Kept::Buckets(Arc::default()), bytes);
+        cache.put(key.clone(), state, Kept::Buckets(nothing()), bytes);
     }
 
     #[test]
@@ -295,7 +299,7 @@ mod tests {
         let (key, tenant) = (Key::new(&TenantId::default_tenant(), "q".into()), TenantId::default_tenant());
         let before = cache.state(&tenant);
         cache.changed();
-        cache.put(key.clone(), before, Kept::Buckets(Arc::default()), 1);
+        cache.put(key.clone(), before, Kept::Buckets(nothing()), 1);
         assert!(cache.get(&key, cache.state(&tenant)).is_none());
         assert_eq!((cache.figures().bytes, cache.figures().misses), (0, 1));
     }

@@ -33,6 +33,8 @@ pub struct Points {
     pub points: Vec<Point>,
     /// How much of what is stored they are.
     pub resolution: Resolution,
+    /// Where the first of them are means of windows, because their readings were removed: of which windows.
+    pub means_of: Option<String>,
 }
 
 pub(crate) fn points(
@@ -52,7 +54,7 @@ pub(crate) fn points(
         true
     })?;
     let Some((first, last)) = extent.filter(|_| raw.len() > max_points) else {
-        return Ok(Points { points: raw, resolution: Resolution::Raw });
+        return Ok(Points { points: raw, resolution: Resolution::Raw, means_of: None });
     };
     // Twice over the store rather than all of it in memory: the answer is bounded, the range is not.
     drop(raw);
@@ -62,7 +64,8 @@ pub(crate) fn points(
         true
     })?;
     let bucket_nanos = buckets.width;
-    Ok(Points { points: buckets.finish(max_points), resolution: Resolution::Extremes { bucket_nanos } })
+    let resolution = Resolution::Extremes { bucket_nanos };
+    Ok(Points { points: buckets.finish(max_points), resolution, means_of: None })
 }
 
 struct Buckets {

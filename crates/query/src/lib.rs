@@ -13,11 +13,12 @@ mod facts;
 mod functions;
 mod gapfill;
 mod ledger;
+mod rollup;
 mod table;
 mod tail;
 mod time;
 
-pub use buckets::{Aggregate, Every};
+pub use buckets::{Aggregate, Bucketed, Every};
 pub use cache::{CACHE_BYTES, Cache, CacheFigures, Watched};
 pub use cardinality::{Counted, Makeup};
 pub use dead::DeadId;
@@ -34,7 +35,8 @@ use std::time::Duration;
 
 use cache::{Kept, Key};
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
-use series::{DeadMessage, Device, Figures, SeriesAudit, SeriesReader};
+use rollup::{Rollups, Source};
+use series::{DeadMessage, Device, Figures, SeriesAudit, SeriesReader, SeriesRemove};
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -137,7 +139,12 @@ pub struct Query {
     sql: Arc<dyn Sql>,
     limits: Limits,
     cache: Option<Arc<Cache>>,
+    /// Says which readings are gone.
+    removes: Option<Arc<dyn SeriesRemove>>,
 }
+
+/// The points of a series are asked for by these names.
+type Series<'q> = (&'q TenantId, &'q DeviceId, &'q MetricName);
 
 impl Query {
     /// Over a store, twice, and an SQL engine that reads the same store.
@@ -148,7 +155,7 @@ impl Query {
         sql: Arc<dyn Sql>,
         limits: Limits,
     ) -> Self {
-        Self { series, books, sql, limits, cache: None }
+        Self { series, books, sql, limits, cache: None, removes: None }
     }
 
     /// Keeps points and buckets, as long as `cache` hears of every write of the store ([`Watched`]). The engine has its own way to it
@@ -156,6 +163,12 @@ impl Query {
     #[must_use]
     pub fn with_cache(self, cache: Arc<Cache>) -> Self {
         Self { cache: Some(cache), ..self }
+    }
+
+    /// Answers with the results of windows where readings were removed because of their age.
+    #[must_use]
+    pub fn with_removals(self, removes: Arc<dyn SeriesRemove>) -> Self {
+        Self { removes: Some(removes), ..self }
     }
 
     /// Answers an SQL statement. Blocks.
@@ -195,10 +208,11 @@ impl Query {
     }
 
     /// The points of a series in a range of event times, at most `max_points` of them: beyond that, the ones
-    /// that keep the curve's shape. Blocks.
+    /// that keep the curve's shape. Where readings were removed because of their age, the means of the finest windows there
+    /// are, at most half of the points. Blocks.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::Store`]; where readings were removed, as [`Sql::run`].
     pub fn points(
         &self,
         tenant: &TenantId,
@@ -209,7 +223,21 @@ impl Query {
     ) -> Result<Points> {
         let series = (tenant, device, metric);
         let words = || format!("points {device:?} {metric:?} {range:?} {max_points}");
-        let ask = || downsample::points(&*self.series, series, range.clone(), max_points);
+        let ask = || {
+            let most = max_points.min(MAX_POINTS);
+            let gone = self.gone(series, &range, |source, gone| source.finest(&gone, (most / 2).max(1)))?;
+            let Some(Rollups { window, rows }) = gone.filter(|gone| !gone.rows.is_empty()) else {
+                return downsample::points(&*self.series, series, range.clone(), max_points);
+            };
+            let left = most.saturating_sub(rows.len());
+            let there = downsample::points(&*self.series, series, range.clone(), left)?;
+            let mean = |of: &rollup::Rollup| series::Point {
+                time: Timestamp::from_nanos(of.start),
+                value: record::Value::Float(of.sum / of.count as f64),
+            };
+            let points = rows.iter().map(mean).chain(there.points).collect();
+            Ok(Points { points, resolution: there.resolution, means_of: Some(window) })
+        };
         let kept = self.kept(tenant, words, ask, |points| {
             let bytes = points.points.iter().map(point_bytes).sum();
             (Kept::Points(Arc::new(points.clone())), bytes)
@@ -235,10 +263,11 @@ impl Query {
         Ok(self.series.is_cold(tenant, device, metric, range)?)
     }
 
-    /// One number for each bucket of time that holds points of a series, at most `max_points`. Blocks.
+    /// One number for each bucket of time that holds points of a series, at most `max_points`. Where readings were removed
+    /// because of their age, it is made of the coarsest windows that lie whole in the buckets. Blocks.
     ///
     /// # Errors
-    /// [`Error::TooMuch`], [`Error::Store`].
+    /// [`Error::TooMuch`], [`Error::Store`]; where readings were removed, as [`Sql::run`].
     pub fn buckets(
         &self,
         tenant: &TenantId,
@@ -247,20 +276,50 @@ impl Query {
         range: Range<Timestamp>,
         (every, aggregate): (&Every, Aggregate),
         max_points: usize,
-    ) -> Result<Vec<series::Point>> {
+    ) -> Result<Bucketed> {
         let series = (tenant, device, metric);
         let words =
             || format!("buckets {device:?} {metric:?} {range:?} {every:?} {aggregate:?} {max_points}");
-        let ask = || buckets::buckets(&*self.series, series, range.clone(), every, aggregate, max_points);
-        let kept = self.kept(tenant, words, ask, |points| {
-            let bytes = points.iter().map(point_bytes).sum();
-            (Kept::Buckets(Arc::new(points.clone())), bytes)
+        let ask = || {
+            let fits = |of: &rollup::Rollup| every.holds(of);
+            let gone = self.gone(series, &range, |source, gone| source.within(&gone, fits))?;
+            let gone = gone.filter(|gone| !gone.rows.is_empty());
+            let rows = gone.as_ref().map(|gone| gone.rows.as_slice()).unwrap_or_default();
+            let range = range.clone();
+            let points = buckets::buckets(&*self.series, series, range, every, aggregate, max_points, rows)?;
+            Ok(Bucketed { points, made_of: gone.map(|gone| gone.window) })
+        };
+        let kept = self.kept(tenant, words, ask, |bucketed| {
+            let bytes = bucketed.points.iter().map(point_bytes).sum();
+            (Kept::Buckets(Arc::new(bucketed.clone())), bytes)
         });
         match kept? {
-            Found::Anew(points) => Ok(points),
-            Found::Kept(Kept::Buckets(points)) => Ok(Vec::clone(&points)),
+            Found::Anew(bucketed) => Ok(bucketed),
+            Found::Kept(Kept::Buckets(bucketed)) => Ok(Bucketed::clone(&bucketed)),
             Found::Kept(_) => ask(),
         }
+    }
+
+    /// The windows of a part of a range of which the readings were removed because of their age: from its start to the first
+    /// reading that is there.
+    fn gone(
+        &self,
+        series: Series<'_>,
+        range: &Range<Timestamp>,
+        ask: impl FnOnce(&Source<'_>, Range<Timestamp>) -> Result<Option<Rollups>>,
+    ) -> Result<Option<Rollups>> {
+        let (tenant, device, metric) = series;
+        let Some(removes) = &self.removes else { return Ok(None) };
+        if rollup::removed_before(removes, tenant)?.is_none_or(|before| before <= range.start) {
+            return Ok(None);
+        }
+        let mut until = range.end;
+        self.series.points(tenant, device, metric, range.clone(), &mut |point| {
+            until = point.time;
+            false
+        })?;
+        let source = Source { sql: &*self.sql, limits: self.limits, tenant, device, metric };
+        ask(&source, range.start..until)
     }
 
     /// An answer that is kept, or one that is found now and kept from now on.

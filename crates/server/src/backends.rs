@@ -80,7 +80,7 @@ impl Backends {
     pub(crate) fn query(&self, config: &Config) -> Option<Query> {
         let store = self.store.clone().filter(|_| config.has(Role::Query))?;
         let sql = Arc::new(self.engine.clone()?);
-        let query = Query::new(store.clone(), store, sql, Limits::default());
+        let query = Query::new(store.clone(), store.clone(), sql, Limits::default()).with_removals(store);
         Some(match &self.cache {
             Some(cache) => query.with_cache(Arc::clone(cache)),
             None => query,

@@ -8,6 +8,7 @@ mod devices;
 mod functions;
 mod fuzz;
 mod gaps;
+mod gone;
 mod points;
 mod sql;
 mod tables;

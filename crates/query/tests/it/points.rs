@@ -56,7 +56,9 @@ fn buckets_follow_the_clocks_and_are_bounded() {
     let always = Timestamp::from_nanos(i64::MIN)..Timestamp::from_nanos(i64::MAX);
     let ask = |every: &str, zone: Option<&str>, aggregate: &str, most| {
         let (every, aggregate) = (Every::parse(every, zone).unwrap(), Aggregate::parse(aggregate).unwrap());
-        rig.query.buckets(&tenant, &device, &metric, always.clone(), (&every, aggregate), most)
+        rig.query
+            .buckets(&tenant, &device, &metric, always.clone(), (&every, aggregate), most)
+            .map(|found| found.points)
     };
     let days = ask("1d", Some("Europe/Berlin"), "count", 100).unwrap();
     let days: Vec<_> = days.iter().map(|day| (day.time.nanos(), day.value.clone())).collect();

@@ -132,7 +132,7 @@ fn questions(store: &Arc<Parquet>, asked: &Asked) {
     measure("one metric of a device, 7 days, a mean each minute, buckets", 200, |n| {
         let buckets =
             query.buckets(&tenant, &device(n), &metric, week.clone(), (&minute, Aggregate::Avg), 10_000);
-        assert_eq!(buckets.expect("an answer").len() as i64, minutes);
+        assert_eq!(buckets.expect("an answer").points.len() as i64, minutes);
     });
     measure("the same by SQL", 100, |n| {
         let statement = "SELECT time_bucket('1 minute', time) AS minute, avg(value) FROM telemetry WHERE device_id = ? AND metric = 'm3' AND time >= ? AND time < ? GROUP BY 1";

@@ -1,0 +1,136 @@
+//! Readings that retention has removed: what the results of their windows still say.
+
+use std::sync::Arc;
+
+use penstock_query::{Aggregate, Every, Limits, Points, Query, Resolution};
+use record::{DeviceId, MetricName, TenantId, Timestamp, Value};
+use series::{Expiring, SeriesRemove, SeriesWriter, WindowKey, WindowRow, WriteBatch};
+
+use crate::{Rig, reading, rig};
+
+const SECOND: i64 = 1_000_000_000;
+const HOUR: i64 = 3600 * SECOND;
+/// 2026-10-23T00:00:00Z: two days later the clocks in Berlin go back.
+const FROM: i64 = 1_792_713_600 * SECOND;
+const DAYS: i64 = 4;
+
+/// A reading each half minute.
+fn value(n: i64) -> i64 {
+    (n * 7919) % 1000 - 300
+}
+
+fn windows_of(window: &str, width: i64) -> Vec<WindowRow> {
+    let per_window = width / (30 * SECOND);
+    let row = |number: i64| {
+        let values: Vec<f64> =
+            (number * per_window..(number + 1) * per_window).map(|n| value(n) as f64).collect();
+        WindowRow {
+            key: WindowKey {
+                tenant: TenantId::default_tenant(),
+                device: DeviceId::parse("d").unwrap(),
+                metric: MetricName::parse("m").unwrap(),
+                window: window.into(),
+                start: Timestamp::from_nanos(FROM + number * width),
+            },
+            end: Timestamp::from_nanos(FROM + (number + 1) * width),
+            count: values.len() as u64,
+            sum: values.iter().sum(),
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            stddev: 0.0,
+            p95: 0.0,
+            first: values[0],
+            last: values[values.len() - 1],
+            revised: false,
+        }
+    };
+    (0..DAYS * 24 * HOUR / width).map(row).collect()
+}
+
+/// Four days of readings and windows, the first two days of readings gone.
+fn rig_with_two_days_gone() -> (Rig, Query) {
+    let rig = rig(Limits::default());
+    let all = 0..DAYS * 2880;
+    let readings = all.map(|n| reading("default", "d", "m", FROM + n * 30 * SECOND, Value::Int(value(n))));
+    rig.write(readings.collect());
+    let mut windows = windows_of("5m", 300 * SECOND);
+    windows.extend(windows_of("1h", HOUR));
+    // Neither of them follows one another: they must not be added up.
+    let sliding = windows_of("1h", HOUR).into_iter().map(|row| WindowRow {
+        key: WindowKey { window: "2h/1h".into(), ..row.key },
+        count: 1_000_000,
+        ..row
+    });
+    windows.extend(sliding);
+    rig.store.write(&WriteBatch { windows, ..WriteBatch::default() }).unwrap();
+    let query = rig.query.clone().with_removals(rig.store.clone() as Arc<dyn SeriesRemove>);
+    (rig, query)
+}
+
+fn expire(rig: &Rig) {
+    let before = Timestamp::from_nanos(FROM + 48 * HOUR);
+    let removal = rig.store.expire(&TenantId::default_tenant(), Expiring::Readings, before, before).unwrap();
+    assert_eq!(removal.unwrap().removed.readings, 2 * 2880);
+}
+
+fn buckets(query: &Query, every: &str, zone: Option<&str>, of: &str) -> (Vec<(i64, Value)>, Option<String>) {
+    let (every, of) = (Every::parse(every, zone).unwrap(), Aggregate::parse(of).unwrap());
+    let (device, metric) = (DeviceId::parse("d").unwrap(), MetricName::parse("m").unwrap());
+    let range = Timestamp::from_nanos(FROM)..Timestamp::from_nanos(i64::MAX);
+    let found = query.buckets(&TenantId::default_tenant(), &device, &metric, range, (&every, of), 10_000);
+    let found = found.unwrap();
+    (found.points.into_iter().map(|point| (point.time.nanos(), point.value)).collect(), found.made_of)
+}
+
+fn points(query: &Query, from: i64, most: usize) -> Points {
+    let (device, metric) = (DeviceId::parse("d").unwrap(), MetricName::parse("m").unwrap());
+    let range = Timestamp::from_nanos(from)..Timestamp::from_nanos(i64::MAX);
+    query.points(&TenantId::default_tenant(), &device, &metric, range, most).unwrap()
+}
+
+#[test]
+fn buckets_say_the_same_as_when_the_readings_were_there() {
+    let (rig, query) = rig_with_two_days_gone();
+    let asked: Vec<_> = [("1h", None), ("1d", None), ("10m", None), ("1d", Some("Europe/Berlin"))]
+        .into_iter()
+        .flat_map(|(every, zone)| {
+            ["avg", "min", "max", "sum", "count", "first", "last"].map(|of| (every, zone, of))
+        })
+        .collect();
+    let before: Vec<_> = asked.iter().map(|(every, zone, of)| buckets(&query, every, *zone, of)).collect();
+    assert!(before.iter().all(|(_, made_of)| made_of.is_none()));
+    expire(&rig);
+    for ((every, zone, of), (points, _)) in asked.iter().zip(&before) {
+        let (now, made_of) = buckets(&query, every, *zone, of);
+        assert_eq!(&now, points, "{of} of {every} {zone:?}");
+        // The coarsest that lies whole in the bucket.
+        assert_eq!(made_of.as_deref(), Some(if *every == "10m" { "5m" } else { "1h" }), "{every}");
+    }
+    // Nothing lies whole in such buckets: what is there is shown.
+    let (points, made_of) = buckets(&query, "7m", None, "count");
+    let count: i64 = points.iter().map(|(_, count)| if let Value::Int(n) = count { *n } else { 0 }).sum();
+    assert_eq!((count, made_of), (2 * 2880, None));
+}
+
+#[test]
+fn points_are_means_of_the_finest_windows_that_find_room() {
+    let (rig, query) = rig_with_two_days_gone();
+    expire(&rig);
+    let found = points(&query, FROM, 10_000);
+    assert_eq!((found.resolution, found.means_of.as_deref()), (Resolution::Raw, Some("5m")));
+    assert_eq!(found.points.len(), 2 * 288 + 2 * 2880);
+    assert!(found.points.is_sorted_by_key(|point| point.time));
+    let mean = (0..10).map(value).sum::<i64>() as f64 / 10.0;
+    assert_eq!(found.points[0].value, Value::Float(mean));
+    let found = points(&query, FROM, 200);
+    assert_eq!(found.means_of.as_deref(), Some("1h"));
+    assert!(found.points.len() <= 200, "{}", found.points.len());
+    // Several as one, where even the coarsest are too many.
+    let found = points(&query, FROM, 40);
+    assert!(found.points.len() <= 40, "{}", found.points.len());
+    let first = (0..360).map(value).sum::<i64>() as f64 / 360.0;
+    assert_eq!(found.points[0].value, Value::Float(first));
+    // What begins where readings are is not asked for twice.
+    let found = points(&query, FROM + 48 * HOUR, 10_000);
+    assert_eq!((found.points.len(), found.means_of), (2 * 2880, None));
+}
