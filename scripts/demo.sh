@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything on embedded parts, on real readings: builds, starts the server, lets this machine be a device and
-# twenty more be simulated, waits until their readings can be asked for, and runs until Ctrl-C.
+# twenty more be simulated (vehicles for the map, cold stores, motors, meters, batteries, servers; now and then one
+# has something wrong with it, and a message is broken), waits until their readings can be asked for, and runs until Ctrl-C.
 #
 #   DEMO_SECONDS=10   ends by itself        DEMO_DATA=dir   where to keep the data (default ./penstock-data)
 #   DEMO_BINARY=path  a binary already built        PENSTOCK__HTTP__LISTEN=127.0.0.1:0 and the like: other ports
@@ -37,7 +38,9 @@ http="http://$(address http)" mqtt=$(address mqtt)
 
 device=$(tr -cd 'A-Za-z0-9._-' </proc/sys/kernel/hostname)
 "$penstock" host --target "$mqtt" --device "${device:=this-machine}" & pids+=($!)
-"$penstock" fleet run --target "$mqtt" --devices 20 --interval 1 --duration 100000000 >"$work/fleet" 2>&1 & pids+=($!)
+"$penstock" fleet run --target "$mqtt" --devices 20 --interval 1 --duration 100000000 --kind mixed \
+    --topic 'devices/{kind}-{i}/telemetry' --anomalies 0.3 --faults duplicate=0.002,malformed=0.0005 \
+    >"$work/fleet" 2>&1 & pids+=($!)
 
 ask() { "$penstock" query --server "$http" "$@"; }
 for _ in $(seq 300); do

@@ -1,6 +1,7 @@
 //! The `penstock fleet` commands without the server's binary.
 
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use penstock_fleet::cli::Fleet;
@@ -13,7 +14,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().fleet.run() {
+    match Cli::parse().fleet.run(&AtomicBool::new(false)) {
         Ok(outcome) => {
             #[allow(clippy::print_stdout, reason = "stdout is data")]
             {

@@ -3,10 +3,14 @@
 mod bench;
 mod connections;
 mod run;
+mod story;
+mod watch;
 
 pub use bench::Bench;
 pub use connections::Connections;
 pub use run::Run;
+
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -34,15 +38,21 @@ pub struct Outcome {
     pub good: bool,
 }
 
+/// What is wrong with a command, rather than with what it found: exit 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUse(pub String);
+
 impl Fleet {
-    /// Runs the command to its end. Blocks; call it on a thread of its own inside a runtime.
+    /// Runs the command to its end. Blocks; call it on a thread of its own inside a runtime. Once `stop` is true a
+    /// run sends nothing new, waits for its answers and reports.
     ///
     /// # Errors
     /// Wrong options, a server that cannot be reached or does not let all connections in.
-    pub fn run(&self) -> anyhow::Result<Outcome> {
+    pub fn run(&self, stop: &AtomicBool) -> anyhow::Result<Outcome> {
         crate::process::raise_open_files_limit();
         match self {
-            Self::Run(run) => run.run(),
+            Self::Run(run) => run.run(stop),
             Self::Bench(bench) => bench.run(),
             Self::Connections(connections) => connections.run(),
         }
@@ -98,6 +108,15 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// The credentials, as the header `Authorization` has them.
+    fn authorization(&self) -> Option<String> {
+        let password = self.password.as_ref()?;
+        Some(match &self.username {
+            Some(user) => format!("Token {user}:{password}"),
+            None => format!("Bearer {password}"),
+        })
+    }
+
     fn options(&self) -> anyhow::Result<Options> {
         let mut target = Target::new(&self.target, &self.tls)?;
         target.spread_sources(self.sources)?;

@@ -1,8 +1,13 @@
 //! What is published: bytes that name themselves, or the telemetry of simulated devices.
 
-use crate::device::{self, Metric};
+use std::time::Duration;
+
+use crate::device::{Device, Maker, Sample, Spec};
+use crate::disorder::{Disorder, Flaw};
+use crate::faults::Faults;
+use crate::outbox::Message;
 use crate::packet::{self, Publish, Version};
-use crate::random::{mix, unit};
+use crate::schedule::Schedule;
 
 /// What each connection publishes. `{i}` in a topic becomes the connection's number.
 #[derive(Debug, Clone)]
@@ -15,49 +20,41 @@ pub enum Content {
         size_bytes: usize,
     },
     /// Readings of simulated devices as JSON.
-    Telemetry {
-        /// Topic pattern.
-        topic: String,
-        /// Metrics in each message.
-        metrics: usize,
-        /// Which fleet: the same seed gives the same devices.
-        seed: u64,
-        /// What goes wrong on purpose.
-        faults: Faults,
-    },
+    Telemetry(Devices),
 }
 
-/// How often devices misbehave, each the share of messages it happens to (0 to 1).
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Faults {
-    /// The connection breaks without DISCONNECT right after the publish, and comes back.
-    pub drop: f64,
-    /// The reading before is sent once more as a new message.
-    pub duplicate: f64,
-    /// The payload is not what was agreed.
-    pub malformed: f64,
+/// Simulated devices, one to a connection.
+#[derive(Debug, Clone)]
+pub struct Devices {
+    /// Topic pattern; `{kind}` becomes what the device is. Over HTTP it only names the device.
+    pub topic: String,
+    /// Who they are.
+    pub spec: Spec,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
+    /// How long the run lasts, for when it goes wrong.
+    pub lasts: Option<Duration>,
 }
 
-impl std::str::FromStr for Faults {
-    type Err = String;
+impl Devices {
+    /// When things go wrong in a run that began at `began_ms`.
+    #[must_use]
+    pub fn disorder(&self, began_ms: i64) -> Disorder {
+        let schedule = Schedule::new(self.spec.seed, self.lasts).began(began_ms);
+        Disorder { faults: self.faults, schedule }
+    }
 
-    /// `drop=0.01,duplicate=0.02,malformed=0.001`
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut faults = Self::default();
-        for part in text.split(',').filter(|part| !part.is_empty()) {
-            let (name, share) = part.split_once('=').ok_or_else(|| format!("{part:?} is not name=share"))?;
-            let share: f64 = share.parse().map_err(|_| format!("{share:?} is not a number"))?;
-            if !(0.0..=1.0).contains(&share) {
-                return Err(format!("{name}={share}: a share is between 0 and 1"));
-            }
-            match name {
-                "drop" => faults.drop = share,
-                "duplicate" => faults.duplicate = share,
-                "malformed" => faults.malformed = share,
-                _ => return Err(format!("no fault {name:?}: there are drop, duplicate and malformed")),
-            }
-        }
-        Ok(faults)
+    /// The topic of a device.
+    #[must_use]
+    pub fn topic_of(&self, number: u32) -> String {
+        let kind = self.spec.kind.of(number).name();
+        self.topic.replace("{i}", &number.to_string()).replace("{kind}", kind)
+    }
+
+    /// The name of a device: the second level of its topic.
+    #[must_use]
+    pub fn name_of(&self, number: u32) -> String {
+        self.topic_of(number).split('/').nth(1).unwrap_or_default().to_owned()
     }
 }
 
@@ -97,20 +94,16 @@ fn hex(out: &mut [u8], mut value: u64) {
     }
 }
 
-/// What [`Writer::write`] appended.
+/// What [`Writer::publish`] appended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written {
     /// Where in the buffer the packet starts.
     pub(crate) start: usize,
     /// The time that its payload names, milliseconds.
     pub(crate) stamp_ms: i64,
-    /// Its readings are meant to be stored.
-    pub(crate) valid: bool,
-    /// The connection is to break now.
-    pub(crate) drop: bool,
 }
 
-/// Which message to write.
+/// Which PUBLISH to write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Next {
     /// The connection's index in the worker.
@@ -118,31 +111,25 @@ pub(crate) struct Next {
     pub(crate) id: Id,
     /// 0 at QoS 0.
     pub(crate) packet_id: u16,
-    pub(crate) now_ms: i64,
-    /// The stamp of the connection's message before.
-    pub(crate) last_ms: i64,
+    pub(crate) message: Message,
+    /// The largest packet that the server takes.
+    pub(crate) server_takes_bytes: usize,
 }
 
-/// Encodes the publishes of one worker's connections.
+/// Encodes the messages of one worker's connections.
 #[derive(Debug)]
 pub(crate) struct Writer {
     version: Version,
     qos: u8,
     retain: bool,
-    shape: Shape,
+    form: Form,
 }
 
 #[derive(Debug)]
-enum Shape {
+enum Form {
     /// Per connection: the packet, where its packet identifier and its payload stand.
     Plain(Vec<Template>),
-    Telemetry {
-        topics: Vec<String>,
-        metrics: Vec<Metric>,
-        seed: u64,
-        faults: Faults,
-        text: String,
-    },
+    Telemetry(Box<Telemetry>),
 }
 
 #[derive(Debug)]
@@ -152,38 +139,64 @@ struct Template {
     payload_at: usize,
 }
 
+#[derive(Debug)]
+struct Telemetry {
+    topics: Vec<String>,
+    names: Vec<String>,
+    numbers: Vec<u32>,
+    devices: Vec<Device>,
+    disorder: Disorder,
+    sample: Sample,
+    text: Vec<u8>,
+}
+
 impl Writer {
     pub(crate) fn new(content: &Content, version: Version, qos: u8, retain: bool, numbers: &[u32]) -> Self {
-        let topics = |pattern: &str| -> Vec<String> {
-            numbers.iter().map(|number| pattern.replace("{i}", &number.to_string())).collect()
-        };
-        let shape = match content {
+        let form = match content {
             Content::Plain { topic, size_bytes } => {
                 let payload = vec![b'x'; *size_bytes];
-                let template = |topic: &String| {
+                let template = |number: &u32| {
+                    let topic = &topic.replace("{i}", &number.to_string());
                     let mut bytes = Vec::new();
                     let says = Publish { topic, qos, retain, packet_id: 1 };
                     let (_, packet_id_at) = packet::publish(&mut bytes, version, &says, &payload);
                     let payload_at = bytes.len() - size_bytes;
                     Template { bytes: bytes.into(), packet_id_at, payload_at }
                 };
-                Shape::Plain(topics(topic).iter().map(template).collect())
+                Form::Plain(numbers.iter().map(template).collect())
             }
-            Content::Telemetry { topic, metrics, seed, faults } => Shape::Telemetry {
-                topics: topics(topic),
-                metrics: device::metrics(*metrics),
-                seed: *seed,
-                faults: *faults,
-                text: String::new(),
-            },
+            Content::Telemetry(devices) => Form::Telemetry(Box::new(Telemetry::new(devices, numbers))),
         };
-        Self { version, qos, retain, shape }
+        Self { version, qos, retain, form }
+    }
+
+    /// The run begins: what goes wrong goes wrong from here on.
+    pub(crate) fn begin(&mut self, began_ms: i64) {
+        if let Form::Telemetry(telemetry) = &mut self.form {
+            telemetry.disorder.schedule.began_ms = began_ms;
+        }
+    }
+
+    /// Readings in each message of a connection.
+    pub(crate) fn readings_of(&self, local: usize) -> u64 {
+        match &self.form {
+            Form::Plain(_) => 0,
+            Form::Telemetry(telemetry) => telemetry.devices[local].shape().names().len() as u64,
+        }
+    }
+
+    /// What goes wrong, where that is wanted.
+    pub(crate) fn disorder(&self) -> Option<&Disorder> {
+        match &self.form {
+            Form::Plain(_) => None,
+            Form::Telemetry(telemetry) => Some(&telemetry.disorder),
+        }
     }
 
     /// Appends a PUBLISH.
-    pub(crate) fn write(&mut self, next: Next, out: &mut Vec<u8>) -> Written {
-        match &mut self.shape {
-            Shape::Plain(templates) => {
+    pub(crate) fn publish(&mut self, next: Next, out: &mut Vec<u8>) -> Written {
+        match &mut self.form {
+            Form::Plain(templates) => {
                 let template = &templates[next.local];
                 let start = out.len();
                 out.extend_from_slice(&template.bytes);
@@ -194,25 +207,59 @@ impl Writer {
                 if payload.len() >= Id::LEN {
                     next.id.write(payload);
                 }
-                Written { start, stamp_ms: next.now_ms, valid: true, drop: false }
+                Written { start, stamp_ms: next.message.measured_ms }
             }
-            Shape::Telemetry { topics, metrics, seed, faults, text } => {
-                let luck = mix(*seed ^ mix(u64::from(next.id.connection)) ^ mix(!next.id.sequence));
-                let happens = |salt: u64, share: f64| share > 0.0 && unit(luck ^ salt) < share;
-                let duplicate = next.last_ms > 0 && happens(1, faults.duplicate);
-                // A device's key is its time: two readings of one millisecond would be one reading.
-                let stamp_ms = if duplicate { next.last_ms } else { next.now_ms.max(next.last_ms + 1) };
-                let valid = !happens(2, faults.malformed);
+            Form::Telemetry(telemetry) => {
+                let mut text = std::mem::take(&mut telemetry.text);
                 text.clear();
-                device::write_telemetry(text, metrics, *seed, next.id.connection, stamp_ms);
-                if !valid {
-                    text.truncate(text.len() / 2);
+                let stamp_ms = telemetry.write(next.local, next.message, false, &mut text);
+                if next.message.flaw == Flaw::Oversize {
+                    text.resize(next.server_takes_bytes + 1, b'x');
                 }
-                let topic = &topics[next.local];
+                let topic = &telemetry.topics[next.local];
                 let says = Publish { topic, qos: self.qos, retain: self.retain, packet_id: next.packet_id };
-                let (start, _) = packet::publish(out, self.version, &says, text.as_bytes());
-                Written { start, stamp_ms, valid, drop: happens(3, faults.drop) }
+                let (start, _) = packet::publish(out, self.version, &says, &text);
+                telemetry.text = text;
+                Written { start, stamp_ms }
             }
         }
+    }
+
+    /// Appends a line of newline-delimited JSON that names its device; returns the time that it names.
+    pub(crate) fn line(&mut self, local: usize, message: Message, out: &mut Vec<u8>) -> i64 {
+        let Form::Telemetry(telemetry) = &mut self.form else { return message.measured_ms };
+        let stamp_ms = telemetry.write(local, message, true, out);
+        out.push(b'\n');
+        stamp_ms
+    }
+}
+
+impl Telemetry {
+    fn new(devices: &Devices, numbers: &[u32]) -> Self {
+        let maker = Maker::new(devices.spec);
+        Self {
+            topics: numbers.iter().map(|number| devices.topic_of(*number)).collect(),
+            names: numbers.iter().map(|number| devices.name_of(*number)).collect(),
+            numbers: numbers.to_vec(),
+            devices: numbers.iter().map(|number| maker.device(*number)).collect(),
+            disorder: devices.disorder(0),
+            sample: Sample::default(),
+            text: Vec::new(),
+        }
+    }
+
+    /// Appends what a device says; returns the time that it claims.
+    fn write(&mut self, local: usize, message: Message, named: bool, out: &mut Vec<u8>) -> i64 {
+        let (device, begin) = (&self.devices[local], out.len());
+        device.measure(message.measured_ms, &self.disorder.schedule, &mut self.sample);
+        let stamp_ms = self.disorder.claimed_ms(self.numbers[local], message.measured_ms);
+        let name = named.then(|| self.names[local].as_str());
+        let head = device.shape().write(out, name, stamp_ms, &self.sample);
+        if message.flaw == Flaw::Malformed {
+            // Cut off within the metrics: what is left says whose it is and of when.
+            let middle = head + 1 + (out.len() - begin - head) / 2;
+            out.truncate(begin + middle.min(out.len() - begin - 1));
+        }
+        stamp_ms
     }
 }

@@ -1,16 +1,27 @@
 //! The window of a connection: what was published and is not yet acknowledged.
 
-/// A publish on its way.
-#[derive(Debug, Clone)]
-pub(crate) struct Slot {
+use crate::disorder::Flaw;
+
+/// A message that was sent and is not yet answered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sent {
     /// When it was meant to go out, nanoseconds on the engine's clock.
     pub(crate) intended_ns: u64,
     /// Its number on the connection.
     pub(crate) sequence: u64,
+    /// When it was measured, by a clock that is right, milliseconds since the epoch.
+    pub(crate) measured_ms: i64,
     /// The time its payload names, milliseconds since the epoch.
     pub(crate) stamp_ms: i64,
-    /// Its readings are meant to be stored: `false` for a payload broken on purpose.
-    pub(crate) valid: bool,
+    /// What is wrong with it, on purpose.
+    pub(crate) flaw: Flaw,
+}
+
+/// A publish on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    /// What it is.
+    pub(crate) sent: Sent,
     /// Where it stands.
     pub(crate) stage: Stage,
     /// The whole packet, kept only where it may have to be sent again.
@@ -39,8 +50,7 @@ pub(crate) struct Flight {
 impl Flight {
     /// A window of `limit` publishes.
     pub(crate) fn new(limit: u16) -> Self {
-        let empty =
-            Slot { intended_ns: 0, sequence: 0, stamp_ms: 0, valid: true, stage: Stage::Free, packet: None };
+        let empty = Slot { sent: Sent::default(), stage: Stage::Free, packet: None };
         Self { slots: vec![empty; usize::from(limit)], next: 0, used: 0, limit: usize::from(limit) }
     }
 
@@ -91,8 +101,27 @@ impl Flight {
     pub(crate) fn in_order(&self) -> Vec<(u16, &Slot)> {
         let taken = self.slots.iter().enumerate().filter(|(_, slot)| slot.stage != Stage::Free);
         let mut all: Vec<_> = taken.map(|(index, slot)| (index as u16 + 1, slot)).collect();
-        all.sort_by_key(|(_, slot)| slot.sequence);
+        all.sort_by_key(|(_, slot)| slot.sent.sequence);
         all
+    }
+
+    /// What is on its way counts from a later time.
+    pub(crate) fn postpone(&mut self, until_ns: u64) {
+        for slot in &mut self.slots {
+            slot.sent.intended_ns = slot.sent.intended_ns.max(until_ns);
+        }
+    }
+
+    /// Frees the slots of publishes that are not to be sent again; returns how many.
+    pub(crate) fn give_up(&mut self, flaw: Flaw) -> u64 {
+        let mut freed = 0;
+        for slot in self.slots.iter_mut().filter(|slot| slot.stage != Stage::Free && slot.sent.flaw == flaw) {
+            slot.stage = Stage::Free;
+            slot.packet = None;
+            freed += 1;
+        }
+        self.used -= freed as usize;
+        freed
     }
 
     /// Forgets everything on its way.

@@ -8,19 +8,28 @@
 //! On top of it: raw load and idle connections ([`cli::Bench`], [`cli::Connections`]) and a fleet of simulated
 //! devices whose acknowledged readings can be asked back from the server ([`cli::Run`]).
 
+pub mod anomaly;
 pub mod cli;
 pub mod content;
 pub mod device;
+pub mod disorder;
+pub mod faults;
 pub mod load;
+pub mod model;
 pub mod packet;
 pub mod process;
+pub mod progress;
 pub mod random;
 pub mod report;
+pub mod rfc3339;
+pub mod schedule;
+pub mod shape;
 pub mod subscriber;
 pub mod target;
 pub mod verify;
 
 mod flight;
+mod outbox;
 mod session;
 mod transport;
 mod worker;

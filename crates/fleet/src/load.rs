@@ -1,7 +1,6 @@
 //! A load on a server: connections over worker threads, started, marked, broken and stopped from one place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,6 +11,7 @@ use mio::{Poll, Waker};
 use crate::content::Content;
 use crate::packet::Version;
 use crate::process::{self, Usage};
+use crate::progress::{Progress, Snapshot};
 use crate::report::{Report, Stats};
 use crate::target::Target;
 use crate::worker::{WAKE, Worker};
@@ -31,11 +31,33 @@ pub enum Pace {
     },
 }
 
+/// What is spoken.
+#[derive(Debug, Clone)]
+pub enum Protocol {
+    /// MQTT, a session for each connection.
+    Mqtt,
+    /// `POST /v1/telemetry`, a request at a time on each connection.
+    Http(Http),
+}
+
+/// How to speak HTTP.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// For the header `Host`.
+    pub host: String,
+    /// For the header `Authorization`.
+    pub authorization: Option<String>,
+    /// Messages in a request at most.
+    pub batch: usize,
+}
+
 /// What a load is made of.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The server.
     pub target: Target,
+    /// What is spoken.
+    pub protocol: Protocol,
     /// Which MQTT.
     pub version: Version,
     /// How many connections.
@@ -88,6 +110,7 @@ impl Options {
     pub fn new(target: Target) -> Self {
         Self {
             target,
+            protocol: Protocol::Mqtt,
             version: Version::V5,
             connections: 50,
             first: 0,
@@ -130,6 +153,14 @@ impl Options {
         if self.qos > 0 && self.in_flight == 0 {
             bail!("0 publishes in flight would publish nothing: at least 1");
         }
+        if let Protocol::Http(http) = &self.protocol {
+            if http.batch == 0 {
+                bail!("0 messages in a request would send nothing: at least 1");
+            }
+            if let Content::Plain { .. } = self.content {
+                bail!("plain bytes go over MQTT only: over HTTP send telemetry");
+            }
+        }
         if let Pace::Open { per_second } = self.pace
             && !(per_second > 0.0 && per_second.is_finite())
         {
@@ -137,6 +168,15 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// Whether a load goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goes {
+    /// As planned.
+    On,
+    /// Nothing new; what is on its way is waited for.
+    ToItsEnd,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +229,7 @@ pub struct Load {
     up: usize,
     began: Option<Began>,
     last_ns: u64,
-    acknowledged: Arc<AtomicU64>,
+    progress: Arc<Progress>,
 }
 
 #[derive(Debug)]
@@ -217,26 +257,19 @@ impl Load {
         let (tell, news) = mpsc::channel();
         let numbers: Vec<u32> = (options.first..).take(options.connections).collect();
         let share = options.connections.div_ceil(options.workers);
-        let acknowledged = Arc::new(AtomicU64::new(0));
+        let progress = Arc::new(Progress::default());
         let mut workers = Vec::new();
         for (index, numbers) in numbers.chunks(share).enumerate() {
             let poll = Poll::new()?;
             let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
             let (commands, orders) = mpsc::channel();
-            let worker = Worker::new(
-                poll,
-                numbers,
-                options.clone(),
-                clock,
-                orders,
-                tell.clone(),
-                acknowledged.clone(),
-            )?;
+            let worker =
+                Worker::new(poll, numbers, options.clone(), clock, orders, tell.clone(), progress.clone())?;
             let name = format!("load-{index}");
             let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
             workers.push(Handle { commands, waker, thread });
         }
-        Ok(Self { options, clock, workers, news, drained: 0, up: 0, began: None, last_ns: 0, acknowledged })
+        Ok(Self { options, clock, workers, news, drained: 0, up: 0, began: None, last_ns: 0, progress })
     }
 
     /// The load's time, for comparing with [`crate::report::Acked::acked_ns`].
@@ -248,7 +281,7 @@ impl Load {
     /// Publishes acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
+        self.progress.acknowledged()
     }
 
     /// Waits until every connection is up; returns when the last one was. After [`Load::break_all`] it waits
@@ -258,9 +291,13 @@ impl Load {
     /// They are not all up in time, or a worker died.
     pub fn wait_up(&mut self, limit: Duration) -> anyhow::Result<u64> {
         let (connections, address) = (self.options.connections, self.options.target.address);
-        self.wait(limit, |load| load.up >= load.workers.len()).with_context(|| {
-            format!("{connections} connections to {address} were not all up in {limit:?}")
-        })?;
+        if !self.wait(limit, |load| load.up >= load.workers.len())? {
+            let up = self.progress.snapshot(limit).up;
+            bail!(
+                "{up} of {connections} connections to {address} were up after {limit:?}: is a server listening \
+                 there, and does it let so many in?"
+            );
+        }
         self.up = 0;
         Ok(self.last_ns)
     }
@@ -304,8 +341,38 @@ impl Load {
     ///
     /// # Errors
     /// A worker died.
-    pub fn finish(mut self, limit: Duration) -> anyhow::Result<(Report, Stats)> {
-        let in_time = self.wait(limit, |load| load.drained >= load.workers.len()).is_ok();
+    pub fn finish(self, limit: Duration) -> anyhow::Result<(Report, Stats)> {
+        self.finish_watched(limit, Duration::MAX, |_| Goes::On)
+    }
+
+    /// As [`Load::finish`], and tells how far it is every so often; who is told may end it early.
+    ///
+    /// # Errors
+    /// A worker died.
+    pub fn finish_watched(
+        mut self,
+        limit: Duration,
+        every: Duration,
+        mut tell: impl FnMut(Snapshot) -> Goes,
+    ) -> anyhow::Result<(Report, Stats)> {
+        let began = Instant::now();
+        let mut told = 1;
+        let mut in_time = false;
+        while !in_time && began.elapsed() < limit {
+            let next = every.checked_mul(told).unwrap_or(Duration::MAX).min(limit);
+            let wait = next.saturating_sub(began.elapsed());
+            in_time = self.wait(wait, |load| load.drained >= load.workers.len())?;
+            if !in_time && next < limit {
+                if tell(self.progress.snapshot(began.elapsed())) == Goes::ToItsEnd {
+                    self.halt();
+                }
+                told += 1;
+            }
+        }
+        self.close(in_time)
+    }
+
+    fn close(self, in_time: bool) -> anyhow::Result<(Report, Stats)> {
         let end_ns = if in_time { self.last_ns } else { self.clock.now_ns() };
         let own = process::usage(None)?;
         let server =
@@ -317,10 +384,15 @@ impl Load {
             stats.merge(done.context("a load worker failed")?);
         }
         let mut report = Report::of(&stats);
+        report.protocol = match self.options.protocol {
+            Protocol::Mqtt => "mqtt",
+            Protocol::Http(_) => "http",
+        };
         report.connections = self.options.connections;
         report.in_flight = self.options.in_flight;
         report.qos = self.options.qos;
         if let Some(began) = self.began {
+            report.began_ms = self.clock.wall_ms(began.at_ns);
             report.seconds = end_ns.saturating_sub(began.at_ns) as f64 / 1e9;
             report.acknowledged_per_second = report.acknowledged as f64 / report.seconds.max(1e-9);
             report.generator_cpu_seconds = own.cpu_seconds - began.own.cpu_seconds;
@@ -332,10 +404,11 @@ impl Load {
         Ok((report, stats))
     }
 
-    fn wait(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
-        let deadline = Instant::now() + limit;
+    /// Waits until it is `done`; `false` when time is up first.
+    fn wait(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> anyhow::Result<bool> {
+        let began = Instant::now();
         while !done(self) {
-            match self.news.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.news.recv_timeout(limit.saturating_sub(began.elapsed())) {
                 Ok(News::Up { at_ns }) => {
                     self.up += 1;
                     self.last_ns = self.last_ns.max(at_ns);
@@ -344,11 +417,11 @@ impl Load {
                     self.drained += 1;
                     self.last_ns = self.last_ns.max(at_ns);
                 }
-                Err(RecvTimeoutError::Timeout) => bail!("time is up"),
+                Err(RecvTimeoutError::Timeout) => return Ok(false),
                 Err(RecvTimeoutError::Disconnected) => bail!("the load's workers are gone"),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn command(&self, command: Command) {

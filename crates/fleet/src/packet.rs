@@ -44,6 +44,8 @@ pub enum Incoming<'a> {
         receive_maximum: u16,
         /// The keep-alive the server insists on, seconds (5.0).
         server_keep_alive_s: Option<u16>,
+        /// The largest packet that the server takes, bytes (5.0).
+        maximum_packet_bytes: Option<u32>,
     },
     /// PUBACK, PUBREC, PUBREL or PUBCOMP.
     Ack {
@@ -232,7 +234,7 @@ fn read(first: u8, mut body: &[u8], v5: bool) -> Result<Incoming<'_>, Malformed>
 
 fn conn_ack(mut body: &[u8], v5: bool) -> Result<Incoming<'_>, Malformed> {
     let flags = take(&mut body, 2)?;
-    let (mut receive_maximum, mut server_keep_alive_s) = (u16::MAX, None);
+    let (mut receive_maximum, mut server_keep_alive_s, mut maximum_packet_bytes) = (u16::MAX, None, None);
     if v5 && !body.is_empty() {
         let mut properties = take_properties(&mut body)?;
         while let Some((&id, rest)) = properties.split_first() {
@@ -243,7 +245,11 @@ fn conn_ack(mut body: &[u8], v5: bool) -> Result<Incoming<'_>, Malformed> {
                 // The one-byte properties of CONNACK (MQTT 5.0, 3.2.2.3).
                 0x24 | 0x25 | 0x28 | 0x29 | 0x2A => drop(take(&mut properties, 1)?),
                 0x22 => drop(take_u16(&mut properties)?),
-                0x11 | 0x27 => drop(take(&mut properties, 4)?),
+                0x11 => drop(take(&mut properties, 4)?),
+                0x27 => {
+                    let bytes = take(&mut properties, 4)?;
+                    maximum_packet_bytes = Some(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+                }
                 0x12 | 0x1A | 0x1C | 0x1F | 0x15 | 0x16 => skip_string(&mut properties)?,
                 0x26 => {
                     skip_string(&mut properties)?;
@@ -258,6 +264,7 @@ fn conn_ack(mut body: &[u8], v5: bool) -> Result<Incoming<'_>, Malformed> {
         code: flags[1],
         receive_maximum,
         server_keep_alive_s,
+        maximum_packet_bytes,
     })
 }
 

@@ -16,13 +16,20 @@ pub fn unit(value: u64) -> f64 {
     (mix(value) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Noise that moves smoothly: random heights at whole numbers of `x`, joined by a cosine. In `-1.0..1.0`.
+/// Noise that moves smoothly: random heights at whole numbers of `x`, joined by 3x²−2x³, which costs a tenth of a
+/// cosine. In `-1.0..1.0`.
 #[must_use]
 pub fn smooth(seed: u64, x: f64) -> f64 {
     let left = x.floor();
     let height = |at: f64| unit(seed ^ mix(at as i64 as u64)) * 2.0 - 1.0;
-    let blend = (1.0 - ((x - left) * std::f64::consts::PI).cos()) / 2.0;
+    let blend = smoothstep(x - left);
     height(left) * (1.0 - blend) + height(left + 1.0) * blend
+}
+
+/// Rises from 0 at 0 to 1 at 1 without a kink: 3x²−2x³.
+#[must_use]
+pub fn smoothstep(x: f64) -> f64 {
+    x * x * (3.0 - 2.0 * x)
 }
 
 /// A stream of numbers from a seed.

@@ -19,6 +19,8 @@ pub struct Acked {
     pub sequence: u64,
     /// The time its payload names, milliseconds since the epoch.
     pub stamp_ms: i64,
+    /// When it was measured, by a clock that is right, milliseconds since the epoch.
+    pub measured_ms: i64,
     /// When the acknowledgement (PUBACK, PUBREC) was read, nanoseconds since the load was created.
     pub acked_ns: u64,
 }
@@ -26,12 +28,12 @@ pub struct Acked {
 /// Counts and latencies of a worker; merged into those of the load.
 #[derive(Debug)]
 pub struct Stats {
-    /// PUBLISH packets written, those sent again not counted.
+    /// Messages written, those sent again not counted.
     pub published: u64,
-    /// PUBACK, or PUBREC and PUBCOMP, with success. At QoS 0: written to the socket.
+    /// PUBACK, or PUBREC and PUBCOMP, with success, or 2xx. At QoS 0: written to the socket.
     pub acknowledged: u64,
-    /// Publishes refused, by reason code.
-    pub refused: BTreeMap<u8, u64>,
+    /// Messages refused, by reason code (MQTT) or status (HTTP).
+    pub refused: BTreeMap<u16, u64>,
     /// Publishes sent again after a reconnect.
     pub resent: u64,
     /// Published and neither acknowledged nor refused at the end.
@@ -54,10 +56,22 @@ pub struct Stats {
     pub latency: Vec<Histogram<u64>>,
     /// First SYN of an attempt to CONNACK, nanoseconds.
     pub connect_latency: Histogram<u64>,
-    /// What was acknowledged, when asked for.
+    /// What was acknowledged, when asked for. A message that was sent twice stands here twice.
     pub acked: Vec<Acked>,
+    /// What was broken on purpose and answered, when asked for: it must be among the dead letters.
+    pub broken: Vec<Acked>,
+    /// What went wrong on purpose, by the names that `--faults` has.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Measurements dropped because too many waited for their connection.
+    pub overflowed: u64,
+    /// Requests that the server told to come back (429, 5xx).
+    pub pushed_back: u64,
+    /// Readings in acknowledged messages of devices; of a message that was sent twice, twice.
+    pub readings: u64,
     /// The last thing that went wrong, for people.
     pub last_trouble: Option<String>,
+    /// The slowest acknowledgement since it was last told.
+    pub(crate) slowest_ns: u64,
 }
 
 impl Default for Stats {
@@ -78,7 +92,13 @@ impl Default for Stats {
             latency: vec![histogram()],
             connect_latency: histogram(),
             acked: Vec::new(),
+            broken: Vec::new(),
+            faults: BTreeMap::new(),
+            overflowed: 0,
+            pushed_back: 0,
+            readings: 0,
             last_trouble: None,
+            slowest_ns: 0,
         }
     }
 }
@@ -95,11 +115,18 @@ impl Stats {
         self.reconnects += other.reconnects;
         self.sessions_lost += other.sessions_lost;
         self.connect_failures += other.connect_failures;
-        for (into, from) in [
-            (&mut self.refused, other.refused),
-            (&mut self.connect_refused, other.connect_refused),
-            (&mut self.disconnects, other.disconnects),
-        ] {
+        self.overflowed += other.overflowed;
+        self.pushed_back += other.pushed_back;
+        self.readings += other.readings;
+        for (code, count) in other.refused {
+            *self.refused.entry(code).or_default() += count;
+        }
+        for (fault, count) in other.faults {
+            *self.faults.entry(fault).or_default() += count;
+        }
+        for (into, from) in
+            [(&mut self.connect_refused, other.connect_refused), (&mut self.disconnects, other.disconnects)]
+        {
             for (code, count) in from {
                 *into.entry(code).or_default() += count;
             }
@@ -109,7 +136,20 @@ impl Stats {
         }
         self.connect_latency.add(&other.connect_latency).expect("all have the same bounds");
         self.acked.extend(other.acked);
+        self.broken.extend(other.broken);
         self.last_trouble = self.last_trouble.take().or(other.last_trouble);
+    }
+
+    /// A message was acknowledged, so long after it was meant to go out.
+    pub(crate) fn answered(&mut self, phase: usize, took_ns: u64) {
+        self.phase(phase).saturating_record(took_ns);
+        self.slowest_ns = self.slowest_ns.max(took_ns);
+        self.acknowledged += 1;
+    }
+
+    /// Something went wrong on purpose.
+    pub(crate) fn fault(&mut self, name: &'static str) {
+        *self.faults.entry(name).or_default() += 1;
     }
 
     pub(crate) fn phase(&mut self, phase: usize) -> &mut Histogram<u64> {
@@ -160,18 +200,20 @@ impl Latency {
 /// The result of a load, as `--format json` prints it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// MQTT connections.
+    /// What was spoken: `mqtt`, `http`.
+    pub protocol: &'static str,
+    /// Connections.
     pub connections: usize,
     /// Publishes that each had on its way at most.
     pub in_flight: u16,
     /// Quality of service.
     pub qos: u8,
-    /// PUBLISH packets written.
+    /// Messages written.
     pub published: u64,
     /// Acknowledged with success.
     pub acknowledged: u64,
-    /// Refused, by reason code.
-    pub refused: BTreeMap<u8, u64>,
+    /// Refused, by reason code (MQTT) or status (HTTP).
+    pub refused: BTreeMap<u16, u64>,
     /// Sent again after reconnects.
     pub resent: u64,
     /// Neither acknowledged nor refused.
@@ -190,6 +232,12 @@ pub struct Report {
     pub connect_refused: BTreeMap<u8, u64>,
     /// DISCONNECTs from the server, by reason code.
     pub disconnects: BTreeMap<u8, u64>,
+    /// Measurements dropped because too many waited for their connection.
+    pub overflowed: u64,
+    /// Requests that the server told to come back (429, 5xx).
+    pub pushed_back: u64,
+    /// When publishes began, milliseconds since the epoch.
+    pub began_ms: i64,
     /// From the first publish to the last acknowledgement, seconds.
     pub seconds: f64,
     /// Acknowledged publishes per second.
@@ -228,6 +276,8 @@ impl Report {
             connect_failures: stats.connect_failures,
             connect_refused: stats.connect_refused.clone(),
             disconnects: stats.disconnects.clone(),
+            overflowed: stats.overflowed,
+            pushed_back: stats.pushed_back,
             latency: stats.latency.iter().map(Latency::of).collect(),
             connect_latency: Latency::of(&stats.connect_latency),
             last_trouble: stats.last_trouble.clone(),

@@ -1,5 +1,6 @@
 //! A thread with its share of the connections: one poll, no locks, no allocation per message.
 
+mod disorder;
 mod timing;
 
 use std::cmp::Reverse;
@@ -7,16 +8,17 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender};
 
+use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::fd::OwnedFd;
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 use crate::content::Writer;
-use crate::load::{Clock, Command, News, Options, Pace};
+use crate::load::{Clock, Command, News, Options, Pace, Protocol};
+use crate::progress::{Progress, Told};
 use crate::random::Random;
 use crate::report::Stats;
 use crate::session::{End, Moment, Phase, Session};
@@ -39,6 +41,8 @@ struct Link {
     /// When something was last written.
     spoke_ns: u64,
     attempts: u32,
+    /// The device is away and does not come back before this.
+    away_until_ns: u64,
 }
 
 pub(crate) struct Worker {
@@ -51,9 +55,9 @@ pub(crate) struct Worker {
     scratch: Vec<u8>,
     commands: Receiver<Command>,
     news: Sender<News>,
-    /// What has been acknowledged by all workers, for watching from outside.
-    acknowledged: Arc<AtomicU64>,
-    told_acknowledged: u64,
+    /// How far all workers are, for watching from outside.
+    progress: Arc<Progress>,
+    told: Told,
     timer: OwnedFd,
     random: Random,
     /// Attempts to make: when, which link.
@@ -74,6 +78,13 @@ pub(crate) struct Worker {
     gaps: u64,
     started_ns: u64,
     swept_ns: u64,
+    /// The first episode whose storm is still to come.
+    storm: i64,
+}
+
+/// The other side sends no more.
+fn ends(event: &Event) -> bool {
+    event.is_read_closed() || event.is_error()
 }
 
 impl Worker {
@@ -85,7 +96,7 @@ impl Worker {
         clock: Clock,
         commands: Receiver<Command>,
         news: Sender<News>,
-        acknowledged: Arc<AtomicU64>,
+        progress: Arc<Progress>,
     ) -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
         poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
@@ -94,21 +105,23 @@ impl Worker {
             Pace::Open { per_second } => (1e9 / (per_second * share)).max(1.0) as u64,
             _ => u64::MAX,
         };
+        let writer = Writer::new(&options.content, options.version, options.qos, options.retain, numbers);
         let links: Vec<_> = numbers
             .iter()
             .enumerate()
             .map(|(local, &number)| Link {
-                session: Session::new(number, local, options.quota(number), &options),
+                session: Session::new(number, local, writer.readings_of(local), &options),
                 transport: None,
                 began_ns: 0,
                 spoke_ns: 0,
                 attempts: 0,
+                away_until_ns: 0,
             })
             .collect();
         let between_ns = options.connect_rate.map_or(0.0, |rate| 1e9 / (rate * share));
         let attempts = (0..links.len()).map(|i| Reverse(((i as f64 * between_ns) as u64, i))).collect();
         Ok(Self {
-            writer: Writer::new(&options.content, options.version, options.qos, options.retain, numbers),
+            writer,
             random: Random::new(
                 u64::from(numbers.first().copied().unwrap_or(0)) << 32 ^ clock.wall_base_ms as u64,
             ),
@@ -119,8 +132,8 @@ impl Worker {
             scratch: vec![0; SCRATCH_BYTES],
             commands,
             news,
-            acknowledged,
-            told_acknowledged: 0,
+            progress,
+            told: Told::default(),
             timer,
             attempts,
             hungry: Vec::new(),
@@ -137,6 +150,7 @@ impl Worker {
             gaps: 0,
             started_ns: 0,
             swept_ns: 0,
+            storm: 0,
             options,
         })
     }
@@ -155,7 +169,7 @@ impl Worker {
                 match event.token() {
                     WAKE => self.obey(),
                     TIMER => drop(rustix::io::read(&self.timer, &mut [0; 8])),
-                    Token(index) => self.ready(index, event.is_readable() || event.is_read_closed()),
+                    Token(index) => self.ready(index, event.is_readable(), ends(event)),
                 }
             }
             for index in std::mem::take(&mut self.hungry) {
@@ -177,8 +191,13 @@ impl Worker {
             now_ns,
             now_ms: self.clock.wall_ms(now_ns),
             running: self.running && !self.halted,
+            ending: self.running && self.due_ns == u64::MAX && self.is_open(),
             phase: self.phase,
         }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.options.pace, Pace::Open { .. })
     }
 
     fn obey(&mut self) {
@@ -187,7 +206,8 @@ impl Worker {
                 Command::Begin { at_ns } => {
                     self.running = true;
                     self.started_ns = at_ns;
-                    if let Pace::Open { .. } = self.options.pace {
+                    self.writer.begin(self.clock.wall_ms(at_ns));
+                    if self.is_open() {
                         self.due_ns = at_ns;
                     }
                     (0..self.links.len()).for_each(|index| self.advance(index));
@@ -216,7 +236,8 @@ impl Worker {
     fn close(&mut self) {
         self.closing = true;
         for index in 0..self.links.len() {
-            if self.links[index].session.phase == Phase::Up {
+            let mqtt = matches!(self.options.protocol, Protocol::Mqtt);
+            if mqtt && self.links[index].session.phase == Phase::Up {
                 crate::packet::disconnect(&mut self.links[index].session.out);
                 self.flush(index);
             }
@@ -244,6 +265,9 @@ impl Worker {
         if link.transport.is_some() {
             return;
         }
+        if now_ns < link.away_until_ns {
+            return self.attempts.push(Reverse((link.away_until_ns, index)));
+        }
         let source = match target.sources.len() {
             0 => None,
             count => Some(target.sources[link.session.number as usize % count]),
@@ -266,7 +290,11 @@ impl Worker {
     }
 
     fn failed(&mut self, index: usize, why: &str) {
-        if self.links[index].session.phase == Phase::Up {
+        let session = &self.links[index].session;
+        if session.phase == Phase::Up && session.may_be_closed() {
+            return self.again(index);
+        }
+        if session.phase == Phase::Up {
             self.stats.lost += 1;
         } else {
             self.stats.connect_failures += 1;
@@ -281,7 +309,8 @@ impl Worker {
         if self.running && !self.options.reconnect {
             return;
         }
-        let attempts = self.links[index].attempts.min(16);
+        let link = &self.links[index];
+        let attempts = link.attempts.max(link.session.busy).min(16);
         let ceiling_ms = (self.options.backoff_base_ms << attempts).min(self.options.backoff_cap_ms) as f64;
         let wait_ms = ceiling_ms / 2.0 * (1.0 + self.random.unit());
         self.attempts.push(Reverse((self.clock.now_ns() + (wait_ms * 1e6) as u64, index)));
@@ -299,7 +328,7 @@ impl Worker {
     }
 
     /// Something happened on a connection's socket.
-    fn ready(&mut self, index: usize, readable: bool) {
+    fn ready(&mut self, index: usize, readable: bool, ends: bool) {
         if self.links[index].transport.is_none() {
             return;
         }
@@ -310,14 +339,38 @@ impl Worker {
         {
             return self.failed(index, &error.to_string());
         }
-        if readable && !self.read(index) {
+        self.opened(index);
+        if (readable || ends) && !self.read(index, ends) {
             return;
         }
         self.advance(index);
     }
 
-    /// Reads what is there. `false` when the connection has gone.
-    fn read(&mut self, index: usize) -> bool {
+    /// Over HTTP a socket that is connected is all that is needed.
+    fn opened(&mut self, index: usize) {
+        let link = &mut self.links[index];
+        let connected = |transport: &Option<Transport>| {
+            transport.as_ref().is_some_and(|it| it.stream.peer_addr().is_ok())
+        };
+        if link.session.phase == Phase::Greeting
+            && matches!(self.options.protocol, Protocol::Http(_))
+            && connected(&link.transport)
+        {
+            link.session.opened(&mut self.stats);
+            self.is_up(index, self.clock.now_ns());
+        }
+    }
+
+    fn is_up(&mut self, index: usize, now_ns: u64) {
+        let link = &mut self.links[index];
+        self.stats.connect_latency.saturating_record(now_ns - link.began_ns);
+        link.attempts = 0;
+        self.up += 1;
+    }
+
+    /// Reads what is there. `false` when the connection has gone. Where it `ends` there is an end to be read behind
+    /// the last bytes, and no event will say so again.
+    fn read(&mut self, index: usize, ends: bool) -> bool {
         loop {
             let link = &mut self.links[index];
             let Some(transport) = &mut link.transport else { return false };
@@ -341,15 +394,13 @@ impl Worker {
             let link = &mut self.links[index];
             let received = link.session.receive(&self.scratch[..len], moment, &self.options, &mut self.stats);
             if before != Phase::Up && link.session.phase == Phase::Up {
-                self.stats.connect_latency.saturating_record(moment.now_ns - link.began_ns);
-                link.attempts = 0;
-                self.up += 1;
+                self.is_up(index, moment.now_ns);
             }
             if let Err(end) = received {
                 self.ended(index, &end);
                 return false;
             }
-            if empty {
+            if empty && !ends {
                 return true;
             }
         }
@@ -367,7 +418,15 @@ impl Worker {
                 self.failed(index, &format!("the server sent DISCONNECT with code {code:#04x}"));
             }
             End::Malformed(what) => self.failed(index, &what.to_string()),
-            End::Fault => self.again(index),
+            End::NotHttp(why) => {
+                self.failed(index, &format!("the server's answer is not HTTP as it should be: {why}"))
+            }
+            End::Busy(status) => {
+                self.stats.last_trouble =
+                    Some(format!("the server answered {status}: it is to be tried again"));
+                self.again(index);
+            }
+            End::Closing | End::Fault => self.again(index),
         }
     }
 
@@ -378,7 +437,7 @@ impl Worker {
         link.session.pump(moment, &self.options, &mut self.writer, &mut self.stats);
         self.flush(index);
         let session = &self.links[index].session;
-        if moment.running && self.options.qos == 0 && session.wants_more(&self.options) {
+        if moment.running && session.wants_more(moment, &self.options) {
             self.hungry.push(index);
         }
         if self.links[index].session.break_now && self.links[index].transport.is_some() {

@@ -21,6 +21,8 @@ mod schemas;
 mod serve;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
@@ -123,7 +125,8 @@ fn main() -> ExitCode {
         Ok(Answer::WrongUse) => ExitCode::from(2),
         Err(error) => {
             eprintln!("penstock: {error:#}");
-            ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
+            let wrong_use = error.is::<WrongUse>() || error.is::<fleet::cli::WrongUse>();
+            ExitCode::from(if wrong_use { 2 } else { 1 })
         }
     }
 }
@@ -132,9 +135,24 @@ fn main() -> ExitCode {
 fn fleet(command: &fleet::cli::Fleet) -> anyhow::Result<Answer> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _inside = runtime.enter();
-    let outcome = command.run()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    if let fleet::cli::Fleet::Run(_) = command {
+        runtime.spawn(ends_with_a_report(stop.clone()));
+    }
+    let outcome = command.run(&stop)?;
     println!("{}", outcome.text.trim_end());
     Ok(if outcome.good { Answer::Yes } else { Answer::No })
+}
+
+/// The first Ctrl-C lets a run end and report, the second ends it.
+async fn ends_with_a_report(stop: Arc<AtomicBool>) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        stop.store(true, Ordering::Relaxed);
+        eprintln!("penstock: what is on its way is waited for; once more ends it at once");
+    }
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(130);
+    }
 }
 
 fn log_to_stderr(cli: &Cli) {

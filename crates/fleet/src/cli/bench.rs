@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::cli::{Broker, Format, Outcome};
-use crate::content::{Content, Faults};
+use crate::content::{Content, Devices};
+use crate::device::Spec;
+use crate::faults::Faults;
 use crate::load::{Load, Pace};
 use crate::report::{Acked, Report};
 
@@ -86,7 +88,8 @@ impl Bench {
                     "bench/{i}" => "devices/{i}/telemetry".to_owned(),
                     chosen => chosen.to_owned(),
                 };
-                Content::Telemetry { topic, metrics, seed: 1, faults: Faults::default() }
+                let (spec, faults) = (Spec::simple(metrics, 1), Faults::default());
+                Content::Telemetry(Devices { topic, spec, faults, lasts: None })
             }
         };
         let mut load = Load::start(options)?;
@@ -125,7 +128,13 @@ pub(super) fn print(report: &Report, format: Format) -> anyhow::Result<String> {
             report.seconds,
             report.acknowledged_per_second
         ),
-        format!("{} connections x {} in flight, QoS {}", report.connections, report.in_flight, report.qos),
+        match report.protocol {
+            "http" => format!("{} connections, a request at a time", report.connections),
+            _ => format!(
+                "{} connections x {} in flight, QoS {}",
+                report.connections, report.in_flight, report.qos
+            ),
+        },
     ];
     for latency in report.latency.iter().filter(|latency| latency.count > 0) {
         lines.push(format!(
@@ -144,6 +153,8 @@ pub(super) fn print(report: &Report, format: Format) -> anyhow::Result<String> {
         ("connections lost", report.lost),
         ("reconnects", report.reconnects),
         ("sessions lost", report.sessions_lost),
+        ("requests told to come back", report.pushed_back),
+        ("measurements dropped, too many waited", report.overflowed),
         ("failed attempts to connect", report.connect_failures),
         ("connects refused", report.connect_refused.values().sum()),
     ];

@@ -1,12 +1,11 @@
 //! What a worker does because time passes: publishes that are due, keep-alives, deadlines, and telling how far it is.
 
 use std::cmp::Reverse;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
-use super::{ATTEMPT_LIMIT_NS, Link, SWEEP_NS, Worker};
+use super::{ATTEMPT_LIMIT_NS, Link, Worker};
 use crate::load::{News, Pace};
 use crate::session::Phase;
 
@@ -20,7 +19,10 @@ impl Worker {
         let end_ns = self.end_ns();
         while self.due_ns <= now_ns.min(end_ns - 1) {
             let index = self.due_link;
-            self.links[index].session.due(self.due_ns);
+            let link = &mut self.links[index];
+            // What is measured while the device is away is meant to go out when it is back.
+            let intended_ns = self.due_ns.max(link.away_until_ns);
+            link.session.due(intended_ns, self.clock.wall_ms(self.due_ns), &mut self.stats);
             self.advance(index);
             self.due_link = (self.due_link + 1) % self.links.len();
             self.gaps += 1;
@@ -29,7 +31,8 @@ impl Worker {
         }
         if self.due_ns >= end_ns {
             self.due_ns = u64::MAX;
-            return;
+            // What was held back goes out now.
+            return (0..self.links.len()).for_each(|index| self.advance(index));
         }
         self.arm(self.due_ns - now_ns);
     }
@@ -54,10 +57,11 @@ impl Worker {
     /// Keep-alives, deadlines.
     pub(super) fn sweep(&mut self) {
         let now_ns = self.clock.now_ns();
-        if now_ns - self.swept_ns < SWEEP_NS {
+        if now_ns - self.swept_ns < self.sweep_ns() {
             return;
         }
         self.swept_ns = now_ns;
+        self.disturb(now_ns);
         for index in 0..self.links.len() {
             let link = &mut self.links[index];
             let quiet_ns = now_ns.saturating_sub(link.spoke_ns);
@@ -83,17 +87,13 @@ impl Worker {
         let attempt = self.attempts.peek().map_or(u64::MAX, |Reverse((due_ns, _))| *due_ns);
         let end = if self.running && !self.halted { self.end_ns() } else { u64::MAX };
         let end = if end > now_ns { end } else { u64::MAX };
-        let next_ns = attempt.min(end).min(self.swept_ns + SWEEP_NS);
+        let next_ns = attempt.min(end).min(self.swept_ns + self.sweep_ns());
         Some(Duration::from_nanos(next_ns.saturating_sub(now_ns)))
     }
 
     /// Tells the coordinator what changed.
     pub(super) fn tell(&mut self) {
-        let new = self.stats.acknowledged - self.told_acknowledged;
-        if new > 0 {
-            self.acknowledged.fetch_add(new, Ordering::Relaxed);
-            self.told_acknowledged = self.stats.acknowledged;
-        }
+        self.progress.tell(&mut self.told, &mut self.stats, self.up);
         // An open loop ends by itself: what was due before the end still goes out, late or not.
         if self.running && self.options.pace == Pace::Closed && self.clock.now_ns() >= self.end_ns() {
             self.halted = true;

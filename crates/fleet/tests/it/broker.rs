@@ -93,7 +93,8 @@ impl Connection {
         let (mut buffer, mut client, mut taken) = (Vec::new(), String::new(), 0);
         loop {
             let mut used = 0;
-            while let Decoded::Packet { packet, consumed } = decode(&buffer[used..], &limits).unwrap() {
+            // A packet that is too large ends the connection, as it would elsewhere.
+            while let Decoded::Packet { packet, consumed } = decode(&buffer[used..], &limits).ok()? {
                 used += consumed;
                 match packet {
                     Packet::Connect(connect) => {

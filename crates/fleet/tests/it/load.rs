@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use penstock_fleet::content::{Content, Faults, Id};
+use penstock_fleet::content::{Content, Devices, Id};
+use penstock_fleet::device::Spec;
+use penstock_fleet::faults::Faults;
 use penstock_fleet::load::{Load, Options, Pace};
 use penstock_fleet::packet::Version;
 use penstock_fleet::report::{Report, Stats};
@@ -125,7 +127,12 @@ fn devices_send_what_they_measure_and_misbehave_as_often_as_asked() {
     let faults: Faults = "duplicate=0.2,malformed=0.1".parse().unwrap();
     let options = Options {
         messages: Some(600),
-        content: Content::Telemetry { topic: "devices/d{i}/telemetry".into(), metrics: 3, seed: 5, faults },
+        content: Content::Telemetry(Devices {
+            topic: "devices/d{i}/telemetry".into(),
+            spec: Spec::simple(3, 5),
+            faults,
+            lasts: None,
+        }),
         ..options(&broker)
     };
     let (report, stats) = run(options);

@@ -92,6 +92,7 @@ fn packets_cut_anywhere_are_waited_for_and_rubbish_is_refused() {
         session_present: true,
         code: 0,
         receive_maximum: 20,
+        maximum_packet_bytes: None,
         server_keep_alive_s: Some(60),
     };
     assert_eq!(first, expected);

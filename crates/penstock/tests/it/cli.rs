@@ -89,3 +89,48 @@ fn credentials_are_shown_once_listed_without_their_secret_and_revoked() {
     let revoke = || penstock(&["device", "revoke", "d1", "--data", data]).status.code();
     assert_eq!((revoke(), revoke()), (Some(0), Some(1)));
 }
+
+#[test]
+fn a_fleet_that_makes_no_sense_is_refused_before_it_connects() {
+    let run = |arguments: &[&str]| {
+        let output = penstock(&[&["fleet", "run", "--devices", "2"], arguments].concat());
+        (output.status.code(), text(&output.stderr))
+    };
+    for (arguments, words) in [
+        (&[][..], &["--interval", "--rate", "--closed"][..]),
+        (&["--interval", "1", "--closed"], &["cannot be used with"]),
+        (&["--interval", "1", "--kind", "toaster"], &["toaster", "vehicle", "mixed"]),
+        (&["--interval", "1", "--faults", "rust=0.1"], &["no fault \"rust\"", "oversize", "storm"]),
+        (&["--interval", "1", "--faults", "drop=1.5"], &["drop=1.5", "between 0 and 1"]),
+        (&["--interval", "1", "--http", "--qos", "2"], &["--http", "--qos"]),
+        (&["--interval", "1", "--batch", "5"], &["--http"]),
+        (&["--interval", "1", "--http", "--batch", "0"], &["1..=1000"]),
+        (&["--interval", "1", "--metrics", "0"], &["1..=1000"]),
+        (&["--interval", "0"], &["must be above 0"]),
+        (&["--interval", "1", "--duration=-1"], &["--duration -1", "seconds"]),
+        (&["--interval", "1", "--anomalies", "2"], &["--anomalies 2", "between 0 and 1"]),
+        (&["--interval", "1", "--topic", "devices/all/telemetry"], &["{i}", "all devices would be one"]),
+        (&["--interval", "1", "--verify", "--topic", "x/{i}"], &["devices/{name}/telemetry"]),
+        (&["--interval", "1", "--http", "--server", "localhost:1"], &["http://host:port"]),
+        (&["--interval", "1", "--http", "--server", "http://a:1/b"], &["without a path"]),
+    ] {
+        let (ended, said) = run(arguments);
+        assert_eq!(ended, Some(2), "{arguments:?}: {said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{arguments:?}: {said}");
+    }
+    let help = text(&penstock(&["fleet", "run", "--help"]).stdout);
+    for fault in [
+        "drop",
+        "duplicate",
+        "replay",
+        "reorder",
+        "malformed",
+        "oversize",
+        "offline",
+        "skew",
+        "reset",
+        "storm",
+    ] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(fault)), "{fault}: {help}");
+    }
+}
