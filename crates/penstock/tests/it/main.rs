@@ -4,8 +4,11 @@
 
 mod cli;
 mod clients;
+mod doctor;
 mod exchange;
 mod house;
+mod otlp;
+mod probe;
 mod served;
 mod skeleton;
 mod web;
