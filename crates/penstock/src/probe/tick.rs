@@ -25,19 +25,27 @@ impl Ticks {
 
     /// Sleeps until the next.
     pub(super) fn wait(&mut self) -> Tick {
-        let now_ms = now_ms();
-        let at_ms = self.next(now_ms);
-        // A sleep that ends early would measure before its time.
-        let mut left = at_ms - now_ms;
+        loop {
+            let at_ms = self.next(now_ms());
+            self.sleep_until(at_ms);
+            if now_ms() - at_ms < self.interval_ms {
+                return Tick { at_ms, missed: std::mem::take(&mut self.missed) };
+            }
+            // The machine was asleep: measured now, it would have a time that it is not of.
+            self.missed += 1;
+        }
+    }
+
+    /// Ends early where the clock is set back: the tick after this one is by the new clock.
+    fn sleep_until(&self, at_ms: i64) {
+        let mut left = at_ms - now_ms();
         while left > 0 {
             std::thread::sleep(Duration::from_millis(left.min(self.interval_ms).unsigned_abs()));
-            let before = left;
-            left = at_ms - self::now_ms();
+            let before = std::mem::replace(&mut left, at_ms - now_ms());
             if left > before {
-                break; // the clock was set back: the tick after this one is by the new clock
+                return;
             }
         }
-        Tick { at_ms, missed: std::mem::take(&mut self.missed) }
     }
 
     /// What could not be written down is told again.
