@@ -37,7 +37,7 @@ address() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$work/ready"; }
 http="http://$(address http)" mqtt=$(address mqtt)
 
 device=$(tr -cd 'A-Za-z0-9._-' </proc/sys/kernel/hostname)
-"$penstock" host --target "$mqtt" --device "${device:=this-machine}" & pids+=($!)
+"$penstock" probe --target "$mqtt" --device "${device:=this-machine}" --interval 1 --buffer "$work/probe.db" & pids+=($!)
 "$penstock" fleet run --target "$mqtt" --devices 20 --interval 1 --duration 100000000 --kind mixed \
     --topic 'devices/{kind}-{i}/telemetry' --anomalies 0.3 --faults duplicate=0.002,malformed=0.0005 \
     >"$work/fleet" 2>&1 & pids+=($!)

@@ -2,7 +2,7 @@
 # Installs what `make test` needs beside Rust: real MQTT clients and tools. Quick when everything is there.
 #
 #   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs,
-#     postgresql-client, chromium
+#     postgresql-client, chromium, prometheus (its promtool), gcc and libmosquitto-dev
 #   in a folder of the user's cache: paho-mqtt, confluent-kafka, psycopg, duckdb and moto (PyPI) in a venv; mqtt.js, playwright-core
 #     and axe-core (npm)
 #
@@ -33,6 +33,9 @@ need npm npm
 need mkfs.ext4 e2fsprogs
 need psql postgresql-client
 need chromium chromium
+need promtool prometheus
+need gcc gcc
+[ -e /usr/include/mosquitto.h ] || missing+=(libmosquitto-dev)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -44,10 +47,12 @@ if [ ${#missing[@]} -gt 0 ]; then
     echo "installing ${missing[*]}" >&2
     "${as_root[@]}" apt-get update -qq >&2
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-    # Debian starts the broker it installs, on the port that the demo wants.
-    if [[ " ${missing[*]} " == *" mosquitto "* ]] && [ -d /run/systemd/system ]; then
-        "${as_root[@]}" systemctl disable --now mosquitto >&2 || true
-    fi
+    # Debian starts the servers it installs; the broker even on the port that the demo wants.
+    for server in mosquitto prometheus; do
+        if [[ " ${missing[*]} " == *" $server "* ]] && [ -d /run/systemd/system ]; then
+            "${as_root[@]}" systemctl disable --now "$server" >&2 || true
+        fi
+    done
 fi
 
 if [ ! -e "$stamp" ]; then

@@ -1,7 +1,7 @@
 //! Whether the process lives, and whether it can do its work.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -22,24 +22,50 @@ pub enum State {
     Draining = 2,
 }
 
+/// Says why messages cannot be taken now, if they cannot.
+pub type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// The node's state, shared by who sets it and who shows it.
-#[derive(Clone, Debug, Default)]
-pub struct Health(Arc<AtomicU8>);
+#[derive(Clone, Default)]
+pub struct Health(Arc<Node>);
+
+#[derive(Default)]
+struct Node {
+    state: AtomicU8,
+    trouble: OnceLock<Trouble>,
+}
 
 impl Health {
     /// Says where the node is now.
     pub fn set(&self, state: State) {
-        self.0.store(state as u8, Ordering::Release);
+        self.0.state.store(state as u8, Ordering::Release);
     }
 
     /// Where the node is now.
     #[must_use]
     pub fn get(&self) -> State {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.state.load(Ordering::Acquire) {
             0 => State::Starting,
             1 => State::Ready,
             _ => State::Draining,
         }
+    }
+
+    /// Whom to ask about trouble. The first one stays.
+    pub fn ask(&self, trouble: Trouble) {
+        let _ = self.0.trouble.set(trouble);
+    }
+
+    /// Why messages cannot be taken although the node is ready, if so: a full disk.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.0.trouble.get().and_then(|trouble| trouble())
+    }
+
+    /// Whether the node can do all of its work.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.get() == State::Ready && self.trouble().is_none()
     }
 }
 
@@ -48,10 +74,15 @@ pub(crate) async fn live() -> Response {
 }
 
 pub(crate) async fn ready(axum::extract::State(shared): Ask) -> Response {
-    let (status, word) = match shared.parts.health.get() {
-        State::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-        State::Ready => (StatusCode::OK, "ready"),
-        State::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    let health = &shared.parts.health;
+    let (status, body) = match (health.get(), health.trouble()) {
+        (State::Starting, _) => (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "starting" })),
+        (State::Draining, _) => (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "draining" })),
+        // Questions are answered all the same; who balances load by this sends devices elsewhere.
+        (State::Ready, Some(why)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "takes no messages", "detail": why }))
+        }
+        (State::Ready, None) => (StatusCode::OK, json!({ "status": "ready" })),
     };
-    (status, Json(json!({ "status": word }))).into_response()
+    (status, Json(body)).into_response()
 }

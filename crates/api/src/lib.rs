@@ -20,8 +20,8 @@ mod value;
 mod web;
 
 pub use datasets::{Dataset, DatasetError, DatasetState, Datasets, Order};
-pub use health::{Health, State as Readiness};
-pub use metrics::{Exporter, Metric, Page};
+pub use health::{Health, State as Readiness, Trouble};
+pub use metrics::{Exporter, Figure, Metric, Page, Sample};
 pub use problem::Problem;
 
 use std::sync::Arc;

@@ -34,7 +34,9 @@ macro_rules! metrics {
 
 metrics! {
     BuildInfo gauge "build_info" "Always 1; the label is the version."
-    Ready gauge "ready" "1 when the node is ready, else 0."
+    Ready gauge "ready" "1 when the node is ready and takes messages, else 0."
+    DataFreeBytes gauge "data_disk_free_bytes" "Free bytes of the data directory's disk."
+    DataDiskBytes gauge "data_disk_bytes" "Size of the data directory's disk."
     UptimeSeconds gauge "uptime_seconds" "Seconds since the process started."
     ResidentBytes gauge "process_resident_memory_bytes" "Memory of the process."
     IngestRecords counter "ingest_records_total" "Messages or requests taken into the log, by protocol."
@@ -57,6 +59,7 @@ metrics! {
     LogAppendedBytes counter "log_appended_bytes_total" "Bytes of records made durable."
     LogWrittenBytes counter "log_written_bytes_total" "Bytes written to segments for them, after compression."
     LogDiskErrors counter "log_disk_errors_total" "Writes and fsyncs that failed."
+    LogFailing gauge "log_failing" "1 while the log takes nothing because its disk is full or broken, else 0."
     LogRefused counter "log_refused_batches_total" "Batches not taken, because too much was waiting or the disk failed."
     LogSegments gauge "log_segments" "Segments on disk."
     LogFsyncSeconds histogram "log_fsync_seconds" "How long an fsync took."
@@ -101,13 +104,40 @@ metrics! {
 /// A page of metrics being written.
 #[derive(Debug, Default)]
 pub struct Page {
-    samples: Vec<(Metric, String)>,
+    samples: Vec<Sample>,
+}
+
+/// A number, or several that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// What was measured.
+    pub metric: Metric,
+    /// Names of ours with any value.
+    pub labels: Vec<(String, String)>,
+    /// How it stands.
+    pub figure: Figure,
+}
+
+/// What a sample holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Figure {
+    /// Of a counter or gauge.
+    Number(f64),
+    /// Of a histogram.
+    Histogram {
+        /// The buckets' upper ends.
+        bounds: Vec<f64>,
+        /// How many fell into each bucket alone, the last beyond all bounds.
+        counts: Vec<u64>,
+        /// Of everything in it.
+        sum: f64,
+    },
 }
 
 impl Page {
     /// Adds a sample; `labels` are names of ours with any value.
     pub fn sample(&mut self, metric: Metric, labels: &[(&str, &str)], value: f64) {
-        self.line(metric, "", labels, value);
+        self.add(metric, labels, Figure::Number(value));
     }
 
     /// Adds a histogram. `bounds` are the buckets' upper ends, `counts` how many fell into each bucket alone, the
@@ -120,45 +150,66 @@ impl Page {
         counts: &[u64],
         sum: f64,
     ) {
-        let mut seen = 0;
-        for (n, count) in counts.iter().enumerate() {
-            seen += count;
-            let bound = bounds.get(n).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            let mut labels = labels.to_vec();
-            labels.push(("le", &bound));
-            self.line(metric, "_bucket", &labels, seen as f64);
-        }
-        self.line(metric, "_sum", labels, sum);
-        self.line(metric, "_count", labels, seen as f64);
+        let figure = Figure::Histogram { bounds: bounds.to_vec(), counts: counts.to_vec(), sum };
+        self.add(metric, labels, figure);
     }
 
-    fn line(&mut self, metric: Metric, suffix: &str, labels: &[(&str, &str)], value: f64) {
-        let mut line = format!("penstock_{}{suffix}", metric.describe().0);
-        for (n, (name, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(line, "{}{name}=\"{text}\"", if n == 0 { '{' } else { ',' }); // into a String
-        }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _ = write!(line, "{close} {value}");
-        self.samples.push((metric, line));
+    fn add(&mut self, metric: Metric, labels: &[(&str, &str)], figure: Figure) {
+        let labels = labels.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        self.samples.push(Sample { metric, labels, figure });
+    }
+
+    /// All samples, those of a metric together.
+    #[must_use]
+    pub fn into_samples(mut self) -> Vec<Sample> {
+        self.samples.sort_by_key(|sample| sample.metric); // stable: samples keep their order
+        self.samples
     }
 
     /// The page's text. The format wants all samples of a metric together.
     #[must_use]
-    pub fn render(mut self) -> String {
-        self.samples.sort_by_key(|(metric, _)| *metric); // stable: samples keep their order
+    pub fn render(self) -> String {
         let mut text = String::new();
         let mut last = None;
-        for (metric, line) in self.samples {
-            if last != Some(metric) {
-                let (name, kind, help) = metric.describe();
+        for sample in self.into_samples() {
+            if last != Some(sample.metric) {
+                let (name, kind, help) = sample.metric.describe();
                 let _ = writeln!(text, "# HELP penstock_{name} {help}\n# TYPE penstock_{name} {kind}");
-                last = Some(metric);
+                last = Some(sample.metric);
             }
-            text.push_str(&line);
-            text.push('\n');
+            sample.render(&mut text);
         }
         text
+    }
+}
+
+impl Sample {
+    fn render(&self, text: &mut String) {
+        match &self.figure {
+            Figure::Number(value) => self.line(text, "", None, *value),
+            Figure::Histogram { bounds, counts, sum } => {
+                let mut seen = 0;
+                for (n, count) in counts.iter().enumerate() {
+                    seen += count;
+                    let bound = bounds.get(n).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+                    self.line(text, "_bucket", Some(&bound), seen as f64);
+                }
+                self.line(text, "_sum", None, *sum);
+                self.line(text, "_count", None, seen as f64);
+            }
+        }
+    }
+
+    fn line(&self, out: &mut String, suffix: &str, bound: Option<&str>, value: f64) {
+        let _ = write!(out, "penstock_{}{suffix}", self.metric.describe().0); // into a String, here and below
+        let labels = self.labels.iter().map(|(name, text)| (&**name, &**text));
+        let mut close = "";
+        for (n, (name, text)) in labels.chain(bound.map(|bound| ("le", bound))).enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(out, "{}{name}=\"{text}\"", if n == 0 { '{' } else { ',' });
+            close = "}";
+        }
+        let _ = writeln!(out, "{close} {value}");
     }
 }
 
@@ -176,21 +227,21 @@ impl Exporter {
         self.sources.push(Box::new(source));
     }
 
-    /// What there is to see now.
+    /// What there is to see now. Some sources read the disk: it blocks.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn page(&self) -> Page {
         let mut page = Page::default();
         for source in &self.sources {
             source(&mut page);
         }
-        page.render()
+        page
     }
 }
 
 pub(crate) async fn show(State(shared): Ask, _asker: Asker) -> Result<Response, Problem> {
     // Some sources read the disk.
     let exporter = shared.parts.exporter.clone();
-    let text = tokio::task::spawn_blocking(move || exporter.render()).await.map_err(|died| {
+    let text = tokio::task::spawn_blocking(move || exporter.page().render()).await.map_err(|died| {
         tracing::error!(error = %died, "a source of metrics panicked");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be shown")
     })?;
@@ -210,7 +261,7 @@ mod tests {
         page.histogram(Metric::AckSeconds, &[("protocol", "http")], &[0.5], &[3, 4], 5.5);
         assert_eq!(
             page.render(),
-            "# HELP penstock_ready 1 when the node is ready, else 0.\n# TYPE penstock_ready gauge\npenstock_ready 1\n\
+            "# HELP penstock_ready 1 when the node is ready and takes messages, else 0.\n# TYPE penstock_ready gauge\npenstock_ready 1\n\
              # HELP penstock_ack_seconds From a message's last byte to its acknowledgement.\n\
              # TYPE penstock_ack_seconds histogram\n\
              penstock_ack_seconds_bucket{protocol=\"http\",le=\"0.5\"} 3\n\

@@ -1,12 +1,14 @@
 //! Where to connect, and how.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustls::client::Resumption;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
@@ -21,6 +23,11 @@ pub struct Target {
     /// give about 28 000 connections.
     pub sources: Vec<IpAddr>,
 }
+
+/// Plain TCP, or TLS over it.
+pub trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
 
 /// TLS towards the server.
 #[derive(Debug, Clone)]
@@ -66,6 +73,20 @@ impl Target {
             }
         };
         Ok(Self { address, tls, sources: Vec::new() })
+    }
+
+    /// A blocking connection, for who has only one. Nothing on it waits longer than `patience`.
+    ///
+    /// # Errors
+    /// There is nobody, or not in time; of TLS, the first read or write tells.
+    pub fn connect(&self, patience: Duration) -> io::Result<Box<dyn Stream>> {
+        let tcp = TcpStream::connect_timeout(&self.address, patience)?;
+        tcp.set_read_timeout(Some(patience))?;
+        tcp.set_write_timeout(Some(patience))?;
+        tcp.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
+        let client = ClientConnection::new(tls.config.clone(), tls.name.clone()).map_err(io::Error::other)?;
+        Ok(Box::new(StreamOwned::new(client, tcp)))
     }
 
     /// Connects from `count` loopback addresses (127.0.0.2 and up) in turn.

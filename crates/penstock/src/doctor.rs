@@ -1,12 +1,14 @@
 //! `penstock doctor`: what would keep a server from starting or from staying up.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use server::Config;
 
 use crate::client::{Said, Server};
+use crate::footing::{self, Verdict};
 use crate::{Answer, serve};
 
 #[derive(clap::Args)]
@@ -24,132 +26,159 @@ pub(crate) struct Doctor {
     server: Server,
 }
 
-/// Below this the log of a busy site is full within the hour.
-const LITTLE_SPACE_BYTES: u64 = 5 << 30;
-/// Each connection is an open file.
-const FEW_FILES: u64 = 4096;
-
 struct Finding {
     what: &'static str,
-    good: bool,
-    words: String,
+    verdict: Verdict,
 }
 
 impl Doctor {
-    #[allow(clippy::print_stdout)] // stdout is data
     pub(crate) fn run(self) -> anyhow::Result<Answer> {
         let mut findings = Vec::new();
         match serve::configuration(self.config.as_deref(), self.data.clone()) {
-            Err(error) => findings.push(bad("configuration", error.to_string())),
+            Err(error) => findings.push(finding("configuration", Err(error.to_string()))),
             Ok(config) => {
-                findings.push(good("configuration", "good"));
-                findings.push(exposure(&config));
-                findings.push(directory(&config.data_dir));
-                findings.push(space(&config.data_dir));
-                findings.push(open_files());
-                findings.extend(self.listeners(&config));
+                findings.push(finding("configuration", Ok("good".into())));
+                findings.push(finding("exposure", exposure(&config)));
+                findings.push(finding("data", directory(&config.data_dir)));
+                findings.push(finding("space", footing::room(&config.data_dir)));
+                findings.push(finding("clock", footing::clock(&config.data_dir)));
+                findings.push(finding("open files", footing::open_files()));
+                findings.push(finding("memory", footing::memory()));
+                findings.extend(self.server(&config));
             }
         }
-        let healthy = findings.iter().all(|finding| finding.good);
-        if self.format == "json" {
-            let rows: Vec<_> = findings
-                .iter()
-                .map(|f| json!({ "check": f.what, "good": f.good, "finding": f.words }))
-                .collect();
-            println!("{}", serde_json::Value::from(rows));
-        } else {
-            for Finding { what, good, words } in findings {
-                println!("{:<4} {what}: {words}", if good { "ok" } else { "BAD" });
-            }
-        }
+        self.print(&findings);
+        let healthy = findings.iter().all(|finding| finding.verdict.is_ok());
         Ok(if healthy { Answer::Yes } else { Answer::No })
     }
 
-    /// Either a server is up and ready, or its ports are free for one.
-    fn listeners(&self, config: &Config) -> Vec<Finding> {
+    #[allow(clippy::print_stdout)] // stdout is data
+    fn print(&self, findings: &[Finding]) {
+        let words = |verdict: &Verdict| match verdict {
+            Ok(words) | Err(words) => words.clone(),
+        };
+        if self.format == "json" {
+            let row = |f: &Finding| json!({ "check": f.what, "good": f.verdict.is_ok(), "finding": words(&f.verdict) });
+            println!("{}", findings.iter().map(row).collect::<serde_json::Value>());
+            return;
+        }
+        for Finding { what, verdict } in findings {
+            println!("{:<4} {what}: {}", if verdict.is_ok() { "ok" } else { "BAD" }, words(verdict));
+        }
+    }
+
+    /// Either a server is up and ready, or its ports and its data are free for one.
+    fn server(&self, config: &Config) -> Vec<Finding> {
         match self.server.get("/health/ready") {
-            Ok(Said::Fine(_)) => vec![good("server", "ready")],
+            Ok(Said::Fine(_)) => vec![finding("server", Ok("ready".into()))],
             Ok(Said::Refused { status, detail }) => {
-                vec![bad("server", format!("answers, but is not ready: {status} {detail}"))]
+                let words = format!("answers, but is not ready: {status} {detail}");
+                vec![finding("server", Err(words))]
             }
             Err(_) => {
-                let ports = [
-                    ("http", Some(config.http)),
-                    ("mqtt", config.gateway.mqtt),
-                    ("websocket", config.gateway.websocket),
-                ];
-                let ports = ports.into_iter().filter_map(|(what, address)| Some(free(what, address?)));
-                ports.chain([good("server", "none is running")]).collect()
+                let mut findings: Vec<_> =
+                    listeners(config).map(|(what, at)| finding(what, free(at))).collect();
+                findings.push(finding("server", unlocked(&config.data_dir)));
+                findings
             }
         }
     }
 }
 
-fn good(what: &'static str, words: impl Into<String>) -> Finding {
-    Finding { what, good: true, words: words.into() }
+fn finding(what: &'static str, verdict: Verdict) -> Finding {
+    Finding { what, verdict }
 }
 
-fn bad(what: &'static str, words: impl Into<String>) -> Finding {
-    Finding { what, good: false, words: words.into() }
+/// Whoever listens, by the key of its address.
+fn listeners(config: &Config) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+    let all = [
+        ("http.listen", Some(config.http)),
+        ("pgwire.listen", config.pgwire),
+        ("gateway.mqtt.listen", config.gateway.mqtt),
+        ("gateway.mqtt_tls.listen", config.gateway.mqtt_tls.as_ref().map(|tls| tls.listen)),
+        ("gateway.websocket.listen", config.gateway.websocket),
+    ];
+    all.into_iter().filter_map(|(what, address)| Some((what, address?)))
 }
 
-fn free(what: &'static str, address: SocketAddr) -> Finding {
-    match TcpListener::bind(address) {
-        Ok(_) => good(what, format!("{address} is free")),
-        Err(error) => bad(what, format!("{address}: {error}")),
+fn free(address: SocketAddr) -> Verdict {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    let Err(error) = TcpListener::bind(address) else { return Ok(format!("{address} is free")) };
+    let port = address.port();
+    Err(match error.kind() {
+        AddrInUse => format!(
+            "{address} is taken: see by whom (ss -ltnp 'sport = :{port}') and stop it, or set another address"
+        ),
+        AddrNotAvailable => format!("{address} is no address of this machine: set one that is, or 0.0.0.0"),
+        PermissionDenied => format!(
+            "{address} may not be taken by this user: set a port above 1023, or give CAP_NET_BIND_SERVICE"
+        ),
+        _ => format!("{address}: {error}"),
+    })
+}
+
+/// Nobody who does not answer has the data directory.
+fn unlocked(directory: &Path) -> Verdict {
+    match server::holder(directory) {
+        Ok(None) => Ok("none is running".into()),
+        Ok(Some(process)) => Err(format!(
+            "process {process} has {} and does not answer at --server: ask where it listens, or stop it (kill {process})",
+            directory.display()
+        )),
+        Err(error) => Err(format!("the lock of {} cannot be looked at: {error}", directory.display())),
     }
 }
 
-fn exposure(config: &Config) -> Finding {
-    let listeners = [Some(config.http), config.gateway.mqtt, config.gateway.websocket];
+fn exposure(config: &Config) -> Verdict {
     let open = config.auth.is_open();
-    match listeners.into_iter().flatten().find(|address| open && !address.ip().is_loopback()) {
-        Some(address) => {
-            bad("exposure", format!("{address} can be reached by others and auth.mode is \"open\""))
-        }
-        None if open => good("exposure", "auth.mode is \"open\", only this machine can reach it"),
-        None => good("exposure", "credentials are required"),
+    match listeners(config).find(|(_, address)| open && !address.ip().is_loopback()) {
+        Some((what, address)) => Err(format!(
+            "{what}: {address} can be reached by others and auth.mode is \"open\": set [auth] mode = \"required\", or listen on 127.0.0.1"
+        )),
+        None if open => Ok("auth.mode is \"open\", only this machine can reach it".into()),
+        None => Ok("credentials are required".into()),
     }
 }
 
-fn directory(directory: &Path) -> Finding {
+/// Whether the directory can be written, and all in it belongs to one user: a server that once ran as another leaves
+/// files that this one cannot write.
+fn directory(directory: &Path) -> Verdict {
     // Looks without creating it: the directory, or where it would be created.
-    let place = existing(directory);
-    let probe = place.join(format!(".penstock-doctor-{}", std::process::id()));
-    match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
-        Ok(()) => good("data", format!("{} can be written", place.display())),
-        Err(error) => bad("data", format!("{}: {error}", place.display())),
+    let place = footing::existing(directory);
+    if let Some(blocked) = directory.ancestors().find(|part| part.exists() && !part.is_dir()) {
+        return Err(format!(
+            "{} is no directory: move it away, or name another with --data",
+            blocked.display()
+        ));
     }
+    let owner = std::fs::metadata(place).map_err(|error| format!("{}: {error}", place.display()))?.uid();
+    let me = rustix::process::geteuid().as_raw();
+    let attempt = place.join(format!(".penstock-doctor-{}", std::process::id()));
+    if let Err(error) = std::fs::write(&attempt, b"").and_then(|()| std::fs::remove_file(&attempt)) {
+        return Err(format!(
+            "{} cannot be written: {error}; it belongs to user {owner}, this is user {me}: run as that user, or give it to this one (chown -R)",
+            place.display()
+        ));
+    }
+    if place == directory {
+        one_owner(directory, owner)?;
+    }
+    Ok(format!("{} can be written", place.display()))
 }
 
-/// The directory, or the nearest one above it that is there.
-fn existing(directory: &Path) -> &Path {
-    let there = directory.ancestors().find(|place| place.is_dir());
-    there.filter(|place| !place.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn space(directory: &Path) -> Finding {
-    use std::os::unix::ffi::OsStrExt;
-    let Ok(path) = std::ffi::CString::new(existing(directory).as_os_str().as_bytes()) else {
-        return bad("space", "the path holds a zero byte");
-    };
-    // SAFETY: statvfs is plain old data, for which all zeros is a value; the call fills it in.
-    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are valid for the call, and the path ends in a zero byte.
-    if unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) } != 0 {
-        return bad("space", std::io::Error::last_os_error().to_string());
+/// One level deep: whoever made files there made them everywhere.
+fn one_owner(directory: &Path, owner: u32) -> Result<(), String> {
+    for entry in std::fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))? {
+        let Ok(entry) = entry else { continue };
+        let Ok(about) = entry.metadata() else { continue }; // gone since
+        if about.uid() != owner {
+            return Err(format!(
+                "{} belongs to user {}, the directory to user {owner}: somebody ran penstock there as another user; chown -R {owner} {}",
+                entry.path().display(),
+                about.uid(),
+                directory.display()
+            ));
+        }
     }
-    let free_bytes = stat.f_bavail * stat.f_frsize;
-    let words = format!("{:.1} GiB free", free_bytes as f64 / f64::from(1 << 30));
-    if free_bytes < LITTLE_SPACE_BYTES { bad("space", words) } else { good("space", words) }
-}
-
-fn open_files() -> Finding {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is valid for the call, which fills the struct in.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return bad("open files", std::io::Error::last_os_error().to_string());
-    }
-    let words = format!("at most {} (connections included)", limit.rlim_max);
-    if limit.rlim_max < FEW_FILES { bad("open files", words) } else { good("open files", words) }
+    Ok(())
 }

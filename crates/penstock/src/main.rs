@@ -11,10 +11,12 @@ mod doctor;
 mod export;
 mod facts;
 mod fatal;
-mod host;
+mod footing;
 mod import;
 mod inspect;
 mod ledger;
+mod notify;
+mod probe;
 mod query;
 mod reprocess;
 mod schemas;
@@ -78,8 +80,8 @@ enum Command {
     /// Simulated devices and load
     #[command(subcommand)]
     Fleet(fleet::cli::Fleet),
-    /// Sends this machine's own counters over MQTT, as a device
-    Host(host::Host),
+    /// Makes this machine a device: measures it and sends that over MQTT, through a buffer on disk
+    Probe(probe::Probe),
 }
 
 /// How a command ended.
@@ -117,7 +119,7 @@ fn main() -> ExitCode {
         Command::Log(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Fleet(command) => fleet(&command),
-        Command::Host(command) => command.run(),
+        Command::Probe(command) => command.run(),
     };
     match outcome {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
@@ -156,14 +158,20 @@ async fn ends_with_a_report(stop: Arc<AtomicBool>) {
 }
 
 fn log_to_stderr(cli: &Cli) {
-    // Commands speak for themselves; a server tells what it does.
-    let quiet = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
-    let filter = tracing_subscriber::EnvFilter::new(cli.log.as_deref().unwrap_or(quiet));
+    // Commands speak for themselves; a server tells what it does, as its configuration says.
+    let (quiet, json) = match &cli.command {
+        Command::Serve(serve) => {
+            let output = serve.log_output();
+            (output.filter, output.format == server::config::LogFormat::Json)
+        }
+        _ => ("warn".to_owned(), false),
+    };
+    let filter = tracing_subscriber::EnvFilter::new(cli.log.as_deref().unwrap_or(&quiet));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    if cli.log_json {
+    if cli.log_json || json {
         builder.json().init();
     } else {
         builder.init();

@@ -1,13 +1,15 @@
 //! `penstock serve`
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Context;
-use server::config::Raw;
+use server::config::{Raw, RawLogOutput};
 use server::{Addresses, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::Answer;
+use crate::notify::{State, notify};
+use crate::{Answer, footing};
 
 #[derive(clap::Args)]
 pub(crate) struct Serve {
@@ -23,6 +25,11 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
+    /// How to log, as far as the configuration can be read: what is wrong with it is said by [`Self::run`].
+    pub(crate) fn log_output(&self) -> RawLogOutput {
+        Raw::load(self.config.as_deref(), std::env::vars()).map(|raw| raw.log_output).unwrap_or_default()
+    }
+
     pub(crate) fn run(self) -> anyhow::Result<Answer> {
         let config = match configuration(self.config.as_deref(), self.data) {
             Ok(config) => config,
@@ -33,6 +40,7 @@ impl Serve {
         };
         crate::fatal::make_panics_fatal();
         fleet::process::raise_open_files_limit();
+        standing(&config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("penstock")
@@ -41,6 +49,23 @@ impl Serve {
         runtime.block_on(serve(config, self.ready_file.as_deref()))?;
         Ok(Answer::Yes)
     }
+}
+
+/// A clock that was never set stops the start: what is written down with it cannot be put right later. All else is
+/// said, and may be wanted.
+fn standing(config: &Config) -> anyhow::Result<()> {
+    footing::set(SystemTime::now()).map_err(|words| anyhow::anyhow!("the clock {words}"))?;
+    for (what, verdict) in [
+        ("space", footing::room(&config.data_dir)),
+        ("clock", footing::clock(&config.data_dir)),
+        ("open files", footing::open_files()),
+        ("memory", footing::memory()),
+    ] {
+        if let Err(finding) = verdict {
+            tracing::warn!(check = what, finding, "this machine may not carry a server for long");
+        }
+    }
+    Ok(())
 }
 
 /// Reads and checks the configuration, the environment laid over it.
@@ -81,6 +106,7 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
     if let Some(file) = ready_file {
         announce(file, &addresses).with_context(|| format!("{} cannot be written", file.display()))?;
     }
+    notify(State::Ready);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -91,6 +117,7 @@ async fn serve(config: Config, ready_file: Option<&Path>) -> anyhow::Result<()> 
             },
         }
     }
+    notify(State::Stopping);
     tracing::info!("draining");
     tokio::select! {
         () = running.shutdown() => tracing::info!("stopped"),

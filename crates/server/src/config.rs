@@ -2,6 +2,7 @@
 //! anything starts. Checking touches neither disk (beyond the file itself) nor network.
 
 pub(crate) mod cold;
+mod otlp;
 mod overrides;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use wire::template::Templates;
 
 pub use cold::{RawCold, Settings as ColdSettings};
+pub use otlp::{RawOtlp, Settings as OtlpSettings};
 
 use crate::retention::{Ages, Policy};
 use crate::stores::Kind as StoreKind;
@@ -79,6 +81,37 @@ pub struct Raw {
     pub metadata: RawMetadata,
     /// `[schemas]`.
     pub schemas: RawSchemas,
+    /// `[otlp]`.
+    pub otlp: RawOtlp,
+    /// `[log_output]`.
+    pub log_output: RawLogOutput,
+}
+
+/// `[log_output]`: what the server says about itself, on stderr.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLogOutput {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// What is said: `info`, or by part, `info,penstock_gateway=debug`.
+    pub filter: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
+}
+
+impl Default for RawLogOutput {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
 }
 
 /// What a node does.
@@ -249,6 +282,8 @@ impl Default for Raw {
             series: RawSeries::default(),
             metadata: RawMetadata::default(),
             schemas: RawSchemas::default(),
+            otlp: RawOtlp::default(),
+            log_output: RawLogOutput::default(),
         }
     }
 }
@@ -302,6 +337,8 @@ pub struct Config {
     pub stream: stream::Settings,
     /// Which messages have which schema.
     pub schemas: schema::Rules,
+    /// Who is told figures and traces, if anybody is.
+    pub otlp: Option<OtlpSettings>,
 }
 
 /// What the log keeps.
@@ -351,6 +388,8 @@ impl Raw {
             ("series", toml::Value::try_from(&raw.series)),
             ("metadata", toml::Value::try_from(&raw.metadata)),
             ("schemas", toml::Value::try_from(&raw.schemas)),
+            ("otlp", toml::Value::try_from(&raw.otlp)),
+            ("log_output", toml::Value::try_from(&raw.log_output)),
         ];
         for (name, part) in parts {
             shown.insert(name.into(), part.map_err(refused)?);
@@ -423,6 +462,7 @@ impl Raw {
             cold,
             stream,
             schemas,
+            otlp: self.otlp.settings()?,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! What `/metrics` shows: each part's own counters, copied onto the page when somebody looks.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use api::{Exporter, Health, Metric, Page, Readiness};
+use api::{Exporter, Health, Metric, Page};
 use gateway::http::{Flow, Ingest, Latency};
 use gateway::metrics::{LATENCY_BUCKETS, Metrics};
 use log::{EmbeddedLog, Histogram};
@@ -15,11 +16,23 @@ pub(crate) fn process(exporter: &mut Exporter, health: Health) {
     let began = Instant::now();
     exporter.add(move |page| {
         page.sample(Metric::BuildInfo, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-        page.sample(Metric::Ready, &[], f64::from(health.get() == Readiness::Ready));
+        page.sample(Metric::Ready, &[], f64::from(health.is_ready()));
         page.sample(Metric::UptimeSeconds, &[], began.elapsed().as_secs_f64());
         if let Some(bytes) = resident_bytes() {
             page.sample(Metric::ResidentBytes, &[], bytes);
         }
+    });
+}
+
+/// The disk that everything is kept on.
+pub(crate) fn disk(exporter: &mut Exporter, directory: PathBuf) {
+    exporter.add(move |page| match crate::space(&directory) {
+        Ok(space) => {
+            page.sample(Metric::DataFreeBytes, &[], space.free_bytes as f64);
+            page.sample(Metric::DataDiskBytes, &[], space.total_bytes as f64);
+        }
+        // Absent is not zero: who watches for the alarm sees that there is nothing to see.
+        Err(error) => tracing::warn!(%error, "the disk of the data directory cannot be looked at"),
     });
 }
 
@@ -61,6 +74,7 @@ pub(crate) fn log(exporter: &mut Exporter, log: Arc<EmbeddedLog>) {
         ] {
             page.sample(metric, &[], value as f64);
         }
+        page.sample(Metric::LogFailing, &[], f64::from(stats.trouble.is_some()));
         let fsync = &stats.fsync_us;
         page.histogram(Metric::LogFsyncSeconds, &[], &bounds, &fsync.buckets, fsync.sum as f64 / 1e6);
     });

@@ -16,9 +16,13 @@ mod facts;
 mod figures;
 mod http;
 mod lock;
+mod otlp;
 mod retention;
+mod space;
 mod start;
 mod stores;
 
 pub use config::{Config, ConfigError};
+pub use lock::holder;
+pub use space::{Space, space};
 pub use start::{Addresses, Running, StartError, start};

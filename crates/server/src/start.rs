@@ -22,7 +22,7 @@ use crate::datasets::{self, Datasets};
 use crate::facts::Registered;
 use crate::http::{Listener, Serving};
 use crate::lock::DirLock;
-use crate::{Config, figures, retention};
+use crate::{Config, figures, otlp, retention};
 
 /// How long a stopping node waits for the store to hold everything in the log. What is left is durable in the
 /// log and is read after the next start.
@@ -32,7 +32,7 @@ const CATCH_UP: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StartError {
     /// The data directory cannot be used.
-    #[error("the data directory {} cannot be used: {source}", .directory.display())]
+    #[error("the data directory {} cannot be used: {source}{}", .directory.display(), crate::lock::advice(.directory, .source))]
     DataDir {
         /// Which.
         directory: PathBuf,
@@ -129,6 +129,7 @@ pub struct Running {
     stream: Option<stream::Running>,
     datasets: Option<Datasets>,
     retention: Option<tokio::task::JoinHandle<()>>,
+    _telling: Option<otlp::Telling>,
     backends: Backends,
     _lock: DirLock,
 }
@@ -142,10 +143,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let health = Health::default();
     let mut exporter = Exporter::default();
     figures::process(&mut exporter, health.clone());
+    figures::disk(&mut exporter, config.data_dir.clone());
 
     let opening = config.clone();
     let backends = tokio::task::spawn_blocking(move || Backends::open(&opening)).await;
     let backends = backends.expect("opening does not panic and is not cancelled")?;
+    let asked = backends.log.clone();
+    health.ask(Box::new(move || asked.stats().trouble));
     let authenticator = Arc::new(Authenticator::open(config.auth.clone(), Arc::clone(&backends.metadata))?);
     let catalog = Arc::new(Catalog::open(Arc::clone(&backends.metadata))?);
     let acl = Arc::new(Acl::new(&config.auth, config.templates.texts())?);
@@ -160,12 +164,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let pgwire = open_pgwire(&config).await?;
 
     let store = backends.store.clone().zip(backends.engine.clone()).filter(|_| config.has(Role::Stream));
+    let mut stored = None;
     let (stream, datasets) = match store {
         Some((store, engine)) => {
+            let mut writer = backends.watched(store.clone());
+            if config.otlp.is_some() {
+                let (telling, told) = otlp::stored(writer);
+                (writer, stored) = (telling, Some(told));
+            }
             let running = stream::start(stream::Parts {
                 log: backends.log.clone(),
                 reader: store.clone(),
-                store: backends.watched(store.clone()),
+                store: writer,
                 templates: Arc::new(config.templates.clone()),
                 settings: Arc::new(config.stream.clone()),
                 facts: Some(Arc::new(Registered(Arc::clone(&backends.devices)))),
@@ -234,13 +244,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(cold) = backends.cold.clone() {
         figures::cold(&mut exporter, cold);
     }
+    let exporter = Arc::new(exporter);
     let mut router = api::router(api::Parts {
         query: backends.query(&config),
         log: backends.log.clone(),
         templates: Arc::new(config.templates.clone()),
         budget: budget(Arc::clone(&config.stream.budget)),
         health: health.clone(),
-        exporter: Arc::new(exporter),
+        exporter: Arc::clone(&exporter),
         schemas: config.has(Role::Control).then_some(in_force),
         access: access(Arc::clone(&authenticator), Arc::clone(&acl)),
         datasets: datasets.clone().map(|datasets| Arc::new(datasets) as Arc<dyn api::Datasets>),
@@ -273,6 +284,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     health.set(Readiness::Ready);
     let retention = backends.removes().filter(|_| config.has(Role::Stream));
     let retention = retention.and_then(|store| retention::start(&config.keep, store));
+    let telling = config
+        .otlp
+        .map(|settings| otlp::start(otlp::Parts { settings, exporter, log: backends.log.clone(), stored }));
     Ok(Running {
         addresses,
         health,
@@ -283,6 +297,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stream,
         datasets,
         retention,
+        _telling: telling,
         backends,
         _lock: lock,
     })

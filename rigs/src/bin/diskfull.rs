@@ -62,6 +62,9 @@ fn run(args: &Args) -> Result<String> {
         }
         image.deflate()?;
         resumed.push(wait_for_more(&load, 100, RESUME_LIMIT)?);
+        if get(place.http, "/health/ready") != Some(200) {
+            return broken(format!("round {round}: a server that takes messages again says it is not ready"));
+        }
         if !server.is_running()? {
             return broken(format!("round {round}: the server did not survive the full disk"));
         }
@@ -117,6 +120,9 @@ fn wait_until_stopped(load: &Load) -> Result<()> {
 fn check_reads(place: &Place) -> Result<()> {
     if get(place.http, "/health/live") != Some(200) {
         return broken("HTTP does not answer on a full disk");
+    }
+    if get(place.http, "/health/ready") != Some(503) {
+        return broken("a server that takes nothing says it is ready");
     }
     let Ok(mut client) = Subscriber::connect(place.mqtt, &newcomer("rig-newcomer")) else {
         return broken("nobody new is let in on a full disk");

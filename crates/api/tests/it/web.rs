@@ -98,3 +98,17 @@ async fn frame(body: &mut Body) -> Option<String> {
     let frame = body.frame().await?.unwrap();
     Some(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap())
 }
+
+#[tokio::test]
+async fn a_node_that_takes_nothing_is_not_ready_and_says_why() {
+    let rig = Rig::new();
+    let trouble = std::sync::Arc::new(std::sync::Mutex::new(Some("out of space".to_owned())));
+    let told = std::sync::Arc::clone(&trouble);
+    rig.health.ask(Box::new(move || told.lock().unwrap().clone()));
+    rig.health.set(penstock_api::Readiness::Ready);
+    let (status, body) = rig.get("/health/ready").await;
+    assert_eq!((status.as_u16(), body["detail"].as_str()), (503, Some("out of space")));
+    assert_eq!(rig.get("/health/live").await.0.as_u16(), 200, "a restart would mend nothing");
+    *trouble.lock().unwrap() = None;
+    assert_eq!(rig.get("/health/ready").await.0.as_u16(), 200);
+}

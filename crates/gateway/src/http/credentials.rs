@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use record::Timestamp;
@@ -21,7 +21,9 @@ pub fn identify(
     peer: Option<SocketAddr>,
     now: Timestamp,
 ) -> Result<Identity, Refusal> {
-    let said = match headers.get(header::AUTHORIZATION) {
+    // Telegraf's InfluxDB 2 output sends the header without a token when it has none: that shows nothing.
+    let nothing = |value: &&HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"token");
+    let said = match headers.get(header::AUTHORIZATION).filter(|value| !nothing(value)) {
         Some(value) => Some(value.to_str().ok().and_then(authorization).ok_or_else(|| Refusal {
             kind: RefusalKind::Credentials,
             operator: "the Authorization header is none of Bearer, Token and Basic".to_owned(),

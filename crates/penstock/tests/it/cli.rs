@@ -22,6 +22,10 @@ fn a_wrong_configuration_is_refused_with_its_place() {
         ("[log]\nkind = \"kafka\"", &["log.kind", "embedded"]),
         ("roles = []", &["roles"]),
         ("roles = [\"king\"]", &["line 1", "king"]),
+        ("[otlp]\nendpoint = \"https://collector:4318\"", &["otlp.endpoint", "http://"]),
+        ("[otlp]\nendpoint = \"collector\"", &["otlp.endpoint", "http://127.0.0.1:4318"]),
+        ("[otlp]\nendpoint = \"http://c:4318\"\nfigures_every_s = 0", &["otlp.figures_every_s"]),
+        ("[log_output]\nformat = \"xml\"", &["line 2", "xml"]),
         ("[auth]\ntoken_min_bytes = 1", &["auth.token_min_bytes"]),
     ] {
         let (code, said) = check_config(toml);
@@ -133,4 +137,19 @@ fn a_fleet_that_makes_no_sense_is_refused_before_it_connects() {
     ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(fault)), "{fault}: {help}");
     }
+}
+
+#[test]
+fn the_servers_log_is_json_where_the_configuration_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = crate::served::Served::with(dir.path(), &[("PENSTOCK__LOG_OUTPUT__FORMAT", "json")]);
+    let said = served.log();
+    let lines: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ready = lines.iter().find(|line| line["fields"]["message"] == "ready").unwrap();
+    assert!(ready["level"] == "INFO" && ready["fields"]["http"].is_string(), "{ready}");
+    drop(served);
+    let quiet = tempfile::tempdir().unwrap();
+    let served = crate::served::Served::with(quiet.path(), &[("PENSTOCK__LOG_OUTPUT__FILTER", "error")]);
+    assert_eq!(served.log(), "");
 }

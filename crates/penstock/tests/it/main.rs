@@ -4,8 +4,13 @@
 
 mod cli;
 mod clients;
+mod deploy;
+mod doctor;
 mod exchange;
+mod guides;
 mod house;
+mod otlp;
+mod probe;
 mod served;
 mod skeleton;
 mod web;

@@ -17,6 +17,8 @@ pub(crate) struct Served {
     child: Child,
     pub(crate) http: String,
     pub(crate) mqtt_port: String,
+    /// Empty where there is none.
+    pub(crate) mqtt_tls_port: String,
     pub(crate) websocket_port: String,
     pub(crate) pgwire_port: String,
     pub(crate) dir: PathBuf,
@@ -41,8 +43,15 @@ impl Served {
             .spawn()
             .unwrap();
         let none = String::new;
-        let (http, mqtt_port, websocket_port, pgwire_port) = (none(), none(), none(), none());
-        let mut served = Self { child, http, mqtt_port, websocket_port, pgwire_port, dir: dir.to_owned() };
+        let mut served = Self {
+            child,
+            http: none(),
+            mqtt_port: none(),
+            mqtt_tls_port: none(),
+            websocket_port: none(),
+            pgwire_port: none(),
+            dir: dir.to_owned(),
+        };
         let addresses = until("the server is ready", || {
             if let Some(ended) = served.child.try_wait().unwrap() {
                 panic!("the server ended with {ended}:\n{}", served.log());
@@ -54,6 +63,7 @@ impl Served {
         let port =
             |name: &str| addresses[name].as_str().unwrap_or_default().rsplit(':').next().unwrap().to_owned();
         served.mqtt_port = port("mqtt");
+        served.mqtt_tls_port = port("mqtt_tls");
         served.websocket_port = port("websocket");
         served.pgwire_port = port("pgwire");
         served
@@ -62,6 +72,11 @@ impl Served {
     /// What it logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("server.log")).unwrap_or_default()
+    }
+
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// kill -9.

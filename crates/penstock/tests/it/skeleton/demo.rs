@@ -18,6 +18,6 @@ fn the_demo_shows_this_machines_readings_and_ends_by_itself() {
         .env("PENSTOCK__GATEWAY__MQTT__LISTEN", "127.0.0.1:0")
         .env("PENSTOCK__GATEWAY__WEBSOCKET__LISTEN", "127.0.0.1:0"));
     let said = text(&output.stdout);
-    assert!(said.contains("uptime_s") && said.contains("Penstock runs."), "{said}");
+    assert!(said.contains("cpu.busy_percent") && said.contains("Penstock runs."), "{said}");
     assert!(text(&output.stderr).contains("stopped"), "the server drained: {}", text(&output.stderr));
 }

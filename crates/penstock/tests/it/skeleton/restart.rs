@@ -56,6 +56,23 @@ fn a_server_that_cannot_start_says_why() {
 }
 
 #[test]
+fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let served = Served::with(dir.path(), &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    let told = || {
+        let mut text = [0; 64];
+        let size = socket.recv(&mut text).unwrap();
+        crate::served::text(&text[..size])
+    };
+    assert_eq!(told(), "READY=1");
+    assert_eq!(served.terminate().code(), Some(0));
+    assert_eq!(told(), "STOPPING=1");
+}
+
+#[test]
 fn a_look_at_a_running_server() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(dir.path());
