@@ -14,8 +14,9 @@ pub(crate) struct Bite {
 }
 
 impl Bite {
-    /// Of live data, bytes. A commit costs an fsync, so it goes in large bites when there is much of it.
-    pub(crate) const LIVE: Self = Self::new((4 << 20, 4 << 20), Duration::ZERO);
+    /// Of live data, bytes. Each turn has its costs, so it goes in large bites when there is much of it; but where a fleet comes
+    /// back at once, whoever comes next waits for the turn.
+    pub(crate) const LIVE: Self = Self::new((64 << 10, 1 << 20), Duration::from_millis(20));
 
     /// Of history, bytes: a live reading may have to wait for a turn that has begun.
     pub(crate) const BACKFILL: Self = Self::new((4 << 10, 512 << 10), Duration::from_millis(1));

@@ -16,11 +16,11 @@ use super::state::Books;
 
 /// How many windows of a partition a step without records publishes: a minute's windows of a large fleet are many, at some ten
 /// microseconds each, and live readings wait for the steps of all partitions that have any.
-const PER_TICK: usize = 500;
+const PER_TICK: usize = 100;
 /// How many a step with records publishes: so many for each, or windows would be over faster than they are published; some
 /// where there are few records; and no more than a commit can take.
 const PER_RECORD: u64 = 16;
-const PER_STEP: (u64, u64) = (1_000, 20_000);
+const PER_STEP: (u64, u64) = (200, 20_000);
 
 /// How many windows a step publishes.
 pub(super) fn share(records: u64) -> usize {
