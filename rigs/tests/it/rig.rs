@@ -33,9 +33,7 @@ pub(crate) fn server() -> PathBuf {
             }
             let beside = Path::new(env!("CARGO_BIN_EXE_kill9")).with_file_name("penstock");
             let mut build = Command::new(env!("CARGO"));
-            // As `cargo test --workspace` builds it, which then has done so already: by itself, the package would have its
-            // dependencies built again with other features.
-            build.args(["test", "--quiet", "--workspace", "--no-run", "--test", "it"]);
+            build.args(["build", "--quiet", "-p", "penstock", "--bin", "penstock"]);
             if beside.parent().is_some_and(|folder| folder.ends_with("release")) {
                 build.arg("--release");
             }
