@@ -115,7 +115,7 @@ impl Phase {
 }
 
 async fn phase(args: &Args, place: &Place, server: &Server, rate: u64, seconds: u64) -> Result<Phase> {
-    // Of another fleet each time: each message is a new reading, however the phases' clocks stand.
+    // The devices are those of the phase before. Each message is a new reading all the same, as their times are later.
     let messages = (rate / args.metrics).max(1);
     eprintln!("{} readings/s for {seconds} s", messages * args.metrics);
     let mut load = load(args, place, messages, seconds)?;
