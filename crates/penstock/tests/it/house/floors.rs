@@ -10,9 +10,9 @@ use super::root;
 /// From the ground up. A crate that is not here has no place in the house.
 const FLOORS: [&[&str]; 8] = [
     &["record"],
-    &["wire"],
+    &["wire", "detect"],
     &["log", "series", "metadata"],
-    &["registry", "schema"],
+    &["registry", "schema", "rule"],
     &["stream", "alert", "rollout", "query"],
     &["gateway", "api", "pgwire"],
     &["server", "edge", "fleet", "device"],

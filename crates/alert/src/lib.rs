@@ -1,0 +1,1 @@
+//! Alerts: from transitions of rules to people, exactly once.
