@@ -223,21 +223,7 @@ impl Query {
     ) -> Result<Points> {
         let series = (tenant, device, metric);
         let words = || format!("points {device:?} {metric:?} {range:?} {max_points}");
-        let ask = || {
-            let most = max_points.min(MAX_POINTS);
-            let gone = self.gone(series, &range, |source, gone| source.finest(&gone, (most / 2).max(1)))?;
-            let Some(Rollups { window, rows }) = gone.filter(|gone| !gone.rows.is_empty()) else {
-                return downsample::points(&*self.series, series, range.clone(), max_points);
-            };
-            let left = most.saturating_sub(rows.len());
-            let there = downsample::points(&*self.series, series, range.clone(), left)?;
-            let mean = |of: &rollup::Rollup| series::Point {
-                time: Timestamp::from_nanos(of.start),
-                value: record::Value::Float(of.sum / of.count as f64),
-            };
-            let points = rows.iter().map(mean).chain(there.points).collect();
-            Ok(Points { points, resolution: there.resolution, means_of: Some(window) })
-        };
+        let ask = || self.points_anew(series, &range, max_points);
         let kept = self.kept(tenant, words, ask, |points| {
             let bytes = points.points.iter().map(point_bytes).sum();
             (Kept::Points(Arc::new(points.clone())), bytes)
@@ -280,15 +266,7 @@ impl Query {
         let series = (tenant, device, metric);
         let words =
             || format!("buckets {device:?} {metric:?} {range:?} {every:?} {aggregate:?} {max_points}");
-        let ask = || {
-            let fits = |of: &rollup::Rollup| every.holds(of);
-            let gone = self.gone(series, &range, |source, gone| source.within(&gone, fits))?;
-            let gone = gone.filter(|gone| !gone.rows.is_empty());
-            let rows = gone.as_ref().map(|gone| gone.rows.as_slice()).unwrap_or_default();
-            let range = range.clone();
-            let points = buckets::buckets(&*self.series, series, range, every, aggregate, max_points, rows)?;
-            Ok(Bucketed { points, made_of: gone.map(|gone| gone.window) })
-        };
+        let ask = || self.buckets_anew(series, &range, (every, aggregate), max_points);
         let kept = self.kept(tenant, words, ask, |bucketed| {
             let bytes = bucketed.points.iter().map(point_bytes).sum();
             (Kept::Buckets(Arc::new(bucketed.clone())), bytes)
@@ -298,6 +276,39 @@ impl Query {
             Found::Kept(Kept::Buckets(bucketed)) => Ok(Bucketed::clone(&bucketed)),
             Found::Kept(_) => ask(),
         }
+    }
+
+    /// Means of windows where readings were removed, and what is there.
+    fn points_anew(&self, series: Series<'_>, range: &Range<Timestamp>, max_points: usize) -> Result<Points> {
+        let most = max_points.min(MAX_POINTS);
+        let gone = self.gone(series, range, |source, gone| source.finest(&gone, (most / 2).max(1)))?;
+        let Some(Rollups { window, rows }) = gone.filter(|gone| !gone.rows.is_empty()) else {
+            return downsample::points(&*self.series, series, range.clone(), max_points);
+        };
+        let left = most.saturating_sub(rows.len());
+        let there = downsample::points(&*self.series, series, range.clone(), left)?;
+        let mean = |of: &rollup::Rollup| series::Point {
+            time: Timestamp::from_nanos(of.start),
+            value: record::Value::Float(of.sum / of.count as f64),
+        };
+        let points = rows.iter().map(mean).chain(there.points).collect();
+        Ok(Points { points, resolution: there.resolution, means_of: Some(window) })
+    }
+
+    /// Buckets of windows where readings were removed, and of what is there.
+    fn buckets_anew(
+        &self,
+        series: Series<'_>,
+        range: &Range<Timestamp>,
+        (every, aggregate): (&Every, Aggregate),
+        max_points: usize,
+    ) -> Result<Bucketed> {
+        let gone = self.gone(series, range, |source, gone| source.within(&gone, |of| every.holds(of)))?;
+        let gone = gone.filter(|gone| !gone.rows.is_empty());
+        let rows = gone.as_ref().map(|gone| gone.rows.as_slice()).unwrap_or_default();
+        let points =
+            buckets::buckets(&*self.series, series, range.clone(), every, aggregate, max_points, rows)?;
+        Ok(Bucketed { points, made_of: gone.map(|gone| gone.window) })
     }
 
     /// The windows of a part of a range of which the readings were removed because of their age: from its start to the first

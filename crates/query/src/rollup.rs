@@ -8,9 +8,9 @@ use series::{Expiring, SeriesRemove};
 
 use crate::{Cell, Error, Limits, Result, Sql, Table, parse_rfc3339, rfc3339};
 
-/// How many records of removals are looked at to find the latest that went by age: of them there is at most one an hour, and
-/// removals of single devices stand between.
-const REMOVALS: u32 = 100;
+/// How many records of removals are looked at to find the latest that went by age: mostly it is among the first, but many
+/// removals of single devices may have come after it.
+const REMOVALS: [u32; 3] = [100, 10_000, 1_000_000];
 
 /// A window's result, of the numbers that others can be made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,9 +71,16 @@ pub(crate) fn removed_before(
     removes: &Arc<dyn SeriesRemove>,
     tenant: &TenantId,
 ) -> Result<Option<Timestamp>> {
-    let removals = removes.removals(tenant, REMOVALS)?;
-    let by_age = removals.into_iter().filter(|removal| removal.reason == Expiring::Readings.reason());
-    Ok(by_age.filter_map(|removal| removal.before).max())
+    for most in REMOVALS {
+        let removals = removes.removals(tenant, most)?;
+        let are_all = removals.len() < most as usize;
+        let by_age = removals.into_iter().filter(|removal| removal.reason == Expiring::Readings.reason());
+        let latest = by_age.filter_map(|removal| removal.before).max();
+        if latest.is_some() || are_all {
+            return Ok(latest);
+        }
+    }
+    Ok(None)
 }
 
 impl Source<'_> {
@@ -120,7 +127,8 @@ impl Source<'_> {
                          AND \"window\" = ? ORDER BY window_start";
         let table = self.ask(statement, &[Cell::Text(window.to_owned())], range)?;
         let read = |row: &Vec<Cell>| {
-            let unread = || Error::Statement(format!("the results of window {window} are not as expected"));
+            let reason = || format!("the results of window {window} are not as expected: {row:?}");
+            let unread = || Error::Engine { place: "aggregations".to_owned(), reason: reason() };
             read(row).ok_or_else(unread)
         };
         table.rows().iter().map(read).collect()

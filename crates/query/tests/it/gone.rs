@@ -112,6 +112,20 @@ fn buckets_say_the_same_as_when_the_readings_were_there() {
     assert_eq!((count, made_of), (2 * 2880, None));
 }
 
+/// That readings were removed by age is seen however many removals of devices came after it.
+#[test]
+fn devices_that_were_removed_since_hide_nothing() {
+    let (rig, query) = rig_with_two_days_gone();
+    expire(&rig);
+    for n in 0..120 {
+        let device = DeviceId::parse(&format!("gone-{n}")).unwrap();
+        rig.write(vec![reading("default", device.as_str(), "m", FROM + 90 * HOUR, Value::Int(1))]);
+        let at = Timestamp::from_nanos(FROM + 95 * HOUR + n);
+        rig.store.erase(&TenantId::default_tenant(), &device, "asked for", at).unwrap();
+    }
+    assert_eq!(points(&query, FROM, 10_000).means_of.as_deref(), Some("5m"));
+}
+
 #[test]
 fn points_are_means_of_the_finest_windows_that_find_room() {
     let (rig, query) = rig_with_two_days_gone();
