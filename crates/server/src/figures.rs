@@ -185,6 +185,7 @@ fn counts(page: &mut Page, counts: &Counts) {
         page.sample(metric, &[], value as f64);
     }
     page.sample(Metric::Shed, &[("reason", "sampling")], counts.shed as f64);
+    page.sample(Metric::Shed, &[("reason", "behind")], counts.shed_behind as f64);
     page.sample(Metric::CheckpointSeconds, &[], counts.checkpoint_time.as_secs_f64());
     page.sample(Metric::StoreWriteSeconds, &[], counts.write_time.as_secs_f64());
 }

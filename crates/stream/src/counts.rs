@@ -27,6 +27,8 @@ pub struct Counts {
     pub late: u64,
     /// Readings left out by a sampling policy.
     pub shed: u64,
+    /// Readings left out because the store did not keep up.
+    pub shed_behind: u64,
     /// Readings beyond a lenient limit, which were kept.
     pub beyond_limits: u64,
     /// Dead letters.
@@ -131,6 +133,7 @@ impl Shared {
         counts.corrections += written.corrections;
         counts.late += turn.tally.late;
         counts.shed += turn.tally.shed;
+        counts.shed_behind += turn.tally.shed_behind;
         counts.beyond_limits += turn.tally.beyond_limits;
         counts.asked += turn.tally.asked;
         counts.dead_letters += written.dead_letters;

@@ -151,7 +151,10 @@ pub async fn start(parts: Parts) -> Result<Running, Error> {
 }
 
 async fn open(mut parts: Parts, purpose: Purpose) -> Result<Running, Error> {
-    let share = Settings::clone(&parts.settings).per_partition(parts.log.partitions(Topic::Raw));
+    let mut share = Settings::clone(&parts.settings).per_partition(parts.log.partitions(Topic::Raw));
+    if !purpose.writes_to_log() {
+        share.sampling = share.sampling.without_shedding();
+    }
     parts.settings = Arc::new(share);
     let (stop, stopped) = watch::channel(false);
     let shared = Arc::new(Shared::default());

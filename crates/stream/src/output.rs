@@ -82,6 +82,7 @@ pub(crate) struct Tally {
     pub(crate) corrections: u64,
     pub(crate) late: u64,
     pub(crate) shed: u64,
+    pub(crate) shed_behind: u64,
     pub(crate) beyond_limits: u64,
     pub(crate) asked: u64,
     pub(crate) replays: u64,

@@ -171,11 +171,12 @@ impl Place<'_> {
                 Step::Records { backfill, from, to, now } => {
                     let replay = &mut lanes[usize::from(backfill)];
                     records += to - from;
-                    replay.each(from, to, |work| {
+                    let now = Timestamp::from_nanos(now);
+                    replay.each((from, to), now, |work| {
                         let templates = &self.parts.templates;
                         pipeline.records(work, templates, &mut scratch, &mut answers, &mut output)
                     })?;
-                    pipeline.settle(Timestamp::from_nanos(now), to - from, &mut output);
+                    pipeline.settle(now, to - from, &mut output);
                 }
             }
             if !answers.is_used_up() {
@@ -232,11 +233,11 @@ impl<'a> Replay<'a> {
         Self { log: &*place.parts.log, partition, reader: None, waiting: VecDeque::new(), next }
     }
 
-    /// Hands on the records `from..to`, in pieces.
+    /// Hands on the records `from..to`, in pieces, at `now` by the clock of then.
     fn each(
         &mut self,
-        from: u64,
-        to: u64,
+        (from, to): (u64, u64),
+        now: Timestamp,
         mut hand_on: impl FnMut(&Work<'_>) -> Result<(), Unanswered>,
     ) -> Result<(), Broken> {
         if from != self.next {
@@ -250,7 +251,7 @@ impl<'a> Replay<'a> {
             }
             let wanted = usize::try_from(to - self.next).unwrap_or(usize::MAX).min(self.waiting.len());
             let records: Vec<Record> = self.waiting.drain(..wanted).collect();
-            hand_on(&Work { partition: self.partition, base: self.next, records: &records })?;
+            hand_on(&Work { partition: self.partition, base: self.next, records: &records, now })?;
             self.next += wanted as u64;
         }
         Ok(())

@@ -9,11 +9,13 @@ use wire::mqtt::{Carrier, FIRMWARE, Properties};
 use wire::payload::{self, Message as Payload, Scratch};
 use wire::template::{Match, Templates};
 
-/// Where a record stands in the log.
+/// Where a record stands in the log, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) source: Source,
     pub(super) offset: u64,
+    /// How long it has waited there, nanoseconds.
+    pub(super) waited_nanos: i64,
 }
 
 /// What a record is.

@@ -68,7 +68,7 @@ fn dead_again(
     completeness: Completeness,
     tried_again: TriedAgain,
 ) -> DeadMessage {
-    let place = Place { source: tried_again.source(), offset: tried_again.of.offset };
+    let place = Place { source: tried_again.source(), offset: tried_again.of.offset, waited_nanos: 0 };
     let now = dead_message(place, Some(&telemetry.envelope), record, stage, completeness, letters);
     let mut bytes = Vec::new();
     Envelope { kind: Kind::Telemetry, properties: &[], ..telemetry.envelope }.encode(&mut bytes);

@@ -38,6 +38,8 @@ pub(crate) struct Work<'a> {
     /// The offset of the first.
     pub(crate) base: u64,
     pub(crate) records: &'a [Record],
+    /// When they are processed, by the clock.
+    pub(crate) now: Timestamp,
 }
 
 /// Event time passes in steps of this length where nothing comes, nanoseconds: each step is a commit.
@@ -92,7 +94,8 @@ impl Pipeline {
         for (offset, record) in (work.base..).zip(work.records) {
             let arrived = record.appended_ms.saturating_mul(1_000_000);
             self.state.books.newest_arrival = self.state.books.newest_arrival.max(Some(arrived));
-            let place = Place { source: source_of(work.partition), offset };
+            let waited_nanos = work.now.nanos().saturating_sub(arrived);
+            let place = Place { source: source_of(work.partition), offset, waited_nanos };
             self.record(place, record, templates, scratch, answers, output)?;
         }
         Ok(())

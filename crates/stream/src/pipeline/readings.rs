@@ -18,6 +18,7 @@ use crate::dedup::{self, Fate, Moment};
 use crate::devices::{Series, Translation};
 use crate::enrich::Kept;
 use crate::output::{Bench, Output};
+use crate::sample::Shed;
 use crate::validate::Verdict;
 use crate::window::{Published, Stale};
 
@@ -137,6 +138,11 @@ impl<'a> Message<'a> {
     fn element_of(&self, row: usize) -> Option<u32> {
         let element = self.elements.partition_point(|element| element.rows.end <= row);
         u32::try_from(element).ok().filter(|_| element < self.elements.len())
+    }
+
+    /// How long it has waited for the store, nanoseconds. What somebody has tried again waited for them.
+    fn waited_nanos(&self) -> i64 {
+        if self.tried_again.is_some() { 0 } else { self.place.waited_nanos }
     }
 
     /// How far rows from this one on may go through the stages together: of a message that is tried again, elements that
@@ -399,12 +405,19 @@ impl Pipeline {
         let Memory { series, going_on, .. } = &mut self.memory;
         let validator = &mut self.state.books.validator;
         going_on.clear();
+        let waited = message.waited_nanos();
         for (at, found) in series.iter().enumerate().filter(|(_, found)| !found.is_missing()) {
-            if let Some(sample) = self.state.samples.get(found.number as usize)
-                && !sample.keeps(Moment::of(when))
-            {
+            let shed = self
+                .state
+                .samples
+                .get(found.number as usize)
+                .and_then(|sample| sample.sheds(Moment::of(when), waited));
+            if let Some(why) = shed {
                 message.amounts.shed += 1;
-                output.tally.shed += 1;
+                match why {
+                    Shed::Sampled => output.tally.shed += 1,
+                    Shed::Behind => output.tally.shed_behind += 1,
+                }
                 continue;
             }
             let row = rows.start + at;

@@ -8,6 +8,7 @@ mod lanes;
 mod messages;
 mod recovery;
 mod reprocess;
+mod shedding;
 mod windows;
 
 use std::sync::Arc;
