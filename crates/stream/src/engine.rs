@@ -98,7 +98,7 @@ impl Engine {
             let to = run.base + run.records.len() as u64;
             let (.., reached, answers) = touched.entry(index).or_insert((run.base, run.base, Vec::new()));
             *reached = to;
-            let work = Work { partition: run.partition, base: run.base, records: &run.records };
+            let work = Work { partition: run.partition, base: run.base, records: &run.records, now };
             let mut answers = Noting::new(&mut source, answers);
             partition.pipeline.records(
                 &work,
@@ -251,9 +251,9 @@ impl Engine {
         Some(before.1)
     }
 
-    /// Whether turns have clean records.
-    pub(crate) fn writes_clean(&self) -> bool {
-        self.facts.is_some() && self.settings.clean
+    /// Whether all turns have clean records, and whether some may have.
+    pub(crate) fn writes_clean(&self) -> (bool, bool) {
+        (self.facts.is_some() && self.settings.clean, self.facts.is_some())
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -20,8 +20,10 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 pub(crate) struct Enricher {
     facts: Arc<dyn Facts>,
     stop: Arc<AtomicBool>,
-    /// Whether clean records are wanted. If not, devices are only listened to.
-    writes_clean: bool,
+    /// Whether clean records of all tenants are wanted.
+    writes_all: bool,
+    /// Of which tenants of the turn they are wanted. Of the others devices are only listened to.
+    wanted: Vec<(TenantId, bool)>,
     pub(crate) clean: Vec<Clean>,
 }
 
@@ -60,11 +62,23 @@ struct Acquaintance {
 
 impl Enricher {
     /// Takes in what has changed, for a turn that begins.
-    pub(crate) fn new(facts: Arc<dyn Facts>, stop: Arc<AtomicBool>, writes_clean: bool) -> Self {
+    pub(crate) fn new(facts: Arc<dyn Facts>, stop: Arc<AtomicBool>, writes_all: bool) -> Self {
         if let Err(error) = facts.refresh() {
             tracing::warn!(%error, "it is not known whether facts of devices changed; those from before count");
         }
-        Self { facts, stop, writes_clean, clean: Vec::new() }
+        Self { facts, stop, writes_all, wanted: Vec::new(), clean: Vec::new() }
+    }
+
+    fn writes_clean(&mut self, tenant: &TenantId) -> bool {
+        if self.writes_all {
+            return true;
+        }
+        if let Some((_, wanted)) = self.wanted.iter().find(|(of, _)| of == tenant) {
+            return *wanted;
+        }
+        let wanted = self.facts.is_clean_wanted(tenant);
+        self.wanted.push((tenant.clone(), wanted));
+        wanted
     }
 
     /// Takes a message whose readings have been kept, or some of them.
@@ -74,7 +88,8 @@ impl Enricher {
         readings: &Readings,
         devices: &mut Acquainted,
     ) -> Result<(), Unanswered> {
-        if !self.writes_clean && message.said.is_empty() {
+        let writes_clean = self.writes_clean(message.tenant);
+        if !writes_clean && message.said.is_empty() {
             return Ok(());
         }
         let column = readings.device_column();
@@ -83,9 +98,10 @@ impl Enricher {
             let device = column[from];
             let to = (from..message.rows.end).find(|&row| column[row] != device);
             let to = to.unwrap_or(message.rows.end);
-            if let Some(of_device) = self.acquaintance(message.tenant, device, readings, devices)? {
+            let asked = (message.tenant, device, writes_clean);
+            if let Some(of_device) = self.acquaintance(asked, readings, devices)? {
                 of_device.listen(message);
-                if self.writes_clean {
+                if writes_clean {
                     let facts = of_device.facts(&message.said);
                     self.put(message, from..to, &mut part, readings, &facts);
                 }
@@ -98,8 +114,7 @@ impl Enricher {
     /// What is known of a device; `None` when that cannot be said and nobody needs it.
     fn acquaintance<'d>(
         &self,
-        tenant: &TenantId,
-        device: DeviceNo,
+        (tenant, device, is_needed): (&TenantId, DeviceNo, bool),
         readings: &Readings,
         devices: &'d mut Acquainted,
     ) -> Result<Option<&'d mut Acquaintance>, Unanswered> {
@@ -108,7 +123,9 @@ impl Enricher {
             devices.0.resize_with(at + 1, || None);
         }
         if devices.0[at].is_none() {
-            let Some(known) = self.ask(tenant, readings.device_name(device))? else { return Ok(None) };
+            let Some(known) = self.ask(tenant, readings.device_name(device), is_needed)? else {
+                return Ok(None);
+            };
             devices.0[at] = Some(Acquaintance { known, is_news: false });
         }
         Ok(devices.0[at].as_mut())
@@ -116,11 +133,16 @@ impl Enricher {
 
     /// A clean record without the facts of its device would be wrong for ever, so where one is to be written they are
     /// asked for until they come.
-    fn ask(&self, tenant: &TenantId, device: &str) -> Result<Option<Arc<Known>>, Unanswered> {
+    fn ask(
+        &self,
+        tenant: &TenantId,
+        device: &str,
+        is_needed: bool,
+    ) -> Result<Option<Arc<Known>>, Unanswered> {
         loop {
             match self.facts.known(tenant, device) {
                 Ok(known) => return Ok(Some(known)),
-                Err(error) if self.writes_clean => {
+                Err(error) if is_needed => {
                     tracing::error!(%error, "facts of a device cannot be read; trying again");
                 }
                 Err(error) => {

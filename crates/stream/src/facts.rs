@@ -19,6 +19,12 @@ pub trait Facts: Send + Sync + 'static {
     /// Why it cannot be said.
     fn known(&self, tenant: &TenantId, device: &str) -> Result<Arc<Known>, FactsError>;
 
+    /// Whether a reader of its own wants the clean readings of a tenant, such as one that evaluates rules.
+    /// [`crate::Settings::clean`] wants those of all. Asked once per tenant and turn.
+    fn is_clean_wanted(&self, _tenant: &TenantId) -> bool {
+        false
+    }
+
     /// Keeps what messages said of their devices.
     ///
     /// # Errors

@@ -77,6 +77,7 @@ pub(crate) struct Worker {
     saving: Option<Saving>,
     /// What a turn before the start had written to the clean topic and not committed.
     owed: Owed,
+    /// Whether all readings go to the clean topic: readers of unknown kinds rely on it.
     writes_clean: bool,
     end: End,
 }
@@ -144,8 +145,8 @@ impl Worker {
         )?);
         let live = open_reader(&parts, &purpose, Lane::Live, &shared)?;
         let backfill = Bites::of(open_reader(&parts, &purpose, Lane::Backfill, &shared)?);
-        let writes_clean = engine.writes_clean();
-        let owed = match writes_clean {
+        let (writes_clean, may_write_clean) = engine.writes_clean();
+        let owed = match may_write_clean {
             true => Owed::of(&*parts.log)?,
             false => Owed::default(),
         };

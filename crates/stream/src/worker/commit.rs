@@ -61,7 +61,8 @@ impl Worker {
         self.check(turn, written);
         self.shared.wrote(turn, written, began.elapsed());
         if self.writes_clean {
-            // What a power cut leaves in the clean topic and not in the store is at most one turn: see `Owed`.
+            // What a power cut leaves in the clean topic and not in the store is at most one turn: see `Owed`. Where only rules
+            // read it, which know a cause by its time, that is not worth a sync each turn.
             self.flush().await;
         }
         let stands = batch.spans.iter().map(|span| {

@@ -15,6 +15,8 @@ pub(crate) struct Book {
     pub(crate) registered: Mutex<BTreeMap<String, record::Facts>>,
     pub(crate) learned: Mutex<BTreeMap<String, Learned>>,
     pub(crate) failures: AtomicU32,
+    /// The tenants whose clean readings are wanted.
+    wanted: Mutex<BTreeSet<String>>,
     /// How often it was asked for a device.
     pub(crate) asked: AtomicU32,
 }
@@ -23,6 +25,10 @@ impl Book {
     fn works(&self) -> Result<(), FactsError> {
         let failing = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if failing.is_ok() { Err(FactsError("injected".into())) } else { Ok(()) }
+    }
+
+    pub(crate) fn want(&self, tenant: &str) {
+        self.wanted.lock().insert(tenant.to_owned());
     }
 
     pub(crate) fn register(&self, device: &str, site: &str) {
@@ -44,6 +50,10 @@ impl Facts for Book {
         Ok(Arc::new(Known::new(registered, learned)))
     }
 
+    fn is_clean_wanted(&self, tenant: &TenantId) -> bool {
+        self.wanted.lock().contains(tenant.as_str())
+    }
+
     fn learn(&self, news: &[FactNews]) -> Result<(), FactsError> {
         self.works()?;
         let news = news.iter().map(|news| (news.device.as_str().to_owned(), news.learned.clone()));
@@ -56,6 +66,7 @@ impl Facts for Book {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Clean {
     pub(crate) source: CleanSource,
+    pub(crate) tenant: String,
     pub(crate) device: String,
     pub(crate) facts: record::Facts,
     /// Metric, claimed time, sequence, origin, value.
@@ -89,7 +100,8 @@ fn kept(bytes: &[u8]) -> Clean {
         (r.metric.to_owned(), r.when.claimed.nanos(), r.when.seq, r.when.origin, value)
     });
     let readings = readings.collect();
-    Clean { source: record.source, device: record.device.to_owned(), facts: record.facts, readings }
+    let (tenant, device) = (record.tenant.to_owned(), record.device.to_owned());
+    Clean { source: record.source, tenant, device, facts: record.facts, readings }
 }
 
 /// As a reader takes them: what a crash repeated is dropped.

@@ -73,6 +73,20 @@ async fn nothing_is_written_or_asked_that_nobody_wants() {
 }
 
 #[tokio::test]
+async fn a_reader_may_want_the_readings_of_one_tenant() {
+    let (log, store, book) = (memory_log(), Arc::new(Memory::new()), Arc::new(Book::default()));
+    book.want("acme");
+    for tenant in ["acme", "default"] {
+        let envelope = message("d1", "devices/x/telemetry", r#"{"ts":1,"a":1}"#);
+        append(&*log, Lane::Live, &Envelope { tenant, ..envelope }).await;
+    }
+    let facts = Arc::clone(&book) as Arc<dyn Facts>;
+    run(Parts { facts: Some(facts), ..parts(&log, &store) }).await;
+    let clean = all(&*log).await;
+    assert_eq!((clean.len(), clean[0].tenant.as_str(), book.asked.load(Ordering::SeqCst)), (1, "acme", 1));
+}
+
+#[tokio::test]
 async fn a_device_is_asked_about_once_a_turn() {
     let (log, store, book) = (memory_log(), Arc::new(Memory::new()), Arc::new(Book::default()));
     for second in 0..100 {
