@@ -3,6 +3,7 @@
 //! The store answers point queries itself ([`series::SeriesReader`]); SQL goes through [`Engine`], over the store's tables
 //! ([`series::SeriesScan`]), whichever store it is.
 
+mod alerts;
 mod buckets;
 mod cache;
 mod cardinality;
@@ -18,6 +19,7 @@ mod table;
 mod tail;
 mod time;
 
+pub use alerts::{AlertRow, Alerts};
 pub use buckets::{Aggregate, Bucketed, Every};
 pub use cache::{CACHE_BYTES, Cache, CacheFigures, Watched};
 pub use cardinality::{Counted, Makeup};

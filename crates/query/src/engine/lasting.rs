@@ -7,8 +7,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility, WindowFunctionDefi
 
 use super::catalog::as_table;
 
-/// Its facts come from people, and from other processes: no write of the store says that they changed.
-const OTHERS_WRITE: &str = "devices";
+/// Facts come from people, and from other processes, and alerts from rules: no write of the store says that they changed.
+const OTHERS_WRITE: [&str; 2] = ["devices", crate::alerts::TABLE];
 
 /// Whether a statement asks for nothing but rows of the store and what follows from them: no `now()`, no `random()`.
 pub(super) fn lasts(plan: &LogicalPlan) -> Result<bool> {
@@ -17,7 +17,7 @@ pub(super) fn lasts(plan: &LogicalPlan) -> Result<bool> {
         lasts &= match node {
             LogicalPlan::TableScan(scan) => {
                 let provider = source_as_provider(&scan.source)?;
-                as_table(&*provider).is_some_and(|table| &*table.shape.name != OTHERS_WRITE)
+                as_table(&*provider).is_some_and(|table| !OTHERS_WRITE.contains(&&*table.shape.name))
             }
             LogicalPlan::Explain(_)
             | LogicalPlan::Analyze(_)

@@ -29,6 +29,7 @@ use record::TenantId;
 use registry::Devices;
 use series::SeriesScan;
 
+use crate::alerts::{Alerts, WithAlerts};
 use crate::cache::{Cache, Kept, Key, State};
 use crate::facts::WithFacts;
 use crate::{Cell, Error, Limits, Result, Sql, Table};
@@ -48,6 +49,8 @@ pub struct Engine {
     template: Arc<SessionState>,
     /// What is known of devices.
     devices: Option<Arc<Devices>>,
+    /// Where alerts are.
+    alerts: Option<Arc<dyn Alerts>>,
     /// Schemas beside the tenant's own.
     schemas: Vec<(String, Arc<dyn SchemaProvider>)>,
     /// Answers, where somebody counts what is written.
@@ -90,6 +93,7 @@ impl Engine {
             store,
             template,
             devices: None,
+            alerts: None,
             schemas: Vec::new(),
             cache: None,
             variant: next_variant(),
@@ -108,6 +112,10 @@ impl Engine {
             Some(devices) => Arc::new(WithFacts { store, devices: Arc::clone(devices) }),
             None => store,
         };
+        let store = match &self.alerts {
+            Some(alerts) => Arc::new(WithAlerts { store, alerts: Arc::clone(alerts) }),
+            None => store,
+        };
         Self { store, ..self.clone() }
     }
 
@@ -116,6 +124,14 @@ impl Engine {
     pub fn with_facts(self, devices: Arc<Devices>) -> Self {
         let store = Arc::clone(&self.store);
         Self { devices: Some(devices), ..self }.joined(store)
+    }
+
+    /// With the table `alerts`.
+    #[must_use]
+    pub fn with_alerts(self, alerts: Arc<dyn Alerts>) -> Self {
+        let store = Arc::clone(&self.store);
+        let store = Arc::new(WithAlerts { store, alerts: Arc::clone(&alerts) });
+        Self { alerts: Some(alerts), store, ..self }
     }
 
     /// Keeps answers, as long as `cache` hears of every write of this engine's store ([`crate::Watched`]).

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
 mod account;
+mod alerts;
 mod cache;
 mod devices;
 mod functions;
