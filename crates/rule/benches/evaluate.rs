@@ -1,0 +1,3 @@
+//! What rules cost a reading.
+
+fn main() {}

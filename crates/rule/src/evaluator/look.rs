@@ -1,0 +1,90 @@
+//! A device at an instant, as conditions see it.
+
+use std::cell::RefCell;
+
+use super::device::Device;
+use super::kept::Keeping;
+use crate::language::{Condition, Datum, Func, Leaf, Seen};
+use crate::limits::WHY_BYTES;
+use crate::set::Tenant;
+use crate::window::Totals;
+
+/// A device at an instant, as conditions see it.
+pub(super) struct Look<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) device: &'a Device,
+    /// The server's time, ns.
+    pub(super) now: i64,
+    /// Of windows that were asked already: track and totals. Many rules ask the same.
+    pub(super) totals: RefCell<Vec<(u32, Totals)>>,
+}
+
+impl Look<'_> {
+    /// The parts of a condition that have a value, with these.
+    pub(super) fn values<'c>(&self, condition: &'c Condition) -> impl Iterator<Item = (&'c Leaf, String)> {
+        condition.leaves.iter().map(|leaf| {
+            let value = leaf.expr.eval(self).to_string();
+            let why = match leaf.expr {
+                crate::language::Expr::Track(track, _) => {
+                    self.device.kept(track).and_then(|kept| kept.state.why())
+                }
+                _ => None,
+            };
+            (leaf, why.map_or(value.clone(), |why| format!("{value} ({why})")))
+        })
+    }
+
+    /// What was seen, in words.
+    pub(super) fn words(&self, condition: &Condition) -> String {
+        let mut words = String::new();
+        for (leaf, value) in self.values(condition) {
+            let sign = if words.is_empty() { "" } else { ", " };
+            words.push_str(&format!("{sign}{} = {value}", leaf.label));
+        }
+        words.truncate(words.floor_char_boundary(WHY_BYTES));
+        words
+    }
+}
+
+impl Seen for Look<'_> {
+    fn metric(&self, metric: u32) -> Datum<'_> {
+        self.device.slot(metric).map_or(Datum::Null, |slot| slot.value.datum())
+    }
+
+    fn fact(&self, fact: u32) -> Datum<'_> {
+        self.device.class.as_ref().map_or(Datum::Null, |class| class.value(fact))
+    }
+
+    fn device_id(&self) -> &str {
+        self.device.id.as_str()
+    }
+
+    fn track(&self, track: u32, func: Func) -> Datum<'_> {
+        let Some(kept) = self.device.kept(track) else { return Datum::Null };
+        let Keeping::Panes(panes) = &kept.state else {
+            return kept.state.ask(&self.tenant.names.tracks()[track as usize], func, self.device.times.seen);
+        };
+        let mut known = self.totals.borrow_mut();
+        let totals = match known.iter().find(|(of, _)| *of == track) {
+            Some((_, totals)) => *totals,
+            None => {
+                let totals = panes.totals(self.device.times.seen);
+                known.push((track, totals));
+                totals
+            }
+        };
+        totals.ask(func).map_or(Datum::Null, Datum::number)
+    }
+
+    fn changed(&self, metric: u32) -> Datum<'_> {
+        self.device.slot(metric).map_or(Datum::Null, |slot| Datum::Bool(slot.changed))
+    }
+
+    fn silent(&self, metric: Option<u32>, nanos: i64) -> Datum<'_> {
+        let heard = match metric {
+            None => Some(self.device.times.heard),
+            Some(metric) => self.device.slot(metric).map(|slot| slot.heard),
+        };
+        heard.map_or(Datum::Null, |heard| Datum::Bool(self.now >= heard.saturating_add(nanos)))
+    }
+}

@@ -1,0 +1,31 @@
+//! How rules are evaluated, apart from what they say.
+
+use std::sync::Arc;
+
+use super::score::{Detectors, NoDetectors};
+use crate::{Duration, limits};
+
+/// How rules are evaluated, apart from what they say.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How far behind the partition's watermark a reading may be, in event time, to be judged live.
+    pub allowed_lateness: Duration,
+    /// Most devices that are remembered.
+    pub devices: usize,
+    /// Most devices whose past is, for rules that judge it.
+    pub past_devices: usize,
+    /// What `anomaly` asks.
+    pub detectors: Arc<dyn Detectors>,
+}
+
+impl Default for Settings {
+    /// A lateness of 10 seconds, the limits of [`limits`], no detectors.
+    fn default() -> Self {
+        Self {
+            allowed_lateness: Duration::from_nanos(10_000_000_000),
+            devices: limits::DEVICES,
+            past_devices: limits::PAST_DEVICES,
+            detectors: Arc::new(NoDetectors),
+        }
+    }
+}

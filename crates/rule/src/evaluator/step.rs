@@ -1,0 +1,223 @@
+//! One moment of a device: readings of one time are taken, and the rules that they concern are looked at.
+
+use std::sync::Arc;
+
+use record::CleanReading;
+
+use super::Output;
+use super::device::{Active, Device, Held, Level, NOWHERE, Slot};
+use super::judge::{Instant, look_at, raise};
+use super::kept::{Keeping, Kept};
+use super::score::Detectors;
+use crate::set::{MetricPlan, Tenant};
+
+/// Reused from message to message.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Rules to look at.
+    pub(super) touched: Vec<u32>,
+    /// Readings of a message by time: the time, and the place in the message.
+    pub(super) moments: Vec<(i64, u32)>,
+}
+
+/// What does not change from moment to moment.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) tenant: &'a Arc<Tenant>,
+    pub(super) detectors: &'a dyn Detectors,
+}
+
+/// Takes the readings of a moment, which is not before the last one, and looks at the rules that they concern.
+pub(super) fn step<'r>(
+    ground: Ground<'_>,
+    device: &mut Device,
+    readings: impl Iterator<Item = &'r CleanReading<'r>>,
+    instant: Instant,
+    touched: &mut Vec<u32>,
+    out: &mut Output,
+) {
+    if !device.active.is_empty() {
+        raise(ground.tenant, device, instant, out);
+    }
+    device.times.seen = device.times.seen.max(instant.at);
+    let mut hint = 0;
+    let mut has_changed = false;
+    for reading in readings {
+        has_changed |= take(ground, device, reading, instant, &mut hint, touched);
+    }
+    if let Some(class) = &device.class {
+        touched.extend_from_slice(&class.plan.wakes);
+    }
+    let hears_all = |(rule, _): &&(u32, Active)| ground.tenant.rule(*rule).hears_all();
+    touched.extend(device.active.iter().filter(hears_all).map(|(rule, _)| *rule));
+    if !touched.is_empty() {
+        look_at(ground.tenant, device, touched, instant, out);
+    }
+    if has_changed {
+        device.slots.iter_mut().for_each(|slot| slot.changed = false);
+    }
+}
+
+/// Puts readings that are not in order into the windows that hold their time.
+pub(super) fn take_aside(tenant: &Tenant, device: &mut Device, reading: &CleanReading<'_>) {
+    let Some(value) = reading.value.as_f64().filter(|value| !value.is_nan()) else { return };
+    let Some(metric) = tenant.names.find_metric(reading.metric) else { return };
+    let newest = device.times.seen;
+    for kept in &mut device.kept {
+        let track = &tenant.names.tracks()[kept.track as usize];
+        if track.metric == metric {
+            kept.state.take_aside(track, reading.when.time.nanos(), value, newest);
+        }
+    }
+}
+
+/// Takes a reading, and adds the rules that it concerns. Says whether it differs from the one before it.
+#[inline]
+fn take(
+    ground: Ground<'_>,
+    device: &mut Device,
+    reading: &CleanReading<'_>,
+    instant: Instant,
+    hint: &mut usize,
+    touched: &mut Vec<u32>,
+) -> bool {
+    let Some((place, is_new)) = slot_of(ground.tenant, device, reading, instant, hint) else { return false };
+    let slot = &mut device.slots[place];
+    slot.heard = slot.heard.max(instant.now);
+    if let Some(value) = reading.value.as_f64()
+        && slot.is_plain
+        && slot.level.is_quiet(value)
+        && let Held::Number(held) = &mut slot.value
+    {
+        // Nearly every reading: a number that no rule takes notice of.
+        let differs = *held != value;
+        (*held, slot.level.value) = (value, value);
+        slot.changed |= differs;
+        return differs;
+    }
+    let differs = !is_new && !slot.value.is(reading.value);
+    if differs {
+        slot.value = Held::of(reading.value);
+        slot.changed = true;
+    }
+    if slot.place != NOWHERE {
+        concern(ground, device, place, differs, instant, touched);
+    }
+    differs
+}
+
+/// The place of the metric's slot, and whether it is new. Messages of a device mostly have the same metrics in the same order, so the
+/// one after the last is tried first.
+fn slot_of(
+    tenant: &Tenant,
+    device: &mut Device,
+    reading: &CleanReading<'_>,
+    instant: Instant,
+    hint: &mut usize,
+) -> Option<(usize, bool)> {
+    if let Some(slot) = device.slots.get(*hint)
+        && *tenant.names.metrics()[slot.metric as usize] == *reading.metric
+    {
+        *hint += 1;
+        return Some((*hint - 1, false));
+    }
+    let metric = tenant.names.find_metric(reading.metric)?;
+    if let Some(place) = device.slots.iter().position(|slot| slot.metric == metric) {
+        *hint = place + 1;
+        return Some((place, false));
+    }
+    let class = device.class.as_ref()?;
+    class.plan.metric(metric)?;
+    let mut slot = Slot::new(metric, Held::of(reading.value), instant.now);
+    slot.set_place(class);
+    device.slots.reserve_exact(1); // a device has as many metrics as it has
+    device.slots.push(slot);
+    *hint = device.slots.len();
+    Some((device.slots.len() - 1, true))
+}
+
+/// Adds the rules that a slot's new value concerns.
+fn concern(
+    ground: Ground<'_>,
+    device: &mut Device,
+    place: usize,
+    differs: bool,
+    instant: Instant,
+    touched: &mut Vec<u32>,
+) {
+    let Some(class) = device.class.as_ref().map(Arc::clone) else { return };
+    let slot = &mut device.slots[place];
+    let plan = class.plan.at(slot.place);
+    let is_stale = slot.level.is_stale();
+    let value = slot.value.number();
+    slot.level.go(value, &plan.levels, touched);
+    if is_stale {
+        touched.extend_from_slice(&plan.all);
+    } else if differs {
+        touched.extend_from_slice(&plan.change);
+    }
+    touched.extend_from_slice(&plan.always);
+    if !plan.tracks.is_empty() {
+        track(ground, device, plan, instant.at, value, touched);
+    }
+}
+
+/// Keeps what rules want to have kept of a value, and adds those for whom it crosses a threshold.
+fn track(
+    ground: Ground<'_>,
+    device: &mut Device,
+    plan: &MetricPlan,
+    at: i64,
+    value: f64,
+    touched: &mut Vec<u32>,
+) {
+    if !value.is_nan() {
+        for &number in &plan.tracks {
+            let track = &ground.tenant.names.tracks()[number as usize];
+            let place = device.kept.iter().position(|kept| kept.track == number).unwrap_or_else(|| {
+                device.kept.reserve_exact(1);
+                device.kept.push(Kept { track: number, state: Keeping::new(track, ground.detectors) });
+                device.kept.len() - 1
+            });
+            device.kept[place].state.take(track, at, value);
+        }
+    }
+    let mut totals = None;
+    for (number, func, levels) in &plan.signals {
+        let value = ask(ground.tenant, device, *number, *func, &mut totals);
+        let place = device.signals.iter().position(|signal| (signal.0, signal.1) == (*number, *func));
+        let place = place.unwrap_or_else(|| {
+            device.signals.reserve_exact(1);
+            device.signals.push((*number, *func, Level::STALE));
+            device.signals.len() - 1
+        });
+        let level = &mut device.signals[place].2;
+        // Found stale only together with its slot, and then all rules of the metric are looked at.
+        level.go(value, levels, touched);
+    }
+}
+
+/// What a track says now; the totals of the last window that was asked are kept for the next function of it.
+fn ask(
+    tenant: &Tenant,
+    device: &Device,
+    number: u32,
+    func: crate::language::Func,
+    last: &mut Option<(u32, crate::window::Totals)>,
+) -> f64 {
+    let Some(kept) = device.kept(number) else { return f64::NAN };
+    let at = device.times.seen;
+    let Keeping::Panes(panes) = &kept.state else {
+        return kept
+            .state
+            .ask(&tenant.names.tracks()[number as usize], func, at)
+            .as_number()
+            .unwrap_or(f64::NAN);
+    };
+    let totals = match last {
+        Some((of, totals)) if *of == number => *totals,
+        _ => panes.totals(at),
+    };
+    *last = Some((number, totals));
+    totals.ask(func).unwrap_or(f64::NAN)
+}

@@ -1,0 +1,195 @@
+//! Other rules for the devices that are known.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use record::Facts;
+
+use super::device::{Active, Device};
+use super::judge::{Instant, end};
+use super::kept::Keeping;
+use super::table::Table;
+use super::{Evaluator, Output, Rules};
+use crate::language::TrackKind;
+use crate::set::{Classes, Tenant};
+use crate::{RuleId, RuleSet};
+
+/// What numbers stood for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Numbers {
+    pub(super) metrics: Vec<Box<str>>,
+    /// Metric and kind.
+    pub(super) tracks: Vec<(u32, TrackKind)>,
+    /// Id and version.
+    pub(super) rules: Vec<(RuleId, u32)>,
+}
+
+/// From the numbers of some rules to those of others.
+pub(super) struct Swap {
+    old: Numbers,
+    new: Arc<Tenant>,
+    metrics: Vec<Option<u32>>,
+    tracks: Vec<Option<u32>>,
+    rules: Vec<Option<u32>>,
+}
+
+impl Numbers {
+    pub(super) fn of(tenant: &Tenant) -> Self {
+        Self {
+            metrics: tenant.names.metrics().to_vec(),
+            tracks: tenant.names.tracks().iter().map(|track| (track.metric, track.kind.clone())).collect(),
+            rules: tenant.rules.iter().map(|(id, version, _)| (id.clone(), *version)).collect(),
+        }
+    }
+}
+
+impl Swap {
+    pub(super) fn new(old: Numbers, new: &Arc<Tenant>) -> Self {
+        let metrics: Vec<_> = old.metrics.iter().map(|name| new.names.find_metric(name)).collect();
+        let track = |(metric, kind): &(u32, TrackKind)| {
+            new.names.find_track((*metrics.get(*metric as usize)?)?, kind)
+        };
+        let tracks = old.tracks.iter().map(track).collect();
+        let rule = |(id, version): &(RuleId, u32)| {
+            new.by_id.get(id).copied().filter(|number| new.rules[*number as usize].1 == *version)
+        };
+        let rules = old.rules.iter().map(rule).collect();
+        Self { new: Arc::clone(new), metrics, tracks, rules, old }
+    }
+
+    /// Whether nothing is another one.
+    fn is_nothing(&self) -> bool {
+        let is_same = |(place, new): (usize, &Option<u32>)| *new == u32::try_from(place).ok();
+        self.old.rules.len() == self.new.rules.len() && self.rules.iter().enumerate().all(is_same)
+    }
+
+    /// Gives a device the new numbers. What is raised by rules that are gone ends.
+    pub(super) fn device(
+        &self,
+        device: &mut Device,
+        classes: &mut Classes,
+        set: &RuleSet,
+        is_past: bool,
+        out: &mut Output,
+    ) {
+        let number = |numbers: &[Option<u32>], old: u32| numbers.get(old as usize).copied().flatten();
+        device
+            .slots
+            .retain_mut(|slot| number(&self.metrics, slot.metric).map(|new| slot.metric = new).is_some());
+        device.kept.retain_mut(|kept| {
+            let Some(new) = number(&self.tracks, kept.track) else { return false };
+            kept.track = new;
+            let track = &self.new.names.tracks()[new as usize];
+            match (&kept.state, &track.kind) {
+                (Keeping::Panes(panes), TrackKind::Window(nanos)) => panes.serves(*nanos, track.parts),
+                _ => true,
+            }
+        });
+        let instant = Instant { at: device.times.seen, now: device.times.clock, retrospective: is_past };
+        let active = std::mem::take(&mut device.active);
+        for (old, active) in active {
+            match number(&self.rules, old) {
+                Some(new) => device.set_active(new, Some(active)),
+                None => self.end(device, old, active, set, instant, out),
+            }
+        }
+        device.active.sort_unstable_by_key(|(rule, _)| *rule);
+        if !self.is_nothing() {
+            // What time alone does is gone through again: the new rules may have waited for it.
+            device.times.clock = i64::MIN;
+        }
+        device.armed = i64::MAX;
+        if let Some(class) = device.class.take() {
+            let class = classes.of(&self.new, device.id.as_str(), &class.facts);
+            device.set_class(&self.new, class);
+        }
+    }
+
+    /// Gives a device that was saved with the old numbers the new ones.
+    pub(super) fn restored(
+        &self,
+        device: &mut Device,
+        facts: Option<&Facts>,
+        classes: &mut Classes,
+        set: &RuleSet,
+        is_past: bool,
+        out: &mut Output,
+    ) {
+        self.device(device, classes, set, is_past, out);
+        if let Some(facts) = facts {
+            let class = classes.of(&self.new, device.id.as_str(), facts);
+            device.set_class(&self.new, class);
+        }
+    }
+
+    /// The name of the detector that a track of the old numbers asks.
+    pub(super) fn detector(&self, track: u32) -> Option<&str> {
+        match self.old.tracks.get(track as usize) {
+            Some((_, TrackKind::Score(name))) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn end(
+        &self,
+        device: &Device,
+        old: u32,
+        active: Active,
+        set: &RuleSet,
+        instant: Instant,
+        out: &mut Output,
+    ) {
+        let Some((id, version)) = self.old.rules.get(old as usize) else { return };
+        let why = set.why_gone(self.new.id.as_str(), id);
+        out.transitions.extend(end(&self.new.id, (id, *version), device, active, instant, why));
+    }
+}
+
+impl Evaluator {
+    /// Goes on with other rules. A rule of the same version keeps its state; what is raised by one that was changed, disabled or removed
+    /// ends. Windows that a rule names anew begin empty; a metric's last value is known if some rule named it before.
+    pub fn replace(&mut self, set: Arc<RuleSet>, out: &mut Output) {
+        self.set = set;
+        let first = out.transitions.len();
+        let mut swaps = HashMap::new();
+        for (place, rules) in self.tenants.iter_mut().enumerate() {
+            let gone = || Arc::new(Tenant::new(&rules.tenant.id));
+            let new = self.set.tenant(rules.tenant.id.as_str()).map_or_else(gone, Arc::clone);
+            let swap = Swap::new(Numbers::of(&rules.tenant), &new);
+            if !swap.is_nothing() {
+                *rules = Rules { tenant: new, live: Classes::new(false), past: Classes::new(true) };
+                swaps.insert(u32::try_from(place).expect("there are fewer tenants than 2^32"), swap);
+            }
+        }
+        let mut changed = swap_all(&mut self.live, &mut self.tenants, &swaps, &self.set, false, out);
+        swap_all(&mut self.past, &mut self.tenants, &swaps, &self.set, true, out);
+        changed.drain(..).for_each(|place| self.arm(place));
+        out.transitions[first..]
+            .sort_by(|a, b| (&a.tenant, &a.device, &a.rule).cmp(&(&b.tenant, &b.device, &b.rule)));
+    }
+}
+
+/// Swaps the rules of devices; those of tenants without any go. Says which are there and have others.
+fn swap_all(
+    table: &mut Table,
+    tenants: &mut [Rules],
+    swaps: &HashMap<u32, Swap>,
+    set: &RuleSet,
+    is_past: bool,
+    out: &mut Output,
+) -> Vec<u32> {
+    let has_others = |(place, device): (u32, &Device)| swaps.contains_key(&device.tenant).then_some(place);
+    let mut places: Vec<u32> = table.places().filter_map(has_others).collect();
+    places.retain(|place| {
+        let Some(device) = table.get_mut(*place) else { return false };
+        let rules = &mut tenants[device.tenant as usize];
+        let classes = if is_past { &mut rules.past } else { &mut rules.live };
+        swaps[&device.tenant].device(device, classes, set, is_past, out);
+        let stays = !rules.tenant.rules.is_empty();
+        if !stays {
+            table.remove(*place);
+        }
+        stays
+    });
+    places
+}

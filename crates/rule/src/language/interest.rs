@@ -1,0 +1,57 @@
+//! When the truth of a condition can change: at which thresholds of which numbers, and where that cannot be said.
+
+use super::build::Condition;
+use super::expr::{Expr, Func};
+
+/// A number that changes when its metric's reading comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Signal {
+    Metric(u32),
+    Track(u32, Func),
+}
+
+/// What the truth of conditions depends on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interest {
+    /// A signal's crossing of these can change it.
+    pub(crate) thresholds: Vec<(Signal, f64)>,
+    /// Any change of these can.
+    pub(crate) loose: Vec<u32>,
+    /// Whether a track is asked where no threshold can be told.
+    pub(crate) loose_tracks: bool,
+    /// Whether it can change although no value does: `changed`, `no_data`.
+    pub(crate) restless: bool,
+}
+
+/// What the truth of these conditions depends on.
+pub(crate) fn interest<'a>(conditions: impl Iterator<Item = &'a Condition>) -> Interest {
+    let mut found = Interest::default();
+    conditions.for_each(|condition| condition_of(&condition.expr, &mut found));
+    found
+}
+
+fn condition_of(expr: &Expr, found: &mut Interest) {
+    match expr {
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| condition_of(part, found)),
+        Expr::Not(of) => condition_of(of, found),
+        Expr::Compare(_, of) => match (&of[0], &of[1]) {
+            (signal, Expr::Number(threshold)) | (Expr::Number(threshold), signal) => match signal {
+                Expr::Metric(metric) => found.thresholds.push((Signal::Metric(*metric), *threshold)),
+                Expr::Track(track, func) => found.thresholds.push((Signal::Track(*track, *func), *threshold)),
+                _ => loose(expr, found),
+            },
+            _ => loose(expr, found),
+        },
+        _ => loose(expr, found),
+    }
+}
+
+fn loose(expr: &Expr, found: &mut Interest) {
+    match expr {
+        Expr::Metric(metric) | Expr::Distance(metric, _) => found.loose.push(*metric),
+        Expr::Track(..) => found.loose_tracks = true,
+        Expr::Changed(_) | Expr::Silent(..) => found.restless = true,
+        _ => {}
+    }
+    expr.parts().into_iter().for_each(|part| loose(part, found));
+}

@@ -1,0 +1,18 @@
+//! The language of conditions: from SQL text to typed expressions over numbered names.
+
+mod build;
+mod datum;
+mod expr;
+mod functions;
+mod interest;
+mod like;
+mod names;
+mod parse;
+
+pub(crate) use build::{Condition, Leaf, build};
+pub(crate) use datum::Datum;
+pub(crate) use expr::{Expr, Func, Seen};
+pub(crate) use interest::{Signal, interest};
+pub(crate) use like::Like;
+pub(crate) use names::{Fact, Names, Track, TrackKind};
+pub(crate) use parse::parse;

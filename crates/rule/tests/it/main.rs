@@ -1,0 +1,10 @@
+//! Rules, tested through the crate's boundary.
+
+#![allow(clippy::unwrap_used)]
+
+extern crate penstock_rule as rule;
+
+mod documents;
+mod given;
+mod language;
+mod transitions;
