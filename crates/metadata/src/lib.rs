@@ -1,4 +1,4 @@
-//! Small relational facts: what is true of devices, credentials, sessions and retained messages now.
+//! Small relational facts: what is true of devices, credentials, sessions, retained messages and alerts now.
 //!
 //! The seam is four methods over tables of one shape, `(tenant, id, body)`, so that a backend is small: SQLite
 //! here, PostgreSQL later. Bodies meant for people are JSON, so that `sqlite3` and its JSON functions can look
@@ -34,11 +34,31 @@ pub enum Table {
     /// By table: a mark that is another one after each change of it (the tenant column is empty). Whoever keeps rows in
     /// memory looks at it, because other processes write too.
     Changes,
+    /// Rules and their versions, by what they are: docs/formats/metadata.md.
+    Rules,
+    /// Alerts, by id: the newest first.
+    Alerts,
+    /// By rule and device: the last alert that stood, for the suppression of those that follow.
+    AlertPairs,
+    /// By rule and device: the cause that holds now and has its alert.
+    AlertCauses,
+    /// What alerting has to do later, by time (the tenant column is empty).
+    AlertDue,
+    /// What alerting has gathered for people and mutes, and (the tenant column is empty) where its readers stand.
+    AlertState,
+    /// Messages that are still to be delivered, by message and channel.
+    Outbox,
+    /// Messages that were delivered or given up, by message and channel: the newest first.
+    Deliveries,
+    /// Who is told of alerts, and who else when nobody answers.
+    People,
+    /// When alerts are not told.
+    Mutes,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 20] = [
         Self::Sessions,
         Self::Retained,
         Self::Offsets,
@@ -49,6 +69,16 @@ impl Table {
         Self::Schemas,
         Self::Learned,
         Self::Changes,
+        Self::Rules,
+        Self::Alerts,
+        Self::AlertPairs,
+        Self::AlertCauses,
+        Self::AlertDue,
+        Self::AlertState,
+        Self::Outbox,
+        Self::Deliveries,
+        Self::People,
+        Self::Mutes,
     ];
 
     /// The name in the database.
@@ -65,6 +95,16 @@ impl Table {
             Self::Schemas => "schemas",
             Self::Learned => "learned",
             Self::Changes => "changes",
+            Self::Rules => "rules",
+            Self::Alerts => "alerts",
+            Self::AlertPairs => "alert_pairs",
+            Self::AlertCauses => "alert_causes",
+            Self::AlertDue => "alert_due",
+            Self::AlertState => "alert_state",
+            Self::Outbox => "outbox",
+            Self::Deliveries => "deliveries",
+            Self::People => "people",
+            Self::Mutes => "mutes",
         }
     }
 
@@ -135,7 +175,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// # What every backend promises
 /// 1. `commit` is atomic and durable when it returns `Ok`; after an error nothing of it is visible.
 /// 2. Reads see every commit that returned before they began.
-/// 3. A `scan` shows one state of the table: what is committed while it runs, even by `visit`, is not in it.
+/// 3. A `scan` or `scan_after` shows one state of the table: what is committed while it runs, even by `visit`, is not in it.
 /// 4. Bodies come back byte for byte; ids are compared byte by byte.
 pub trait Metadata: Send + Sync + 'static {
     /// One row.
@@ -150,6 +190,19 @@ pub trait Metadata: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Database`].
     fn scan(&self, table: Table, tenant: Option<&str>, visit: &mut dyn FnMut(Row) -> bool) -> Result<()>;
+
+    /// The rows of one tenant's part of a table whose ids are greater than `after`, ordered by id. `visit` returns
+    /// `false` to stop. What stands before is not read, so a page costs the same wherever it begins.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn scan_after(
+        &self,
+        table: Table,
+        tenant: &str,
+        after: &str,
+        visit: &mut dyn FnMut(Row) -> bool,
+    ) -> Result<()>;
 
     /// Applies all changes, or none.
     ///

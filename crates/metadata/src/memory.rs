@@ -1,6 +1,7 @@
 //! The backend for tests: gone with the process.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use parking_lot::RwLock;
 
@@ -21,6 +22,27 @@ impl Memory {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// The rows are copied first, so that `visit` may commit and does not see what it commits.
+    fn visit_from(
+        &self,
+        from: Bound<Key>,
+        belongs: impl Fn(&Key) -> bool,
+        visit: &mut dyn FnMut(Row) -> bool,
+    ) {
+        let rows: Vec<Row> = self
+            .rows
+            .read()
+            .range((from, Bound::Unbounded))
+            .take_while(|(key, _)| belongs(key))
+            .map(|(key, body)| Row { tenant: key.1.clone(), id: key.2.clone(), body: body.clone() })
+            .collect();
+        for row in rows {
+            if !visit(row) {
+                break;
+            }
+        }
+    }
 }
 
 impl Metadata for Memory {
@@ -31,20 +53,20 @@ impl Metadata for Memory {
     }
 
     fn scan(&self, table: Table, tenant: Option<&str>, visit: &mut dyn FnMut(Row) -> bool) -> Result<()> {
-        // Copied first, so that `visit` may commit.
-        let from = (table, tenant.unwrap_or_default().to_owned(), String::new());
-        let rows: Vec<Row> = self
-            .rows
-            .read()
-            .range(from..)
-            .take_while(|(key, _)| key.0 == table && tenant.is_none_or(|tenant| key.1 == tenant))
-            .map(|(key, body)| Row { tenant: key.1.clone(), id: key.2.clone(), body: body.clone() })
-            .collect();
-        for row in rows {
-            if !visit(row) {
-                break;
-            }
-        }
+        let from = Bound::Included((table, tenant.unwrap_or_default().to_owned(), String::new()));
+        self.visit_from(from, |key| key.0 == table && tenant.is_none_or(|tenant| key.1 == tenant), visit);
+        Ok(())
+    }
+
+    fn scan_after(
+        &self,
+        table: Table,
+        tenant: &str,
+        after: &str,
+        visit: &mut dyn FnMut(Row) -> bool,
+    ) -> Result<()> {
+        let from = Bound::Excluded((table, tenant.to_owned(), after.to_owned()));
+        self.visit_from(from, |key| key.0 == table && key.1 == tenant, visit);
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use crate::{Change, Error, Metadata, Result, Row, Table};
 
 /// What each version adds to the one before; the position in the list plus one is its number. Never edited,
 /// only added to.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE sessions    (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE retained    (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
@@ -38,6 +38,18 @@ const MIGRATIONS: [&str; 3] = [
     CREATE TABLE learned     (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE changes     (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE rules        (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE alerts       (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE alert_pairs  (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE alert_causes (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE alert_due    (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE alert_state  (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE outbox       (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE deliveries   (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE people       (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE mutes        (tenant TEXT NOT NULL, id TEXT NOT NULL, body ANY NOT NULL, PRIMARY KEY (tenant, id)) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// How long a commit waits for another process (the CLI, a backup) that holds the write lock.
@@ -47,8 +59,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_READERS: usize = 16;
 /// Page cache of a read connection, KiB. The system's cache is behind it.
 const READER_CACHE_KIB: i32 = 512;
-/// Prepared statements kept per connection: three for each table.
-const STATEMENTS: usize = Table::ALL.len() * 3;
+/// Prepared statements kept per connection: four for each table.
+const STATEMENTS: usize = Table::ALL.len() * 4;
 
 /// Metadata in one SQLite file.
 #[derive(Debug)]
@@ -137,6 +149,28 @@ impl Metadata for Sqlite {
                     statement.query([])?
                 }
             };
+            while let Some(found) = rows.next()? {
+                if !visit(row(found)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn scan_after(
+        &self,
+        table: Table,
+        tenant: &str,
+        after: &str,
+        visit: &mut dyn FnMut(Row) -> bool,
+    ) -> Result<()> {
+        self.reading("reading a table", |connection| {
+            let name = table.name();
+            let sql =
+                format!("SELECT tenant, id, body FROM {name} WHERE tenant = ?1 AND id > ?2 ORDER BY id");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![tenant, after])?;
             while let Some(found) = rows.next()? {
                 if !visit(row(found)?) {
                     break;

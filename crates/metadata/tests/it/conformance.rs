@@ -20,6 +20,7 @@ fn sqlite_keeps_the_promises() {
 fn check<M: Metadata>(mut fresh: impl FnMut() -> M) {
     a_row_is_replaced_and_removed(&fresh());
     scans_are_ordered_bounded_and_stop(&fresh());
+    a_scan_begins_behind_an_id(&fresh());
     bodies_come_back_byte_for_byte(&fresh());
     a_commit_applies_in_order(&fresh());
     a_scan_shows_one_state(&fresh());
@@ -71,6 +72,44 @@ fn scans_are_ordered_bounded_and_stop(m: &dyn Metadata) {
     assert_eq!(scan(m, Table::Credentials, Some(""), 99), ["/x"]);
     assert_eq!(scan(m, Table::Credentials, None, 2), ["/x", "a/Z"]);
     assert!(scan(m, Table::Credentials, Some("c"), 99).is_empty());
+}
+
+fn a_scan_begins_behind_an_id(m: &dyn Metadata) {
+    let ids = [("a", "1"), ("a", "2"), ("a", "2/x"), ("a", "ä"), ("b", "1"), ("b", "3"), ("", "9")];
+    m.commit(&ids.map(|(tenant, id)| put(Table::Alerts, tenant, id, "{}"))).unwrap();
+    m.commit(&[put(Table::Outbox, "a", "7", "{}")]).unwrap();
+    let after = |tenant: &str, after: &str, most: usize| {
+        let mut seen = Vec::new();
+        let mut visit = |row: Row| {
+            assert_eq!((row.tenant.as_str(), row.body.as_slice()), (tenant, &b"{}"[..]));
+            seen.push(row.id);
+            seen.len() < most
+        };
+        m.scan_after(Table::Alerts, tenant, after, &mut visit).unwrap();
+        seen
+    };
+    for (tenant, behind, expect) in [
+        ("a", "", &["1", "2", "2/x", "ä"][..]),
+        ("a", "1", &["2", "2/x", "ä"]),
+        ("a", "15", &["2", "2/x", "ä"]),
+        ("a", "2", &["2/x", "ä"]),
+        ("a", "ä", &[]),
+        ("b", "1", &["3"]),
+        ("", "", &["9"]),
+        ("c", "", &[]),
+    ] {
+        assert_eq!(after(tenant, behind, 99), expect, "{tenant} behind {behind:?}");
+    }
+    assert_eq!(after("a", "1", 2), ["2", "2/x"]);
+    // What is committed meanwhile is not seen.
+    let mut seen = 0;
+    m.scan_after(Table::Alerts, "a", "1", &mut |row| {
+        seen += 1;
+        m.commit(&[put(Table::Alerts, "a", &format!("z{}", row.id), "{}")]).unwrap();
+        true
+    })
+    .unwrap();
+    assert_eq!(seen, 3);
 }
 
 fn bodies_come_back_byte_for_byte(m: &dyn Metadata) {

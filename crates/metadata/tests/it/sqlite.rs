@@ -52,7 +52,7 @@ fn a_later_schema_is_refused_and_left_alone() {
     drop(Sqlite::open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     let error = Sqlite::open(&path).unwrap_err();
-    assert!(matches!(error, Error::Newer { found: 7, known: 3, .. }), "{error}");
+    assert!(matches!(error, Error::Newer { found: 7, known: 4, .. }), "{error}");
     assert!(error.to_string().contains("meta.db has schema version 7"), "{error}");
     let version: u32 =
         Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();

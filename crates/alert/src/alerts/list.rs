@@ -1,0 +1,102 @@
+//! Alerts are found.
+
+use metadata::Table;
+use record::{TenantId, Timestamp};
+use rule::Severity;
+
+use super::Alerts;
+use crate::Result;
+use crate::alert::{Alert, State};
+use crate::id::{AlertId, backwards};
+use crate::rows::read;
+
+/// Most alerts of a page.
+pub const PAGE: usize = 1000;
+/// Most rows that are looked at for a page: whoever looks for something rare turns pages that may be empty.
+const LOOKED_AT: usize = 20_000;
+
+/// Which alerts. What is absent does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this device.
+    pub device: Option<String>,
+    /// Of this rule.
+    pub rule: Option<String>,
+    /// That stand there; empty: wherever.
+    pub states: Vec<State>,
+    /// At least so bad.
+    pub from: Option<Severity>,
+    /// Whose cause is not earlier, in event time.
+    pub since: Option<Timestamp>,
+    /// Whose cause is earlier, in event time.
+    pub until: Option<Timestamp>,
+}
+
+/// Some alerts, the newest cause first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// With their ids.
+    pub alerts: Vec<(AlertId, Alert)>,
+    /// To go on: give it as `after`. Absent: that was all.
+    pub next: Option<String>,
+}
+
+impl Alerts {
+    /// One alert.
+    ///
+    /// # Errors
+    /// [`crate::Error::Metadata`], [`crate::Error::Row`].
+    pub fn get(&self, tenant: &TenantId, id: &AlertId) -> Result<Option<Alert>> {
+        let row = self.metadata.get(Table::Alerts, tenant.as_str(), id.as_str())?;
+        row.map(|row| read(Table::Alerts, &row)).transpose()
+    }
+
+    /// Alerts by the time of their cause, the newest first: those after `after`, at most `limit` and [`PAGE`]. A page may hold
+    /// fewer, or none, and still have a next one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Metadata`], [`crate::Error::Row`].
+    pub fn list(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page> {
+        let limit = limit.clamp(1, PAGE);
+        // Every id of an instant is greater than the text of the instant alone; `until` itself is not meant.
+        let until = filter.until.map(|until| format!("{}~", backwards(until))).unwrap_or_default();
+        let after = after.unwrap_or_default().max(&until);
+        let last = filter.since.map(|since| format!("{}~", backwards(since)));
+        let (mut page, mut failed, mut looked_at) = (Page::default(), None, 0);
+        let (mut next, mut is_all) = (None, true);
+        self.metadata.scan_after(Table::Alerts, tenant.as_str(), after, &mut |row| {
+            if last.as_ref().is_some_and(|last| row.id > *last) {
+                return false;
+            }
+            if page.alerts.len() == limit || looked_at == LOOKED_AT {
+                is_all = false;
+                return false;
+            }
+            looked_at += 1;
+            next = Some(row.id.clone());
+            match (read::<Alert>(Table::Alerts, &row), AlertId::parse(&row.id)) {
+                (Ok(alert), Some(id)) if filter.means(&alert) => page.alerts.push((id, alert)),
+                (Ok(_), _) => {}
+                (Err(error), _) => failed = Some(error),
+            }
+            failed.is_none()
+        })?;
+        page.next = next.filter(|_| !is_all);
+        failed.map_or(Ok(page), Err)
+    }
+}
+
+impl Filter {
+    fn means(&self, alert: &Alert) -> bool {
+        self.device.as_deref().is_none_or(|device| device == &*alert.device_id)
+            && self.rule.as_deref().is_none_or(|rule| rule == &*alert.rule_id)
+            && (self.states.is_empty() || self.states.contains(&alert.state))
+            && self.from.is_none_or(|from| alert.severity >= from)
+    }
+}

@@ -1,0 +1,8 @@
+//! What is to be delivered: rows that survive a crash, and who may be asked when.
+
+mod delivery;
+mod queue;
+
+pub use delivery::{Delivery, Failure, Outcome, Receipt};
+pub use queue::{AT_ONCE, AT_ONCE_FAILING, AT_ONCE_PER_DESTINATION, OUTBOX_ROWS};
+pub(crate) use queue::{Queue, Ticket};
