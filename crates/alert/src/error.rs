@@ -8,6 +8,17 @@ pub enum Error {
     /// The metadata cannot be read or written: try again.
     #[error(transparent)]
     Metadata(#[from] metadata::Error),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// The state of rules cannot be kept.
+    #[error("the state of rules cannot be kept in {place}: {reason}")]
+    Checkpoint {
+        /// Where.
+        place: String,
+        /// The system's words.
+        reason: String,
+    },
     /// A row is not what it should be.
     #[error("the {table} row {id:?} of tenant {tenant:?} cannot be read: {reason}: remove or repair it")]
     Row {

@@ -14,11 +14,13 @@ pub mod config;
 mod core;
 mod counters;
 mod error;
+mod evaluate;
 mod id;
 mod message;
 mod outbox;
 mod people;
 mod rows;
+mod rules;
 mod schedule;
 mod secret;
 mod selection;
@@ -31,12 +33,14 @@ pub use config::{Config, ConfigError, Settings};
 pub use core::inbox::Sums;
 pub use counters::Tally;
 pub use error::{Error, Result};
+pub use evaluate::{Evaluating, Figures, Gauge, Parts, READER, Routes, Settled, start};
 pub use id::AlertId;
 pub use message::{AlertBody, BODY_VERSION, Body, DigestBody, Kind, LISTED, RuleBody};
 pub use outbox::{
     AT_ONCE, AT_ONCE_FAILING, AT_ONCE_PER_DESTINATION, Delivery, Failure, OUTBOX_ROWS, Outcome, Receipt,
 };
 pub use people::{Address, AddressError, Escalation, Mute, Person, Quiet, Step, Want, When};
+pub use rules::{Edit, RuleError, Rules};
 pub use schedule::{Day, Span};
 pub use secret::Secret;
 pub use selection::Selection;

@@ -1,0 +1,122 @@
+//! A partition of the clean topic, and what its rules remember.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use log::{Lane, Record};
+use record::{CleanRecord, CleanSource, Timestamp};
+use rule::{Evaluator, Message, OpenCause, Output, RuleSet, Settings};
+
+use super::Counts;
+use super::checkpoint::Checkpoint;
+
+/// See the module.
+pub(super) struct Partition {
+    pub(super) index: u16,
+    pub(super) evaluator: Evaluator,
+    /// The next offsets, live and backfill.
+    pub(super) next: [u64; 2],
+    /// The last record of each source: what a crash of the stream wrote again is passed over.
+    last: BTreeMap<(u8, u16), (u64, u32)>,
+    /// When the newest live record arrived.
+    newest: Timestamp,
+    /// Whether something came since the last checkpoint.
+    pub(super) has_moved: bool,
+}
+
+impl Partition {
+    /// One that begins at these offsets.
+    pub(super) fn new(index: u16, next: [u64; 2], set: Arc<RuleSet>, settings: Settings) -> Self {
+        let evaluator = Evaluator::new(set, settings);
+        let newest = Timestamp::from_nanos(i64::MIN);
+        Self { index, evaluator, next, last: BTreeMap::new(), newest, has_moved: false }
+    }
+
+    /// One as its checkpoint has it. Where its state cannot be read, it begins anew from the same place.
+    pub(super) fn restore(
+        checkpoint: Checkpoint,
+        set: Arc<RuleSet>,
+        settings: Settings,
+        out: &mut Output,
+    ) -> Self {
+        let Checkpoint { partition, next, last, state } = checkpoint;
+        let mut found = Self::new(partition, next, Arc::clone(&set), settings.clone());
+        let last = last.into_iter().map(|of| ((of.lane as u8, of.partition), (of.offset, of.part)));
+        found.last = last.collect();
+        match Evaluator::restore(set, settings, &state, out) {
+            Ok(evaluator) => found.evaluator = evaluator,
+            Err(error) => tracing::error!(partition, %error, "windows of rules begin anew"),
+        }
+        found
+    }
+
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let last = self.last.iter().map(|(&(lane, partition), &(offset, part))| CleanSource {
+            lane: if lane == Lane::Live as u8 { Lane::Live } else { Lane::Backfill },
+            partition,
+            offset,
+            part,
+        });
+        let (last, state) = (last.collect(), self.evaluator.encode());
+        Checkpoint { partition: self.index, next: self.next, last, state }
+    }
+
+    /// What the book has open is open, and nothing else.
+    pub(super) fn reconcile(&mut self, open: &[OpenCause], out: &mut Output) {
+        self.evaluator.reconcile(open, out);
+    }
+
+    /// Takes records of a lane, from an offset on.
+    pub(super) fn records(
+        &mut self,
+        (lane, base): (Lane, u64),
+        records: &[Record],
+        counts: &Counts,
+        out: &mut Output,
+    ) {
+        self.next[lane as usize] = base + records.len() as u64;
+        self.has_moved = true;
+        for (offset, record) in (base..).zip(records) {
+            match CleanRecord::decode(&record.value) {
+                Ok(record) => self.record(&record, counts, out),
+                Err(error) => {
+                    counts.unreadable.fetch_add(1, Ordering::Relaxed);
+                    let partition = self.index;
+                    tracing::error!(partition, ?lane, offset, %error, "a clean record cannot be read; rules do not see it");
+                }
+            }
+        }
+        counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+    }
+
+    fn record(&mut self, record: &CleanRecord<'_>, counts: &Counts, out: &mut Output) {
+        let CleanSource { lane, partition, offset, part } = record.source;
+        let last = self.last.entry((lane as u8, partition)).or_insert((0, 0));
+        let is_first = *last == (0, 0) && (offset, part) == (0, 0);
+        if (offset, part) <= *last && !is_first {
+            return;
+        }
+        *last = (offset, part);
+        if lane == Lane::Live {
+            self.newest = self.newest.max(record.arrived_at);
+        }
+        counts.readings.fetch_add(record.readings.len() as u64, Ordering::Relaxed);
+        let message = Message {
+            tenant: record.tenant,
+            device: record.device,
+            facts: &record.facts,
+            is_history: lane == Lane::Backfill,
+            readings: &record.readings,
+        };
+        self.evaluator.message(&message, out);
+    }
+
+    /// Lets time pass up to where the stream is; where the reader has not come to the end of the topic, only as far as it has come.
+    pub(super) fn tick(&mut self, settled: Timestamp, is_at_end: bool, out: &mut Output) {
+        let to = if is_at_end { settled } else { self.newest.min(settled) };
+        if to.nanos() > 0 {
+            self.evaluator.tick(to, out);
+        }
+    }
+}

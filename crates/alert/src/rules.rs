@@ -1,0 +1,291 @@
+//! The rules of all tenants: kept with their versions, and compiled.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use metadata::{Change, Metadata, Row, Table};
+use parking_lot::{Mutex, RwLock};
+use record::TenantId;
+use rule::{CompileError, Document, Rule, RuleId, RuleSet};
+use tokio::sync::watch;
+
+use crate::terms::{Class, Terms};
+use crate::Result;
+
+/// Between a rule's id and the number of one of its versions, in [`Table::Rules`]. No id has it.
+const VERSION: char = '/';
+/// Digits of that number, so that versions sort.
+const DIGITS: usize = 10;
+/// What an id is made of a name at most, bytes: room is left for a number behind it.
+const ID_FROM_NAME: usize = 48;
+
+/// Why a rule was not kept.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RuleError {
+    /// It does not compile: the author can mend it.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// There is no such rule.
+    #[error("there is no rule {0:?}: list them to see which there are")]
+    Unknown(String),
+    /// There are as many as a tenant may have.
+    #[error("the tenant has {0} rules, the most there may be: remove some")]
+    TooMany(usize),
+    /// The metadata cannot be read or written: try again.
+    #[error(transparent)]
+    Metadata(#[from] metadata::Error),
+}
+
+/// What may be asked of a change of a rule.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    /// Another document: a version more.
+    Document(Box<Document>),
+    /// Whether it is evaluated.
+    Enabled(bool),
+}
+
+/// The rules. One per installation: it alone changes their table. Methods block for disk accesses.
+pub struct Rules {
+    metadata: Arc<dyn Metadata>,
+    /// Held from the reading of rows to their writing.
+    changing: Mutex<()>,
+    current: RwLock<Current>,
+    changed: watch::Sender<Arc<RuleSet>>,
+}
+
+/// What is in force.
+#[derive(Default)]
+struct Current {
+    rules: BTreeMap<(TenantId, RuleId), Rule>,
+    /// Tenants that have a rule that is evaluated.
+    with_rules: HashSet<TenantId>,
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules").finish_non_exhaustive()
+    }
+}
+
+impl Rules {
+    /// Reads and compiles what is kept. A rule that no longer compiles is told and left out.
+    ///
+    /// # Errors
+    /// [`crate::Error::Metadata`]; [`crate::Error::Row`] when a row is no rule.
+    pub fn open(metadata: Arc<dyn Metadata>) -> Result<Self> {
+        let mut current = Current::default();
+        let mut failed = None;
+        metadata.scan(Table::Rules, None, &mut |row| {
+            if !row.id.contains(VERSION) {
+                match crate::rows::read::<Rule>(Table::Rules, &row) {
+                    Ok(rule) => current.put(rule),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        let (set, refused) = current.compile();
+        for (tenant, rule, error) in refused {
+            tracing::error!(%tenant, rule = %rule.0, %error, "a rule no longer compiles and is not evaluated");
+        }
+        let (changed, _) = watch::channel(set);
+        Ok(Self { metadata, changing: Mutex::default(), current: RwLock::new(current), changed })
+    }
+
+    /// The compiled rules, and whoever holds this sees when there are others.
+    #[must_use]
+    pub fn compiled(&self) -> watch::Receiver<Arc<RuleSet>> {
+        self.changed.subscribe()
+    }
+
+    /// Whether a tenant has a rule that is evaluated.
+    #[must_use]
+    pub fn has_any(&self, tenant: &TenantId) -> bool {
+        self.current.read().with_rules.contains(tenant)
+    }
+
+    /// A tenant's rules, by id.
+    #[must_use]
+    pub fn list(&self, tenant: &TenantId) -> Vec<Rule> {
+        let current = self.current.read();
+        current.of(tenant).cloned().collect()
+    }
+
+    /// A rule.
+    #[must_use]
+    pub fn get(&self, tenant: &TenantId, id: &str) -> Option<Rule> {
+        self.current.read().rules.get(&(tenant.clone(), RuleId(id.into()))).cloned()
+    }
+
+    /// A version of a rule that there is, or was.
+    ///
+    /// # Errors
+    /// [`crate::Error::Metadata`], [`crate::Error::Row`].
+    pub fn version(&self, tenant: &TenantId, id: &RuleId, version: u32) -> Result<Option<Rule>> {
+        let row = self.metadata.get(Table::Rules, tenant.as_str(), &version_id(id, version))?;
+        row.map(|row| crate::rows::read(Table::Rules, &row)).transpose()
+    }
+
+    /// Keeps a new rule and has it evaluated. Its id is made of its name.
+    ///
+    /// # Errors
+    /// [`RuleError`]; nothing is kept.
+    pub fn add(&self, tenant: &TenantId, document: Document) -> std::result::Result<Rule, RuleError> {
+        document.compile()?;
+        let _changing = self.changing.lock();
+        let held = self.list(tenant);
+        if held.len() >= rule::limits::RULES_PER_TENANT {
+            return Err(RuleError::TooMany(held.len()));
+        }
+        let taken: HashSet<&str> = held.iter().map(|rule| &*rule.id.0).collect();
+        let id = RuleId(free_id(&document.name, &taken).into());
+        let version = self.last_version(tenant, &id)? + 1;
+        let rule = Rule { tenant: tenant.clone(), id, version, enabled: true, document };
+        self.keep(rule)
+    }
+
+    /// Changes a rule.
+    ///
+    /// # Errors
+    /// [`RuleError`]; it stays as it was.
+    pub fn edit(&self, tenant: &TenantId, id: &str, edit: Edit) -> std::result::Result<Rule, RuleError> {
+        let _changing = self.changing.lock();
+        let mut rule = self.get(tenant, id).ok_or_else(|| RuleError::Unknown(id.to_owned()))?;
+        match edit {
+            Edit::Document(document) if rule.document == *document => return Ok(rule),
+            Edit::Document(document) => {
+                rule.document = *document;
+                rule.version = self.last_version(tenant, &rule.id)?.max(rule.version) + 1;
+            }
+            Edit::Enabled(enabled) => rule.enabled = enabled,
+        }
+        rule.check()?;
+        self.keep(rule)
+    }
+
+    /// Removes a rule; what is raised by it ends. Its versions stay, because alerts name them.
+    ///
+    /// # Errors
+    /// [`RuleError::Unknown`], [`RuleError::Metadata`].
+    pub fn remove(&self, tenant: &TenantId, id: &str) -> std::result::Result<(), RuleError> {
+        let _changing = self.changing.lock();
+        let rule = self.get(tenant, id).ok_or_else(|| RuleError::Unknown(id.to_owned()))?;
+        let (table, tenant, id) = (Table::Rules, tenant.as_str().to_owned(), id.to_owned());
+        self.metadata.commit(&[Change::Delete { table, tenant, id }])?;
+        self.current.write().remove(&rule);
+        self.publish();
+        Ok(())
+    }
+
+    fn keep(&self, rule: Rule) -> std::result::Result<Rule, RuleError> {
+        let row = |id: String| {
+            let body = serde_json::to_vec(&rule).expect("a rule has no part that JSON cannot hold");
+            Change::Put(Table::Rules, Row { tenant: rule.tenant.as_str().to_owned(), id, body })
+        };
+        let changes = [row(rule.id.0.to_string()), row(version_id(&rule.id, rule.version))];
+        self.metadata.commit(&changes)?;
+        self.current.write().put(rule.clone());
+        self.publish();
+        Ok(rule)
+    }
+
+    /// The number of the newest version there was.
+    fn last_version(&self, tenant: &TenantId, id: &RuleId) -> std::result::Result<u32, metadata::Error> {
+        let (prefix, mut last) = (format!("{}{VERSION}", id.0), 0);
+        self.metadata.scan_after(Table::Rules, tenant.as_str(), &prefix, &mut |row| {
+            let version = row.id.strip_prefix(&prefix).and_then(|number| number.parse().ok());
+            last = version.unwrap_or(last);
+            version.is_some()
+        })?;
+        Ok(last)
+    }
+
+    fn publish(&self) {
+        let (set, _) = self.current.read().compile();
+        self.changed.send_replace(set);
+    }
+
+    /// What a version of a rule wants of its alerts.
+    ///
+    /// # Errors
+    /// [`crate::Error::Metadata`], [`crate::Error::Row`].
+    pub fn terms(&self, tenant: &TenantId, id: &RuleId, version: u32) -> Result<Option<Terms>> {
+        let current = self.current.read().rules.get(&(tenant.clone(), id.clone())).cloned();
+        let rule = match current {
+            Some(rule) if rule.version == version => Some(rule),
+            _ => self.version(tenant, id, version)?,
+        };
+        Ok(rule.map(|rule| terms_of(&rule.document)))
+    }
+}
+
+impl Current {
+    fn of(&self, tenant: &TenantId) -> impl Iterator<Item = &Rule> {
+        let first = (tenant.clone(), RuleId("".into()));
+        let tenant = tenant.clone();
+        self.rules.range(first..).map(|(_, rule)| rule).take_while(move |rule| rule.tenant == tenant)
+    }
+
+    fn put(&mut self, rule: Rule) {
+        let tenant = rule.tenant.clone();
+        self.rules.insert((rule.tenant.clone(), rule.id.clone()), rule);
+        self.count(tenant);
+    }
+
+    fn remove(&mut self, rule: &Rule) {
+        self.rules.remove(&(rule.tenant.clone(), rule.id.clone()));
+        self.count(rule.tenant.clone());
+    }
+
+    fn count(&mut self, tenant: TenantId) {
+        if self.of(&tenant).any(|rule| rule.enabled) {
+            self.with_rules.insert(tenant);
+        } else {
+            self.with_rules.remove(&tenant);
+        }
+    }
+
+    fn compile(&self) -> (Arc<RuleSet>, Vec<(TenantId, RuleId, CompileError)>) {
+        let rules: Vec<Rule> = self.rules.values().cloned().collect();
+        let (set, refused) = RuleSet::compile(&rules);
+        (Arc::new(set), refused)
+    }
+}
+
+fn version_id(id: &RuleId, version: u32) -> String {
+    format!("{}{VERSION}{version:0DIGITS$}", id.0)
+}
+
+/// An id for people: the name's letters and digits, in lower case, and a number if that is taken.
+fn free_id(name: &str, taken: &HashSet<&str>) -> String {
+    let mut id = String::new();
+    for c in name.chars().flat_map(char::to_lowercase) {
+        match c {
+            'a'..='z' | '0'..='9' => id.push(c),
+            _ if id.ends_with('-') || id.is_empty() => {}
+            _ => id.push('-'),
+        }
+    }
+    id.truncate(ID_FROM_NAME);
+    let id = id.trim_end_matches('-');
+    let id = if id.is_empty() { "rule" } else { id };
+    let numbered = (2..).map(|number| format!("{id}-{number}"));
+    std::iter::once(id.to_owned())
+        .chain(numbered)
+        .find(|id| !taken.contains(id.as_str()))
+        .expect("there are fewer rules than numbers")
+}
+
+fn terms_of(document: &Document) -> Terms {
+    let mut terms = Terms::of(&RuleId("".into()));
+    terms.name.clone_from(&document.name);
+    terms.severity = document.severity;
+    terms.class = match document.class {
+        rule::Class::Critical => Class::Critical,
+        rule::Class::Batched => Class::Batched,
+    };
+    terms.suppress_ms = document.suppress.map(|duration| duration.nanos() / 1_000_000);
+    terms
+}
