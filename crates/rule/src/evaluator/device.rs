@@ -18,6 +18,8 @@ pub(super) struct Device {
     pub(super) id: DeviceId,
     /// `None` until a message says what is known of it.
     pub(super) class: Option<Arc<Class>>,
+    /// Whether its class is new: rules that hear every reading are to be looked at with the next one.
+    pub(super) is_fresh: bool,
     pub(super) times: Times,
     /// The time that its timer is set to; the largest there is when none is.
     pub(super) armed: i64,
@@ -98,6 +100,7 @@ impl Device {
             tenant,
             id,
             class: None,
+            is_fresh: true,
             times: Times { seen: i64::MIN, heard: i64::MIN, clock: i64::MIN },
             armed: i64::MAX,
             slots: Vec::new(),
@@ -117,6 +120,7 @@ impl Device {
         };
         self.kept.retain(is_asked);
         self.signals.clear();
+        self.is_fresh = true;
         self.class = Some(class);
     }
 
@@ -172,13 +176,17 @@ impl Slot {
                 && plan.tracks.is_empty()
                 && plan.signals.is_empty()
         });
-        self.level = Level { value: self.value.number(), ..Level::STALE };
+        let level = if self.place == NOWHERE { Level::OPEN } else { Level::STALE };
+        self.level = Level { value: self.value.number(), ..level };
     }
 }
 
 impl Level {
     /// Nothing is known of what a value could cross.
     pub(super) const STALE: Self = Self { value: f64::NAN, low: f64::INFINITY, high: f64::NEG_INFINITY };
+
+    /// There is nothing to cross.
+    const OPEN: Self = Self { value: f64::NAN, low: f64::NEG_INFINITY, high: f64::INFINITY };
 
     pub(super) fn is_stale(&self) -> bool {
         self.low > self.high

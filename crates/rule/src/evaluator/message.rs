@@ -80,7 +80,7 @@ impl Evaluator {
         let is_late = at < self.watermark.saturating_sub(self.settings.allowed_lateness.nanos());
         let seen = found.and_then(|place| self.live.get(place)).map_or(i64::MIN, |device| device.times.seen);
         if message.is_history || is_late || at < seen {
-            self.aside(tenant, message, found, at, readings, out);
+            self.aside(tenant, message, found, (at, arrival), readings, out);
             return;
         }
         let place = found.or_else(|| self.add(tenant, message.device, false, out));
@@ -101,12 +101,14 @@ impl Evaluator {
         tenant: u32,
         message: &Message<'_>,
         live: Option<u32>,
-        at: i64,
+        (at, arrival): (i64, i64),
         readings: impl Iterator<Item = &'r CleanReading<'r>> + Clone,
         out: &mut Output,
     ) {
         let rules = Arc::clone(&self.tenants[tenant as usize].tenant);
         if let Some(device) = live.and_then(|place| self.live.get_mut(place)) {
+            // What fell due before it came is judged without it.
+            advance(&rules, device, arrival, false, &mut self.scratch.touched, out);
             readings.clone().for_each(|reading| take_aside(&rules, device, reading));
         }
         if !rules.judges_past {

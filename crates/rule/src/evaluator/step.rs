@@ -47,6 +47,10 @@ pub(super) fn step<'r>(
     }
     if let Some(class) = &device.class {
         touched.extend_from_slice(&class.plan.wakes);
+        if std::mem::take(&mut device.is_fresh) {
+            let of_device = class.plan.silences.iter().filter(|(metric, ..)| metric.is_none());
+            of_device.for_each(|(_, _, rules)| touched.extend_from_slice(rules));
+        }
     }
     let hears_all = |(rule, _): &&(u32, Active)| ground.tenant.rule(*rule).hears_all();
     touched.extend(device.active.iter().filter(hears_all).map(|(rule, _)| *rule));
@@ -126,10 +130,11 @@ fn slot_of(
         *hint = place + 1;
         return Some((place, false));
     }
-    let class = device.class.as_ref()?;
-    class.plan.metric(metric)?;
+    // Remembered also where no rule is for this device: what is known of it may change, and then a rule is not to depend on others.
     let mut slot = Slot::new(metric, Held::of(reading.value), instant.now);
-    slot.set_place(class);
+    if let Some(class) = &device.class {
+        slot.set_place(class);
+    }
     device.slots.reserve_exact(1); // a device has as many metrics as it has
     device.slots.push(slot);
     *hint = device.slots.len();

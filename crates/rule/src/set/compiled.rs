@@ -70,7 +70,8 @@ impl Compiled {
             watches: Vec::new(),
             thresholds: Vec::new(),
             tracks: united(both().flat_map(|condition| &condition.tracks)),
-            wakes: both().any(|condition| !rises_with_silence(&condition.expr)),
+            wakes: both()
+                .any(|condition| !rises_with_silence(&condition.expr) || looks_back(&condition.expr)),
             silences,
             when,
             clear,
@@ -165,4 +166,9 @@ fn rises_with_silence(expr: &Expr) -> bool {
         Expr::And(parts) | Expr::Or(parts) => parts.iter().all(rises_with_silence),
         _ => !expr.any(&|part| matches!(part, Expr::Silent(None, _))),
     }
+}
+
+/// Whether it can become another one with a message that brings no metric it names.
+fn looks_back(expr: &Expr) -> bool {
+    expr.any(&|part| matches!(part, Expr::Track(..) | Expr::Changed(_)))
 }

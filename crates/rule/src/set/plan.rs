@@ -59,6 +59,9 @@ impl Levels {
     pub(crate) fn around(&self, value: f64) -> (f64, f64) {
         let above = self.at.partition_point(|at| *at < value);
         let next = self.at.get(above).copied().unwrap_or(f64::INFINITY);
+        if next == value {
+            return (value, value);
+        }
         let last = above.checked_sub(1).map_or(f64::NEG_INFINITY, |below| self.at[below]);
         (last, next)
     }

@@ -28,10 +28,12 @@ impl Panes {
         self.width == width(duration) && self.parts.has(parts)
     }
 
-    /// Takes a reading; `newest` is the newest time that the device has come to. What no window of that time holds is left out.
+    /// Takes a reading; `newest` is the newest time that the device was judged at. What lies a whole window behind the newest that is known
+    /// is not held.
     pub(crate) fn add(&mut self, at: i64, value: f64, newest: i64) {
         let (pane, words) = (self.pane(at), self.parts.words());
-        let oldest = self.pane(newest.max(at)) - PANES;
+        let held = self.rows.rchunks_exact(words).next().map_or(i64::MIN, |row| row[0].cast_signed());
+        let oldest = self.pane(newest.max(at)).max(held) - PANES;
         if pane <= oldest {
             return;
         }

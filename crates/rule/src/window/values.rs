@@ -15,9 +15,11 @@ impl Values {
         Self { values: Vec::new() }
     }
 
-    /// Takes a reading; `newest` is the newest time that the device has come to.
+    /// Takes a reading; `newest` is the newest time that the device was judged at. What lies a whole window behind the newest that is known
+    /// is not held.
     pub(crate) fn add(&mut self, at: i64, value: f64, duration: i64, newest: i64) {
-        let begin = newest.max(at).saturating_sub(duration);
+        let held = self.values.last().map_or(i64::MIN, |(time, _)| *time);
+        let begin = newest.max(at).max(held).saturating_sub(duration);
         let gone = self.values.partition_point(|(time, _)| *time <= begin);
         self.values.drain(..gone);
         if at <= begin {

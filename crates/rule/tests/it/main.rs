@@ -7,4 +7,5 @@ extern crate penstock_rule as rule;
 mod documents;
 mod given;
 mod language;
+mod model;
 mod transitions;
