@@ -29,7 +29,10 @@ mod terms;
 
 pub use alert::{Alert, Entry, HISTORY, How, REMARK_BYTES, State, TOLD, Told, WHY_BYTES, What};
 pub use alerts::{Alerts, Filter, OpenCause, Page, Raise, Raised, Taken, Ticked};
-pub use config::{Config, ConfigError, Settings};
+pub use channel::{Channels, Publish, Signer, SignerError};
+pub use config::{
+    Config, ConfigError, Settings, SmsConfig, SmsFormat, SmtpConfig, SmtpSecurity, Templates, WebhookConfig,
+};
 pub use core::inbox::Sums;
 pub use counters::Tally;
 pub use error::{Error, Result};
@@ -37,7 +40,8 @@ pub use evaluate::{Evaluating, Figures, Gauge, Parts, READER, Routes, Settled, s
 pub use id::AlertId;
 pub use message::{AlertBody, BODY_VERSION, Body, DigestBody, Kind, LISTED, RuleBody};
 pub use outbox::{
-    AT_ONCE, AT_ONCE_FAILING, AT_ONCE_PER_DESTINATION, Delivery, Failure, OUTBOX_ROWS, Outcome, Receipt,
+    AT_ONCE, AT_ONCE_FAILING, AT_ONCE_PER_DESTINATION, Chance, Clock, Courier, Delivery, Failure,
+    OUTBOX_ROWS, Outcome, Receipt,
 };
 pub use people::{Address, AddressError, Escalation, Mute, Person, Quiet, Step, Want, When};
 pub use rules::{Edit, RuleError, Rules};

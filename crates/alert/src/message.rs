@@ -168,6 +168,9 @@ impl Body {
     /// The devices in words: `pump-1, pump-2 and 4 312 more`.
     #[must_use]
     pub fn devices_in_words(&self) -> String {
+        if self.kind == Kind::Test {
+            return "no device".into();
+        }
         let named = match (&self.alert, self.devices.as_slice()) {
             (Some(alert), []) => return alert.device_id.clone(),
             (None, []) => return format!("{} alerts", grouped(self.count)),

@@ -6,7 +6,7 @@ use rule::Severity;
 use crate::message::{Body, Kind};
 
 /// Longest text that a template makes, bytes.
-pub const RENDERED_BYTES: usize = 16 << 10;
+pub(crate) const RENDERED_BYTES: usize = 16 << 10;
 /// Longest template, bytes: half of that, so that there is room for what is put in.
 const TEMPLATE_BYTES: usize = 8 << 10;
 

@@ -14,11 +14,11 @@ use crate::rows::{put, read};
 use crate::{Error, Result};
 
 /// Most people of a tenant: each is asked for each alert.
-pub const PEOPLE: usize = 1000;
+pub(super) const PEOPLE: usize = 1000;
 /// Most mutes of a tenant, for the same reason.
-pub const MUTES: usize = 500;
+pub(super) const MUTES: usize = 500;
 /// Most escalation lists of a tenant.
-pub const ESCALATIONS: usize = 200;
+pub(super) const ESCALATIONS: usize = 200;
 /// Before the ids of people, in [`Table::People`].
 const PERSON: &str = "person/";
 /// Before the ids of escalation lists, in [`Table::People`].
@@ -182,7 +182,7 @@ impl Alerts {
         self.change(tenant, &[delete(Table::People, tenant, &format!("{ESCALATION}{name}"))])
     }
 
-    /// All mutes of a tenant, by id, and until when each lasts that lasts now (for devices it means, milliseconds since 1970).
+    /// All mutes of a tenant, by id.
     ///
     /// # Errors
     /// [`Error::Metadata`].

@@ -11,7 +11,7 @@ use crate::id::{AlertId, backwards};
 use crate::rows::read;
 
 /// Most alerts of a page.
-pub const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 /// Most rows that are looked at for a page: whoever looks for something rare turns pages that may be empty.
 const LOOKED_AT: usize = 20_000;
 

@@ -11,6 +11,7 @@ mod take;
 mod tell;
 
 pub use deadlines::Ticked;
+pub(crate) use deliveries::Attempt;
 pub use list::{Filter, Page};
 pub use onset::{Raise, Raised};
 pub use take::{OpenCause, Taken};

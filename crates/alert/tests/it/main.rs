@@ -2,5 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // tests, helpers included
 
+mod courier;
+mod crash;
+mod email;
 mod house;
 mod life;
+mod listing;
+mod people;
+mod receiver;
+mod suppression;
+mod webhook;

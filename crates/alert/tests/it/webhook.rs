@@ -1,0 +1,179 @@
+//! What webhooks and gateways for text messages get, and what they cannot do to us.
+
+use std::time::{Duration, Instant};
+
+use penstock_alert::{
+    Address, Body, Channels, Config, Failure, Kind, Receipt, Secret, Signer, SmsConfig, SmsFormat,
+};
+
+use crate::house::{House, at, tenant};
+use crate::receiver::{Answer, Receiver, status};
+
+/// `whsec_` and the base64 of 32 bytes, 1 to 32.
+const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+
+fn private() -> Config {
+    let mut config = Config::default();
+    config.webhook.allow_private = true;
+    config.webhook.timeout_s = 2;
+    config.signing_secret = Some(Secret::new(SECRET));
+    config
+}
+
+/// The test button: one attempt at this address.
+async fn attempt(config: &Config, address: Address) -> Result<Receipt, Failure> {
+    let house = House::new();
+    let delivery = house.alerts.test_delivery(&tenant(), &address, at(7)).unwrap();
+    let channels = Channels::new(&config.validate().unwrap(), None);
+    channels.deliver(&tenant(), &delivery, at(7)).await
+}
+
+fn hook(receiver: &Receiver) -> Address {
+    Address::Webhook { url: receiver.url() }
+}
+
+#[tokio::test]
+async fn a_webhook_gets_json_a_key_and_a_signature() {
+    let receiver = Receiver::new(|_, _| status("202 Accepted")).await;
+    let receipt = attempt(&private(), hook(&receiver)).await.unwrap();
+    assert_eq!(receipt.said, "202 ok");
+    let request = receiver.requests().pop().unwrap();
+    assert_eq!(request.path, "/hook?x=1");
+    assert_eq!(request.headers["host"], receiver.address.to_string());
+    assert_eq!(request.headers["content-type"], "application/json");
+    let body: Body = serde_json::from_str(&request.body).unwrap();
+    assert_eq!((body.version, body.kind, body.tenant.as_str()), (1, Kind::Test, "acme"));
+    let id = &request.headers["webhook-id"];
+    assert_eq!(&request.headers["idempotency-key"], id);
+    let seconds = (at(7).millis() / 1000).to_string();
+    assert_eq!(request.headers["webhook-timestamp"], seconds);
+    let expect = Signer::new(SECRET).unwrap().sign(id, at(7).millis() / 1000, request.body.as_bytes());
+    assert_eq!(request.headers["webhook-signature"], expect);
+}
+
+#[test]
+fn the_signature_is_that_of_standard_webhooks() {
+    // Computed with Python: base64(hmac_sha256(key, "msg_1.1614265330." + body)).
+    let signature = Signer::new(SECRET).unwrap().sign("msg_1", 1_614_265_330, br#"{"test": 2432232314}"#);
+    assert_eq!(signature, "v1,FSmX4Wf1dnvQna5sVCd/dJduSyeq3Em1EpYcmmI1BLQ=");
+    for wrong in ["", "AQID", "whsec_", "whsec_AQID", "whsec_!!!"] {
+        assert!(Signer::new(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_success_is_a_failure_with_its_reason() {
+    let said = |text: &str| Answer::Say(text.to_owned());
+    let long = format!("HTTP/1.1 400 Bad\r\nconnection: close\r\n\r\n\u{1b}[31m{}", "x".repeat(9000));
+    for (answer, may_pass, wait, words) in [
+        (status("500 Oops"), true, None, "500 ok"),
+        (status("404 Not Found"), true, None, "404 ok"),
+        (status("410 Gone"), false, None, "410 ok"),
+        (said("HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"), true, Some(7), "503"),
+        (
+            said("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n"),
+            false,
+            None,
+            "not followed",
+        ),
+        (said("SSH-2.0-OpenSSH_9.2\r\n\r\n"), true, None, "the peer broke off"),
+        (Answer::Drop, true, None, "the peer broke off"),
+        (said(&long), true, None, "400  [31mxxx"),
+    ] {
+        let receiver = Receiver::new(move |_, _| answer.clone()).await;
+        let failure = attempt(&private(), hook(&receiver)).await.unwrap_err();
+        assert!(failure.reason.contains(words) && failure.reason.len() < 300, "{failure:?}");
+        assert_eq!((failure.may_pass, failure.wait), (may_pass, wait.map(Duration::from_secs)), "{words}");
+        assert_eq!(receiver.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_is_given_up_and_who_never_ends_is_cut_off() {
+    let silent = Receiver::new(|_, _| Answer::Hang).await;
+    let began = Instant::now();
+    let failure = attempt(&private(), hook(&silent)).await.unwrap_err();
+    assert!(failure.may_pass && failure.reason.contains("no answer within 2 s"), "{failure:?}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let endless = Receiver::new(|_, _| Answer::Endless).await;
+    let receipt = attempt(&private(), hook(&endless)).await.unwrap();
+    assert!(receipt.said.starts_with("200 xxx") && receipt.said.len() < 300, "{receipt:?}");
+    // What was on its way in sockets' buffers; the receiver would have sent for ever.
+    assert!(*endless.sent.lock() < 64 << 20);
+}
+
+#[tokio::test]
+async fn nobody_is_connected_to_who_must_not_be() {
+    let receiver = Receiver::new(|_, _| status("200 OK")).await;
+    let port = receiver.address.port();
+    let config = Config::default();
+    for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "[::1]", "2130706433", "127.1"] {
+        let address = Address::Webhook { url: format!("http://{host}:{port}/") };
+        let failure = attempt(&config, address).await.unwrap_err();
+        assert!(!failure.may_pass && failure.reason.contains("is a private address"), "{host}: {failure:?}");
+    }
+    assert!(receiver.requests().is_empty());
+    // A closed port of this machine: refused.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = Address::Webhook { url: format!("http://{free}/") };
+    let failure = attempt(&private(), address).await.unwrap_err();
+    assert!(failure.may_pass && failure.reason.contains("connecting to"), "{failure:?}");
+    // A name that there is not; by RFC 6761 there never will be.
+    let address = Address::Webhook { url: "http://nowhere.invalid/".into() };
+    let failure = attempt(&private(), address).await.unwrap_err();
+    assert!(failure.may_pass && failure.reason.contains("has no address"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn https_is_spoken_only_with_whom_an_authority_knows() {
+    use tokio_rustls::TlsAcceptor;
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![key.cert.der().clone()], key.signing_key.serialize_der().try_into().unwrap())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        acceptor.accept(stream).await.is_err()
+    });
+    let address = Address::Webhook { url: format!("https://localhost:{port}/") };
+    let failure = attempt(&private(), address).await.unwrap_err();
+    assert!(failure.reason.starts_with("TLS failed"), "{failure:?}");
+    assert!(server.await.unwrap(), "the handshake must not have ended well");
+}
+
+#[tokio::test]
+async fn a_text_message_goes_through_the_gateway_of_the_configuration() {
+    let receiver = Receiver::new(|_, _| status("201 Created")).await;
+    let mut config = Config::default();
+    config.sms = Some(SmsConfig {
+        url: receiver.url(),
+        body: "To={to}&From=%2B123&Body={text}".into(),
+        format: SmsFormat::Form,
+        username: Some("AC1".into()),
+        password: Some(Secret::new("token")),
+        headers: [("x-account".to_owned(), Secret::new("7"))].into(),
+    });
+    config.templates.sms_text = "{what}: {device} & {tenant}".into();
+    let house = House::with(config.clone(), std::sync::Arc::new(metadata::Memory::new()));
+    let address = Address::Sms { to: "+491711234567".into() };
+    let delivery = house.alerts.test_delivery(&tenant(), &address, at(7)).unwrap();
+    let channels = Channels::new(&config.validate().unwrap(), None);
+    channels.deliver(&tenant(), &delivery, at(7)).await.unwrap();
+    let request = receiver.requests().pop().unwrap();
+    assert_eq!(request.body, "To=%2B491711234567&From=%2B123&Body=Test%3A+no+device+%26+acme");
+    // base64 of AC1:token
+    assert_eq!(request.headers["authorization"], "Basic QUMxOnRva2Vu");
+    assert_eq!(
+        (request.headers["x-account"].as_str(), request.headers["content-type"].as_str()),
+        ("7", "application/x-www-form-urlencoded")
+    );
+    assert_eq!(request.headers["idempotency-key"], delivery.key);
+    let without = attempt(&Config::default(), address).await.unwrap_err();
+    assert!(!without.may_pass && without.reason.contains("[alert.sms]"), "{without:?}");
+}
