@@ -195,6 +195,13 @@ const fn smtp_timeout_s() -> u32 {
     30
 }
 
+impl fmt::Debug for Settings {
+    /// Secrets are in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -10,6 +10,7 @@ use registry::Devices;
 use series::parquet::cold::Cold;
 use series::{SeriesRemove, SeriesWriter};
 
+use crate::alerting::{Alerting, Shown};
 use crate::cold;
 use crate::config::Role;
 use crate::stores::{self, Kind, Removing, Share, Store};
@@ -23,6 +24,8 @@ pub(crate) struct Backends {
     pub(crate) devices: Arc<Devices>,
     /// Only where something writes or asks.
     pub(crate) store: Option<Arc<dyn Store>>,
+    /// Rules and alerts.
+    pub(crate) alerting: Alerting,
     /// SQL over the store, where there is one; over data sets too.
     pub(crate) engine: Option<Engine>,
     /// Kept answers, where this node writes the store and so knows when they no longer hold.
@@ -45,14 +48,16 @@ impl Backends {
         let store = has_store.then(|| open_store(config, cold.clone())).transpose()?;
         let engine =
             store.clone().map(|store| Engine::new(store as Arc<dyn series::SeriesScan>)).transpose()?;
-        let engine = engine.map(|engine| engine.with_facts(Arc::clone(&devices)));
+        let alerting = Alerting::open(config, &metadata, &devices, &log)?;
+        let shown: Arc<dyn query::Alerts> = Arc::new(Shown(Arc::clone(&alerting.alerts)));
+        let engine = engine.map(|engine| engine.with_facts(Arc::clone(&devices)).with_alerts(shown));
         let cache = config.has(Role::Stream).then(|| Arc::new(Cache::new(config.cache_bytes)));
         let engine = engine.map(|engine| match &cache {
             Some(cache) => engine.with_cache(Arc::clone(cache)),
             None => engine,
         });
         let tail = config.has(Role::Stream).then(Arc::default);
-        Ok(Self { log, metadata, devices, store, engine, cache, tail, cold })
+        Ok(Self { log, metadata, devices, alerting, store, engine, cache, tail, cold })
     }
 
     /// The store's writer, which tells the kept answers and then those who watch.
@@ -113,6 +118,7 @@ fn open_log(config: &Config, directory: &Path) -> Result<Arc<EmbeddedLog>, Start
     // bounds say.
     let readers = [
         (Role::Stream, stream::READER, vec![Topic::Raw]),
+        (Role::Stream, alert::READER, vec![Topic::Clean]),
         (Role::Gateway, gateway::READER, vec![Topic::Sessions, Topic::Messages, Topic::Raw]),
     ];
     let here = readers.into_iter().filter(|(role, ..)| config.has(*role));

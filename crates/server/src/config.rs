@@ -81,6 +81,8 @@ pub struct Raw {
     pub metadata: RawMetadata,
     /// `[schemas]`.
     pub schemas: RawSchemas,
+    /// `[alert]`.
+    pub alert: alert::Config,
     /// `[otlp]`.
     pub otlp: RawOtlp,
     /// `[log_output]`.
@@ -282,6 +284,7 @@ impl Default for Raw {
             series: RawSeries::default(),
             metadata: RawMetadata::default(),
             schemas: RawSchemas::default(),
+            alert: alert::Config::default(),
             otlp: RawOtlp::default(),
             log_output: RawLogOutput::default(),
         }
@@ -338,6 +341,9 @@ pub struct Config {
     /// Which messages have which schema.
     pub schemas: schema::Rules,
     /// Who is told figures and traces, if anybody is.
+    /// How people are told of alerts.
+    pub alert: alert::Settings,
+    /// To which collector figures and traces go.
     pub otlp: Option<OtlpSettings>,
 }
 
@@ -388,6 +394,7 @@ impl Raw {
             ("series", toml::Value::try_from(&raw.series)),
             ("metadata", toml::Value::try_from(&raw.metadata)),
             ("schemas", toml::Value::try_from(&raw.schemas)),
+            ("alert", toml::Value::try_from(&raw.alert)),
             ("otlp", toml::Value::try_from(&raw.otlp)),
             ("log_output", toml::Value::try_from(&raw.log_output)),
         ];
@@ -462,6 +469,7 @@ impl Raw {
             cold,
             stream,
             schemas,
+            alert: self.alert.validate().map_err(|error| ConfigError::Value(format!("[alert] {error}")))?,
             otlp: self.otlp.settings()?,
         })
     }

@@ -2,20 +2,29 @@
 
 use std::sync::Arc;
 
+use alert::Rules;
 use record::{Known, TenantId};
 use registry::Devices;
 use stream::{FactNews, Facts, FactsError};
 
 /// What is known of devices, for the stream.
-pub(crate) struct Registered(pub(crate) Arc<Devices>);
+pub(crate) struct Registered {
+    pub(crate) devices: Arc<Devices>,
+    /// Where there are some, they want to see readings.
+    pub(crate) rules: Arc<Rules>,
+}
 
 impl Facts for Registered {
     fn refresh(&self) -> Result<(), FactsError> {
-        self.0.refresh().map_err(|error| told(&error))
+        self.devices.refresh().map_err(|error| told(&error))
     }
 
     fn known(&self, tenant: &TenantId, device: &str) -> Result<Arc<Known>, FactsError> {
-        self.0.known(tenant, device).map_err(|error| told(&error))
+        self.devices.known(tenant, device).map_err(|error| told(&error))
+    }
+
+    fn is_clean_wanted(&self, tenant: &TenantId) -> bool {
+        self.rules.has_any(tenant)
     }
 
     fn learn(&self, news: &[FactNews]) -> Result<(), FactsError> {
@@ -27,7 +36,7 @@ impl Facts for Registered {
                 learned: learned.clone(),
             })
             .collect();
-        self.0.learn(&news).map_err(|error| told(&error))
+        self.devices.learn(&news).map_err(|error| told(&error))
     }
 }
 

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod config;
+mod alerting;
 mod datasets;
 
 mod backends;

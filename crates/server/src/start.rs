@@ -16,6 +16,7 @@ use schema::Catalog;
 use serde::Serialize;
 use stream::Monitor;
 
+use crate::alerting::Working;
 use crate::backends::Backends;
 use crate::config::Role;
 use crate::datasets::{self, Datasets};
@@ -77,6 +78,9 @@ pub enum StartError {
     /// The log.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// Rules or alerts.
+    #[error(transparent)]
+    Alerts(#[from] alert::Error),
     /// The metadata.
     #[error(transparent)]
     Metadata(#[from] metadata::Error),
@@ -128,6 +132,7 @@ pub struct Running {
     gateway: Option<gateway::Running>,
     stream: Option<stream::Running>,
     datasets: Option<Datasets>,
+    alerting: Option<Working>,
     retention: Option<tokio::task::JoinHandle<()>>,
     _telling: Option<otlp::Telling>,
     backends: Backends,
@@ -178,7 +183,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 store: writer,
                 templates: Arc::new(config.templates.clone()),
                 settings: Arc::new(config.stream.clone()),
-                facts: Some(Arc::new(Registered(Arc::clone(&backends.devices)))),
+                facts: Some(Arc::new(Registered {
+                    devices: Arc::clone(&backends.devices),
+                    rules: Arc::clone(&backends.alerting.rules),
+                })),
                 checkpoints: Some(config.data_dir.join("stream")),
                 clock: Arc::new(Timestamp::now),
             })
@@ -194,6 +202,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             (Some(running), Some(datasets))
         }
         None => (None, None),
+    };
+    let alerting = match &stream {
+        Some(running) => match start_alerting(&config, &backends, running.monitor().clone()).await {
+            Ok(working) => Some(working),
+            Err(error) => {
+                stop_stream(datasets, None, stream).await;
+                return Err(error);
+            }
+        },
+        None => None,
     };
     let in_force = schema::Schemas::new(catalog, config.schemas.clone());
     let schemas = explain(in_force.clone());
@@ -215,12 +233,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         match gateway::Gateway::start(config.gateway.clone(), parts).await {
             Ok(running) => Some(running),
             Err(error) => {
-                if let Some(datasets) = datasets {
-                    datasets.shutdown().await;
-                }
-                if let Some(stream) = stream {
-                    stream.shutdown().await;
-                }
+                stop_stream(datasets, alerting, stream).await;
                 return Err(StartError::Gateway(Arc::new(error)));
             }
         }
@@ -296,6 +309,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         gateway,
         stream,
         datasets,
+        alerting,
         retention,
         _telling: telling,
         backends,
@@ -349,9 +363,40 @@ impl Running {
             }
             stream.shutdown().await;
         }
+        if let Some(alerting) = self.alerting {
+            alerting.shutdown().await;
+        }
         if let Err(error) = self.backends.log.close().await {
             tracing::error!(%error, "the log did not close cleanly; what was acknowledged is in it");
         }
+    }
+}
+
+/// Starts the evaluation of rules and the delivery of alerts, which read files.
+async fn start_alerting(
+    config: &Config,
+    backends: &Backends,
+    stream: Monitor,
+) -> Result<Working, StartError> {
+    let (alerting, log, config) = (backends.alerting.clone(), backends.log.clone(), config.clone());
+    let started = tokio::task::spawn_blocking(move || alerting.start(&config, &log, stream)).await;
+    started.expect("starting does not panic and is not cancelled")
+}
+
+/// Stops what was started before something could not be.
+async fn stop_stream(
+    datasets: Option<Datasets>,
+    alerting: Option<Working>,
+    stream: Option<stream::Running>,
+) {
+    if let Some(datasets) = datasets {
+        datasets.shutdown().await;
+    }
+    if let Some(alerting) = alerting {
+        alerting.shutdown().await;
+    }
+    if let Some(stream) = stream {
+        stream.shutdown().await;
     }
 }
 

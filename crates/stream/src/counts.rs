@@ -67,6 +67,8 @@ pub(crate) struct Shared {
 struct State {
     counts: Counts,
     positions: BTreeMap<PartitionId, u64>,
+    /// By partition, when the newest of its live records that is done arrived, milliseconds since the epoch.
+    arrived_ms: BTreeMap<u16, i64>,
     checkpoints: BTreeMap<u16, (Instant, u64)>,
 }
 
@@ -85,6 +87,10 @@ impl Shared {
         self.state().positions.iter().map(|(&partition, &held)| (partition, held)).collect()
     }
 
+    pub(crate) fn position(&self, partition: PartitionId) -> Option<u64> {
+        self.state().positions.get(&partition).copied()
+    }
+
     /// The age of the oldest of the partitions' latest checkpoints.
     pub(crate) fn checkpoint_age(&self) -> Option<Duration> {
         self.state().checkpoints.values().map(|(at, _)| at.elapsed()).max()
@@ -97,6 +103,16 @@ impl Shared {
     pub(crate) fn stands_at(&self, positions: impl IntoIterator<Item = (PartitionId, u64)>) {
         self.state().positions.extend(positions);
         self.moved.send_replace(());
+    }
+
+    /// Live records up to these arrivals are done.
+    pub(crate) fn arrived(&self, newest_ms: impl IntoIterator<Item = (u16, i64)>) {
+        self.state().arrived_ms.extend(newest_ms);
+    }
+
+    /// When the newest live record of a partition that is done arrived.
+    pub(crate) fn newest_arrival_ms(&self, partition: u16) -> Option<i64> {
+        self.state().arrived_ms.get(&partition).copied()
     }
 
     pub(crate) fn retried(&self) {

@@ -229,6 +229,23 @@ impl Monitor {
         }
     }
 
+    /// Up to which time, by the log's clock, all live messages of a partition that had arrived by `now` are done, given that it is now
+    /// `now`.
+    #[must_use]
+    pub fn settled(&self, partition: u16, now: Timestamp) -> Timestamp {
+        let live = PartitionId { topic: Topic::Raw, lane: Lane::Live, index: partition };
+        let held = self.shared.position(live);
+        match self.log.extent(live) {
+            Ok(extent) if held.is_some_and(|held| held >= extent.end) => now,
+            _ => {
+                let newest_ms = self.shared.newest_arrival_ms(partition);
+                newest_ms.map_or(Timestamp::from_nanos(i64::MIN), |ms| {
+                    Timestamp::from_nanos(ms.saturating_mul(1_000_000)).min(now)
+                })
+            }
+        }
+    }
+
     /// For each partition, how many records of the log the store does not hold yet.
     ///
     /// # Errors

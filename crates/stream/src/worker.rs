@@ -295,9 +295,13 @@ impl Worker {
     async fn chunk(&mut self, lane: Lane, chunk: Chunk) -> Flow {
         let began = Instant::now();
         let now = self.parts.clock.as_ref()();
+        let arrived = arrivals(&chunk);
         let flow = self.turn(lane, move |engine| engine.records(lane, &chunk, now).map(Some)).await;
         match lane {
             Lane::Live => {
+                if flow == Flow::On {
+                    self.shared.arrived(arrived);
+                }
                 self.live_turns += 1;
                 self.live_read = Some((began, began.elapsed()));
                 self.live_bite.took(began.elapsed(), Duration::ZERO);
@@ -515,6 +519,12 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
+}
+
+/// When the newest record of each partition arrived, by the log's clock.
+fn arrivals(chunk: &Chunk) -> Vec<(u16, i64)> {
+    let newest = |run: &log::Run| Some((run.partition.index, run.records.last()?.appended_ms));
+    chunk.runs.iter().filter_map(newest).collect()
 }
 
 /// What is ready of two; of both, the first.

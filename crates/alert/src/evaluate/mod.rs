@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use log::Log;
 use record::Timestamp;
 use tokio::sync::watch;
@@ -28,12 +29,13 @@ pub const READER: &str = "rules";
 pub type Settled = Arc<dyn Fn(u16, Timestamp) -> Timestamp + Send + Sync>;
 
 /// Takes readings for which the condition of a routing rule holds. Called by the worker, which waits for it.
+#[async_trait]
 pub trait Routes: Send + Sync + 'static {
     /// Passes them on, at least once.
     ///
     /// # Errors
     /// Why not, in words; they are given again.
-    fn pass_on(&self, routed: &[rule::Routed]) -> std::result::Result<(), String>;
+    async fn pass_on(&self, routed: &[rule::Routed]) -> std::result::Result<(), String>;
 }
 
 /// What evaluation stands on.

@@ -173,7 +173,7 @@ impl Worker {
         }
         let mut wait = RETRY.0;
         while !routed.is_empty() {
-            match self.parts.routes.pass_on(&routed) {
+            match self.parts.routes.pass_on(&routed).await {
                 Ok(()) => break,
                 Err(error) => tracing::error!(error, "readings cannot be passed on; trying again"),
             }
