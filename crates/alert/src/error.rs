@@ -19,6 +19,12 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
+    /// A rule does not compile.
+    #[error(transparent)]
+    Rule(#[from] rule::CompileError),
+    /// What was stored cannot be read.
+    #[error(transparent)]
+    History(#[from] series::Error),
     /// A row is not what it should be.
     #[error("the {table} row {id:?} of tenant {tenant:?} cannot be read: {reason}: remove or repair it")]
     Row {

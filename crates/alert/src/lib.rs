@@ -19,6 +19,7 @@ mod id;
 mod message;
 mod outbox;
 mod people;
+mod rehearse;
 mod rows;
 mod rules;
 mod schedule;
@@ -44,6 +45,7 @@ pub use outbox::{
     OUTBOX_ROWS, Outcome, Receipt,
 };
 pub use people::{Address, AddressError, Escalation, Mute, Person, Quiet, Step, Want, When};
+pub use rehearse::{Difference, EPISODES, Episode, Rehearsal, Stage, difference, rehearse};
 pub use rules::{Edit, RuleError, Rules};
 pub use schedule::{Day, Span};
 pub use secret::Secret;

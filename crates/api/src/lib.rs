@@ -3,6 +3,7 @@
 //!
 //! Ingest over HTTP belongs to the gateway; `server` merges the two routers into one listener.
 
+mod alerts;
 mod cardinality;
 mod datasets;
 mod devices;
@@ -13,6 +14,7 @@ mod metrics;
 mod problem;
 mod removals;
 mod replay;
+mod rules;
 mod schemas;
 mod sql;
 mod stream;
@@ -33,7 +35,8 @@ use axum::http::request::Parts as RequestParts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use alert::{Alerts, Channels, Directory, Rules};
 use log::Log;
 use query::{Query, Tail};
 use record::TenantId;
@@ -109,8 +112,25 @@ pub struct Parts {
     pub removes: Option<Arc<dyn SeriesRemove>>,
     /// Shows readings as they are stored; absent on a node that does not write the store.
     pub tail: Option<Arc<Tail>>,
+    /// Rules and alerts; absent on a node without the control role.
+    pub alerting: Option<Alerting>,
     /// Whether devices may be registered here: on a node with the control role.
     pub registers: bool,
+}
+
+/// Rules and alerts of a node.
+#[derive(Clone)]
+pub struct Alerting {
+    /// What was raised, and who is told.
+    pub alerts: Arc<Alerts>,
+    /// What is evaluated.
+    pub rules: Arc<Rules>,
+    /// The ways to people, to try them.
+    pub channels: Arc<Channels>,
+    /// What is known of devices.
+    pub directory: Arc<dyn Directory>,
+    /// How rules are evaluated.
+    pub settings: rule::Settings,
 }
 
 #[derive(Clone)]
@@ -159,6 +179,9 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/reprocess", get(datasets::list).post(datasets::start))
             .route("/v1/reprocess/{name}", delete(datasets::remove));
     }
+    if parts.alerting.is_some() {
+        routes = routes.merge(alerting_routes());
+    }
     if parts.schemas.is_some() {
         routes = routes.merge(schemas::routes());
     }
@@ -171,6 +194,25 @@ pub fn router(parts: Parts) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(axum::middleware::from_fn(bounded))
         .with_state(Shared { parts, turns })
+}
+
+fn alerting_routes() -> Router<Shared> {
+    Router::new()
+        .route("/v1/rules", get(rules::list).post(rules::add))
+        .route("/v1/rules/dry-run", post(rules::dry_run_new))
+        .route("/v1/rules/{id}", get(rules::one).put(rules::put).patch(rules::patch).delete(rules::remove))
+        .route("/v1/rules/{id}/dry-run", post(rules::dry_run))
+        .route("/v1/alerts", get(alerts::list).post(alerts::raise))
+        .route("/v1/alerts/test", post(alerts::test))
+        .route("/v1/alerts/{id}", get(alerts::one))
+        .route("/v1/alerts/{id}/ack", post(alerts::acknowledge))
+        .route("/v1/alerts/{id}/resolve", post(alerts::resolve))
+        .route("/v1/people", get(alerts::people))
+        .route("/v1/people/{id}", put(alerts::put_person).delete(alerts::remove_person))
+        .route("/v1/escalations", get(alerts::escalations))
+        .route("/v1/escalations/{id}", put(alerts::put_escalation).delete(alerts::remove_escalation))
+        .route("/v1/mutes", get(alerts::mutes))
+        .route("/v1/mutes/{id}", put(alerts::mute).delete(alerts::unmute))
 }
 
 /// Ends a request whose body never comes, or whose turn.

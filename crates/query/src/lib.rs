@@ -237,6 +237,12 @@ impl Query {
         }
     }
 
+    /// What was stored, for who asks for much of it.
+    #[must_use]
+    pub fn history(&self) -> &dyn SeriesReader {
+        &*self.series
+    }
+
     /// Whether a part of a series in a range is in the store's cold tier. Blocks.
     ///
     /// # Errors

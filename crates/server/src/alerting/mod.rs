@@ -7,7 +7,7 @@ mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert::{Alerts, Channels, Courier, Evaluating, Gauge, Rules};
+use alert::{Alerts, Channels, Courier, Directory, Evaluating, Gauge, Rules};
 use log::{EmbeddedLog, Log as _, Topic};
 use metadata::Metadata;
 use record::Timestamp;
@@ -35,6 +35,7 @@ pub(crate) struct Alerting {
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) channels: Arc<Channels>,
+    directory: Arc<dyn Directory>,
 }
 
 /// Evaluation and delivery at work. On the node that has the stream.
@@ -53,11 +54,22 @@ impl Alerting {
         log: &Arc<EmbeddedLog>,
     ) -> Result<Self, StartError> {
         let rules = Arc::new(Rules::open(Arc::clone(metadata))?);
-        let known = Arc::new(Known { rules: Arc::clone(&rules), devices: Arc::clone(devices) });
-        let alerts = Alerts::open(Arc::clone(metadata), known, config.alert.clone())?;
+        let known: Arc<dyn Directory> = Arc::new(Known { rules: Arc::clone(&rules), devices: Arc::clone(devices) });
+        let alerts = Alerts::open(Arc::clone(metadata), Arc::clone(&known), config.alert.clone())?;
         let publisher = Arc::new(Publisher { log: log.clone() });
         let channels = Arc::new(Channels::new(&config.alert, Some(publisher)));
-        Ok(Self { alerts: Arc::new(alerts), rules, channels })
+        Ok(Self { alerts: Arc::new(alerts), rules, channels, directory: known })
+    }
+
+    /// As the API sees it.
+    pub(crate) fn for_api(&self, config: &Config) -> api::Alerting {
+        api::Alerting {
+            alerts: Arc::clone(&self.alerts),
+            rules: Arc::clone(&self.rules),
+            channels: Arc::clone(&self.channels),
+            directory: Arc::clone(&self.directory),
+            settings: settings(config),
+        }
     }
 
     /// Starts evaluation and delivery. Blocks; must be called within a tokio runtime.
@@ -78,10 +90,7 @@ impl Alerting {
             alerts: Arc::clone(&self.alerts),
             rules: Arc::clone(&self.rules),
             routes: Arc::new(publish::Routes { publisher: Publisher { log: log.clone() } }),
-            settings: rule::Settings {
-                allowed_lateness: rule::Duration::from_nanos(config.stream.allowed_lateness_nanos),
-                ..rule::Settings::default()
-            },
+            settings: settings(config),
             folder: config.data_dir.join("rules"),
             settled: Arc::new(settled),
             clock: Arc::new(Timestamp::now),
@@ -118,6 +127,11 @@ impl Working {
             }
         }
     }
+}
+
+fn settings(config: &Config) -> rule::Settings {
+    let allowed_lateness = rule::Duration::from_nanos(config.stream.allowed_lateness_nanos);
+    rule::Settings { allowed_lateness, ..rule::Settings::default() }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -1,0 +1,323 @@
+//! `/v1/alerts`, and who is told of them: `/v1/people`, `/v1/escalations`, `/v1/mutes`.
+
+use alert::{Address, Alert, AlertId, Escalation, Filter, Mute, Person, Raise, State as Stands};
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use query::rfc3339;
+use record::{DeviceId, Timestamp};
+use rule::{RuleId, Severity};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::rules::{alerting, of_alerts, refused, time};
+use crate::{Ask, Asker, Problem};
+
+/// Alerts on a page unless the asker says otherwise, and at most.
+const PAGE: (usize, usize) = (100, 1000);
+/// Who did it, where the asker does not say.
+const SOMEBODY: &str = "api";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    device_id: Option<String>,
+    rule: Option<String>,
+    /// `open`, or the states, with commas.
+    state: Option<String>,
+    severity: Option<Severity>,
+    since: Option<String>,
+    until: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(crate) async fn list(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    wanted: Result<Parameters<Wanted>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Parameters(wanted) = wanted.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let filter = Filter {
+        device: wanted.device_id,
+        rule: wanted.rule,
+        states: states(wanted.state.as_deref())?,
+        from: wanted.severity,
+        since: time("since", wanted.since.as_deref())?,
+        until: time("until", wanted.until.as_deref())?,
+    };
+    let limit = wanted.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let ask = move |of: &crate::Alerting, tenant: &_| {
+        of.alerts.list(tenant, &filter, wanted.after.as_deref(), limit)
+    };
+    let page = of_alerts(&shared, tenant, ask).await?;
+    let alerts: Vec<Value> = page.alerts.iter().map(|(id, alert)| shown(id, alert).into()).collect();
+    Ok(Json(json!({ "alerts": alerts, "next": page.next })).into_response())
+}
+
+fn states(text: Option<&str>) -> Result<Vec<Stands>, Problem> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    if text == "open" {
+        return Ok(vec![Stands::Raised, Stands::Acknowledged]);
+    }
+    let wrong = |word: &str| {
+        let words = "open, raised, acknowledged, resolved or suppressed";
+        Problem::bad_request(format!("state {word:?} is none: write {words}"))
+    };
+    text.split(',').map(|word| serde_json::from_value(word.into()).map_err(|_| wrong(word))).collect()
+}
+
+pub(crate) async fn one(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = alert_id(&id)?;
+    let ask = move |of: &crate::Alerting, tenant: &_| {
+        let Some(alert) = of.alerts.get(tenant, &id)? else {
+            return Err(alert::Error::Unknown { what: "alert", id: id.as_str().to_owned() });
+        };
+        let deliveries = of.alerts.deliveries(tenant, &id)?;
+        let mut shown = shown(&id, &alert);
+        shown.insert("history".into(), alert.history.iter().map(entry).collect());
+        shown.insert("history_more".into(), alert.history_more.into());
+        shown.insert("told".into(), json!(alert.told));
+        shown.insert("deliveries".into(), json!(deliveries));
+        Ok(shown)
+    };
+    Ok(Json(of_alerts(&shared, tenant, ask).await?).into_response())
+}
+
+/// An alert that somebody outside raises.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Outside {
+    device_id: String,
+    rule: String,
+    severity: Option<Severity>,
+    #[serde(default)]
+    why: String,
+    by: Option<String>,
+    /// When it happened; absent: now. The same device, rule and time are the same alert.
+    at: Option<String>,
+}
+
+pub(crate) async fn raise(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    body: Result<Json<Outside>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(outside) = body.map_err(refused)?;
+    let device = DeviceId::parse(&outside.device_id).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let raise = Raise {
+        tenant: tenant.clone(),
+        device,
+        rule: RuleId(outside.rule.into()),
+        severity: outside.severity,
+        why: outside.why,
+        by: outside.by,
+        at: time("at", outside.at.as_deref())?.unwrap_or_else(Timestamp::now),
+    };
+    let ask = move |of: &crate::Alerting, _: &_| of.alerts.raise(&raise, Timestamp::now());
+    let raised = of_alerts(&shared, tenant, ask).await?;
+    let status = if raised.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(shown(&raised.id, &raised.alert))).into_response())
+}
+
+/// What somebody says with a change.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Said {
+    by: Option<String>,
+    remark: Option<String>,
+}
+
+pub(crate) async fn acknowledge(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+    body: Result<Json<Said>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let (id, said) = (alert_id(&id)?, said(body)?);
+    let of = id.clone();
+    let ask = move |alerting: &crate::Alerting, tenant: &_| {
+        let by = said.by.as_deref().unwrap_or(SOMEBODY);
+        alerting.alerts.acknowledge(tenant, &of, by, said.remark.as_deref(), Timestamp::now())
+    };
+    Ok(Json(shown(&id, &of_alerts(&shared, tenant, ask).await?)).into_response())
+}
+
+pub(crate) async fn resolve(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+    body: Result<Json<Said>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let (id, said) = (alert_id(&id)?, said(body)?);
+    let of = id.clone();
+    let ask = move |alerting: &crate::Alerting, tenant: &_| {
+        let by = said.by.as_deref().unwrap_or(SOMEBODY);
+        alerting.alerts.resolve(tenant, &of, by, said.remark.as_deref(), Timestamp::now())
+    };
+    Ok(Json(shown(&id, &of_alerts(&shared, tenant, ask).await?)).into_response())
+}
+
+pub(crate) async fn people(State(shared): Ask, Asker(tenant): Asker) -> Result<Response, Problem> {
+    let people = of_alerts(&shared, tenant, |of, tenant| of.alerts.people(tenant)).await?;
+    Ok(Json(json!({ "people": named(people) })).into_response())
+}
+
+pub(crate) async fn put_person(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+    body: Result<Json<Person>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(person) = body.map_err(refused)?;
+    let ask = move |of: &crate::Alerting, tenant: &_| {
+        of.alerts.put_person(tenant, &id, &person).map(|()| named(vec![(id, person)]).remove(0))
+    };
+    Ok(Json(of_alerts(&shared, tenant, ask).await?).into_response())
+}
+
+pub(crate) async fn remove_person(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    of_alerts(&shared, tenant, move |of, tenant| of.alerts.remove_person(tenant, &id)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(crate) async fn escalations(State(shared): Ask, Asker(tenant): Asker) -> Result<Response, Problem> {
+    let lists = of_alerts(&shared, tenant, |of, tenant| of.alerts.escalations(tenant)).await?;
+    Ok(Json(json!({ "escalations": named(lists) })).into_response())
+}
+
+pub(crate) async fn put_escalation(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+    body: Result<Json<Escalation>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(list) = body.map_err(refused)?;
+    let ask = move |of: &crate::Alerting, tenant: &_| {
+        of.alerts.put_escalation(tenant, &id, &list).map(|()| named(vec![(id, list)]).remove(0))
+    };
+    Ok(Json(of_alerts(&shared, tenant, ask).await?).into_response())
+}
+
+pub(crate) async fn remove_escalation(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    of_alerts(&shared, tenant, move |of, tenant| of.alerts.remove_escalation(tenant, &id)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(crate) async fn mutes(State(shared): Ask, Asker(tenant): Asker) -> Result<Response, Problem> {
+    let mutes = of_alerts(&shared, tenant, |of, tenant| of.alerts.mutes(tenant)).await?;
+    Ok(Json(json!({ "mutes": named(mutes) })).into_response())
+}
+
+pub(crate) async fn mute(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+    body: Result<Json<Mute>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(mute) = body.map_err(refused)?;
+    let ask = move |of: &crate::Alerting, tenant: &_| {
+        let muted = of.alerts.mute(tenant, &id, &mute, Timestamp::now());
+        muted.map(|()| named(vec![(id, mute)]).remove(0))
+    };
+    Ok(Json(of_alerts(&shared, tenant, ask).await?).into_response())
+}
+
+pub(crate) async fn unmute(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let ask = move |of: &crate::Alerting, tenant: &_| of.alerts.unmute(tenant, &id, Timestamp::now());
+    of_alerts(&shared, tenant, ask).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Delivers a test message now, and says what happened.
+pub(crate) async fn test(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    body: Result<Json<Address>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(address) = body.map_err(refused)?;
+    let alerting = alerting(&shared)?.clone();
+    let now = Timestamp::now();
+    let delivery = alerting.alerts.test_delivery(&tenant, &address, now)?;
+    let outcome = match alerting.channels.deliver(&tenant, &delivery, now).await {
+        Ok(receipt) => json!({ "delivered": true, "said": receipt.said }),
+        Err(failure) => json!({ "delivered": false, "said": failure.reason }),
+    };
+    Ok(Json(outcome).into_response())
+}
+
+/// Documents with their ids in them.
+fn named<T: Serialize>(of: Vec<(String, T)>) -> Vec<Value> {
+    let named = of.into_iter().map(|(id, document)| {
+        let mut value = json!(document);
+        value["id"] = id.into();
+        value
+    });
+    named.collect()
+}
+
+fn shown(id: &AlertId, alert: &Alert) -> Map<String, Value> {
+    let at = |ms: Option<i64>| ms.map(instant);
+    let shown = json!({
+        "id": id.as_str(),
+        "device_id": alert.device_id,
+        "rule_id": alert.rule_id,
+        "rule": alert.rule_name,
+        "rule_version": alert.rule_version,
+        "severity": alert.severity,
+        "state": alert.state,
+        "triggered_at": instant(alert.triggered_at_ms),
+        "raised_at": instant(alert.raised_at_ms),
+        "acknowledged_at": at(alert.acknowledged_at_ms),
+        "resolved_at": at(alert.resolved_at_ms),
+        "why": alert.why,
+        "retrospective": alert.retrospective,
+        "suppressed": alert.suppressed,
+        "suppressed_by": alert.suppressed_by,
+        "muted_by": alert.muted_by,
+    });
+    match shown {
+        Value::Object(shown) => shown,
+        _ => unreachable!("it was just written as an object"),
+    }
+}
+
+fn entry(of: &alert::Entry) -> Value {
+    json!({ "at": instant(of.at_ms), "what": of.what, "who": of.who, "remark": of.remark })
+}
+
+fn instant(ms: i64) -> String {
+    rfc3339(Timestamp::from_nanos(ms.saturating_mul(1_000_000)))
+}
+
+fn alert_id(text: &str) -> Result<AlertId, Problem> {
+    let unknown = || alert::Error::Unknown { what: "alert", id: text.chars().take(80).collect() };
+    AlertId::parse(text).ok_or_else(|| unknown().into())
+}
+
+/// An empty body says nothing.
+fn said(body: Result<Json<Said>, JsonRejection>) -> Result<Said, Problem> {
+    match body {
+        Ok(Json(said)) => Ok(said),
+        Err(JsonRejection::MissingJsonContentType(_)) => Ok(Said::default()),
+        Err(wrong) => Err(refused(wrong)),
+    }
+}

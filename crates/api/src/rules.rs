@@ -1,0 +1,303 @@
+//! `/v1/rules`: what must not happen unseen.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alert::{Difference, Edit, Episode, Rehearsal, RuleError, Stage, difference, rehearse};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use query::{parse_rfc3339, rfc3339};
+use record::{TenantId, Timestamp};
+use rule::{Document, Rule, RuleId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Alerting, Ask, Asker, Problem, Shared};
+
+/// How long a rehearsal may take. What it has then is the answer, and says that it is not all.
+const REHEARSAL: Duration = Duration::from_secs(60);
+/// How far back a rehearsal looks unless it is told, and at most.
+const SINCE: Duration = Duration::from_secs(7 * 86_400);
+/// Episodes in an answer.
+const SHOWN: usize = 1000;
+
+pub(crate) async fn list(State(shared): Ask, Asker(tenant): Asker) -> Result<Response, Problem> {
+    let rules: Vec<Value> = alerting(&shared)?.rules.list(&tenant).iter().map(shown).collect();
+    Ok(Json(json!({ "rules": rules })).into_response())
+}
+
+pub(crate) async fn one(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let rule = alerting(&shared)?.rules.get(&tenant, &id).ok_or_else(|| unknown(&id))?;
+    Ok(Json(shown(&rule)).into_response())
+}
+
+pub(crate) async fn add(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    body: Result<Json<Document>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let document = document(body)?;
+    let rule = changed(&shared, move |of| of.rules.add(&tenant, document)).await?;
+    Ok((StatusCode::CREATED, Json(shown(&rule))).into_response())
+}
+
+pub(crate) async fn put(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+    body: Result<Json<Document>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let edit = Edit::Document(Box::new(document(body)?));
+    let rule = changed(&shared, move |of| of.rules.edit(&tenant, &id, edit)).await?;
+    Ok(Json(shown(&rule)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Patch {
+    enabled: bool,
+}
+
+pub(crate) async fn patch(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+    body: Result<Json<Patch>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(Patch { enabled }) = body.map_err(refused)?;
+    let rule = changed(&shared, move |of| of.rules.edit(&tenant, &id, Edit::Enabled(enabled))).await?;
+    Ok(Json(shown(&rule)).into_response())
+}
+
+pub(crate) async fn remove(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    changed(&shared, move |of| of.rules.remove(&tenant, &id)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What to try over history.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Trial {
+    /// RFC 3339; absent: a week ago.
+    since: Option<String>,
+    /// Absent: now.
+    until: Option<String>,
+    /// Another version of the rule, to be compared with it.
+    document: Option<Document>,
+}
+
+/// A rule that is kept, by itself or beside another version of it.
+pub(crate) async fn dry_run(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    Path(id): Path<String>,
+    body: Result<Json<Trial>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let trial = trial(body)?;
+    let rule = alerting(&shared)?.rules.get(&tenant, &id).ok_or_else(|| unknown(&id))?;
+    let other = trial.document.clone().map(|document| Rule { document, ..rule.clone() });
+    run(&shared, rule, other, &trial).await
+}
+
+/// A rule that is not kept yet.
+pub(crate) async fn dry_run_new(
+    State(shared): Ask,
+    Asker(tenant): Asker,
+    body: Result<Json<Trial>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let mut trial = trial(body)?;
+    let Some(document) = trial.document.take() else {
+        return Err(Problem::bad_request("there is no rule: write it as document"));
+    };
+    let rule = Rule { tenant, id: RuleId("trial".into()), version: 1, enabled: true, document };
+    run(&shared, rule, None, &trial).await
+}
+
+async fn run(
+    shared: &Shared,
+    rule: Rule,
+    other: Option<Rule>,
+    trial: &Trial,
+) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let week = Timestamp::from_nanos(now.nanos().saturating_sub(SINCE.as_nanos() as i64));
+    let range = time("since", trial.since.as_deref())?.unwrap_or(week)
+        ..time("until", trial.until.as_deref())?.unwrap_or(now);
+    if range.is_empty() {
+        return Err(Problem::bad_request("until is not after since: there is nothing in between"));
+    }
+    let alerting = alerting(shared)?.clone();
+    let tried = shared.ask(move |query| {
+        let began = Instant::now();
+        let stage = Stage { history: query.history(), directory: &*alerting.directory, settings: &alerting.settings };
+        let goes_on = |_| began.elapsed() < REHEARSAL;
+        let try_out = |rule: &Rule| rehearse(stage, rule, &range, &goes_on);
+        let found = try_out(&rule);
+        let answer = found.and_then(|found| {
+            let mut answer = told(&rule, &found);
+            answer["since"] = rfc3339(range.start).into();
+            answer["until"] = rfc3339(range.end).into();
+            if let Some(other) = &other {
+                let after = try_out(other)?;
+                answer["difference"] = compared(&difference(&found, &after));
+                answer["other"] = told(other, &after);
+            }
+            Ok(answer)
+        });
+        Ok(answer)
+    });
+    Ok(Json(tried.await??).into_response())
+}
+
+fn told(rule: &Rule, found: &Rehearsal) -> Value {
+    let by_hour: Vec<Value> =
+        found.by_hour.iter().map(|(&hour, &count)| json!([hour / 1_000_000, count])).collect();
+    json!({
+        "rule": shown(rule),
+        "devices": found.devices,
+        "devices_concerned": found.concerned,
+        "readings": found.readings,
+        "alerts": found.alerts,
+        "suppressed": found.suppressed,
+        "by_hour": by_hour,
+        "episodes": found.episodes.iter().take(SHOWN).map(episode).collect::<Vec<_>>(),
+        "is_partial": found.is_partial,
+    })
+}
+
+fn compared(of: &Difference) -> Value {
+    let some = |episodes: &[Episode]| episodes.iter().take(SHOWN).map(episode).collect::<Vec<_>>();
+    json!({
+        "both": of.both,
+        "only_before": of.only_before.len(),
+        "only_after": of.only_after.len(),
+        "before": some(&of.only_before),
+        "after": some(&of.only_after),
+    })
+}
+
+fn episode(of: &Episode) -> Value {
+    json!({
+        "device_id": of.device.as_str(),
+        "cause": rfc3339(of.cause),
+        "triggered_at": rfc3339(of.began),
+        "resolved_at": of.ended.map(rfc3339),
+        "why": of.why,
+        "suppressed": of.suppressed,
+    })
+}
+
+/// A rule as it is shown: its document, with its id, version and whether it is evaluated.
+fn shown(rule: &Rule) -> Value {
+    let mut shown = json!(rule.document);
+    shown["id"] = json!(rule.id);
+    shown["version"] = rule.version.into();
+    shown["enabled"] = rule.enabled.into();
+    shown
+}
+
+pub(crate) fn alerting(shared: &Shared) -> Result<&Alerting, Problem> {
+    let here = shared.parts.alerting.as_ref();
+    here.ok_or_else(|| Problem::not_found("this node does not have the control role"))
+}
+
+async fn changed<T: Send + 'static>(
+    shared: &Shared,
+    change: impl FnOnce(&Alerting) -> Result<T, RuleError> + Send + 'static,
+) -> Result<T, Problem> {
+    let alerting = alerting(shared)?.clone();
+    let changed = tokio::task::spawn_blocking(move || change(&alerting)).await;
+    let changed = changed.map_err(|died| {
+        tracing::error!(error = %died, "a change of a rule ended in a panic");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the rule could not be changed")
+    })?;
+    changed.map_err(Problem::from)
+}
+
+pub(crate) fn time(key: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let wrong = || Problem::bad_request(format!("{key} {text:?} is no time: write 2026-01-31T08:00:00Z"));
+    parse_rfc3339(text).map(Some).ok_or_else(wrong)
+}
+
+fn document(body: Result<Json<Document>, JsonRejection>) -> Result<Document, Problem> {
+    body.map(|Json(document)| document).map_err(refused)
+}
+
+/// An empty body stands for the defaults.
+fn trial(body: Result<Json<Trial>, JsonRejection>) -> Result<Trial, Problem> {
+    match body {
+        Ok(Json(trial)) => Ok(trial),
+        Err(JsonRejection::MissingJsonContentType(_)) => Ok(Trial::default()),
+        Err(wrong) => Err(refused(wrong)),
+    }
+}
+
+pub(crate) fn refused(wrong: JsonRejection) -> Problem {
+    // What is JSON and no rule is as much the asker's mistake as what is none.
+    let status = match wrong.status() {
+        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+        status => status,
+    };
+    Problem::new(status, wrong.body_text())
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::from(RuleError::Unknown(id.to_owned()))
+}
+
+impl From<RuleError> for Problem {
+    fn from(error: RuleError) -> Self {
+        match error {
+            RuleError::Compile(_) => Self::bad_request(error.to_string()),
+            RuleError::Unknown(_) => Self::not_found(error.to_string()),
+            RuleError::TooMany(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            RuleError::Metadata(error) => {
+                tracing::error!(%error, "rules cannot be read or written");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "rules cannot be read or written now: try again")
+            }
+        }
+    }
+}
+
+/// Of what is asked of a tenant's alerting, on a thread that may block.
+pub(crate) async fn of_alerts<T: Send + 'static>(
+    shared: &Shared,
+    tenant: TenantId,
+    ask: impl FnOnce(&Alerting, &TenantId) -> alert::Result<T> + Send + 'static,
+) -> Result<T, Problem> {
+    let alerting = Arc::new(alerting(shared)?.clone());
+    let asked = tokio::task::spawn_blocking(move || ask(&alerting, &tenant)).await;
+    let asked = asked.map_err(|died| {
+        tracing::error!(error = %died, "a question about alerts ended in a panic");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "alerts could not be asked")
+    })?;
+    asked.map_err(Problem::from)
+}
+
+impl From<alert::Error> for Problem {
+    fn from(error: alert::Error) -> Self {
+        let status = match &error {
+            alert::Error::Unknown { .. } => StatusCode::NOT_FOUND,
+            alert::Error::State { .. } => StatusCode::CONFLICT,
+            alert::Error::Refused { .. } | alert::Error::Rule(_) => StatusCode::BAD_REQUEST,
+            error => {
+                tracing::error!(%error, "alerts cannot be read or written");
+                let detail = "alerts cannot be read or written now: try again";
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}
