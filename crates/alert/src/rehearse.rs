@@ -161,15 +161,12 @@ fn of_device(
 }
 
 /// What a rule looks at of a device that the device has sent.
-fn metrics(
-    stage: Stage<'_>,
-    set: &RuleSet,
-    tenant: &TenantId,
-    device: &DeviceId,
-) -> Result<Vec<MetricName>> {
+fn metrics(stage: Stage<'_>, set: &RuleSet, tenant: &TenantId, device: &DeviceId) -> Result<Vec<MetricName>> {
     let Some(wants) = set.wants(tenant.as_str()) else { return Ok(Vec::new()) };
     let sent = stage.history.latest(tenant, device)?.into_iter().map(|reading| reading.metric);
-    Ok(sent.filter(|metric| wants.any || wants.metrics.iter().any(|named| **named == *metric.as_str())).collect())
+    Ok(sent
+        .filter(|metric| wants.any || wants.metrics.iter().any(|named| **named == *metric.as_str()))
+        .collect())
 }
 
 impl Rehearsal {

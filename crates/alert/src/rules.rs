@@ -9,8 +9,8 @@ use record::TenantId;
 use rule::{CompileError, Document, Rule, RuleId, RuleSet};
 use tokio::sync::watch;
 
-use crate::terms::{Class, Terms};
 use crate::Result;
+use crate::terms::{Class, Terms};
 
 /// Between a rule's id and the number of one of its versions, in [`Table::Rules`]. No id has it.
 const VERSION: char = '/';

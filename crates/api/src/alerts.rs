@@ -110,7 +110,8 @@ pub(crate) async fn raise(
     body: Result<Json<Outside>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(outside) = body.map_err(refused)?;
-    let device = DeviceId::parse(&outside.device_id).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let device =
+        DeviceId::parse(&outside.device_id).map_err(|error| Problem::bad_request(error.to_string()))?;
     let raise = Raise {
         tenant: tenant.clone(),
         device,

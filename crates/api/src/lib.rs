@@ -29,6 +29,7 @@ pub use problem::Problem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alert::{Alerts, Channels, Directory, Rules};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::http::request::Parts as RequestParts;
@@ -36,7 +37,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
-use alert::{Alerts, Channels, Directory, Rules};
 use log::Log;
 use query::{Query, Tail};
 use record::TenantId;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::{Alerting, Ask, Asker, Problem, Shared};
 
 /// How long a rehearsal may take. What it has then is the answer, and says that it is not all.
-const REHEARSAL: Duration = Duration::from_secs(60);
+const REHEARSAL: Duration = Duration::from_secs(45);
 /// How far back a rehearsal looks unless it is told, and at most.
 const SINCE: Duration = Duration::from_secs(7 * 86_400);
 /// Episodes in an answer.
@@ -124,12 +124,7 @@ pub(crate) async fn dry_run_new(
     run(&shared, rule, None, &trial).await
 }
 
-async fn run(
-    shared: &Shared,
-    rule: Rule,
-    other: Option<Rule>,
-    trial: &Trial,
-) -> Result<Response, Problem> {
+async fn run(shared: &Shared, rule: Rule, other: Option<Rule>, trial: &Trial) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let week = Timestamp::from_nanos(now.nanos().saturating_sub(SINCE.as_nanos() as i64));
     let range = time("since", trial.since.as_deref())?.unwrap_or(week)
@@ -140,7 +135,8 @@ async fn run(
     let alerting = alerting(shared)?.clone();
     let tried = shared.ask(move |query| {
         let began = Instant::now();
-        let stage = Stage { history: query.history(), directory: &*alerting.directory, settings: &alerting.settings };
+        let stage =
+            Stage { history: query.history(), directory: &*alerting.directory, settings: &alerting.settings };
         let goes_on = |_| began.elapsed() < REHEARSAL;
         let try_out = |rule: &Rule| rehearse(stage, rule, &range, &goes_on);
         let found = try_out(&rule);

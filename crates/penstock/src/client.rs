@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use serde_json::Value;
-use ureq::typestate::WithoutBody;
+use ureq::typestate::{WithBody, WithoutBody};
 
 /// Longer than the longest answer of a server takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -130,6 +130,26 @@ impl Server {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         read(request.send(body.to_string()), &url)
+    }
+
+    /// Puts a JSON body in the place of what is there.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Said> {
+        let url = self.url(path);
+        self.send(self.agent().put(&url), body, &url)
+    }
+
+    /// Changes what a JSON body names.
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Said> {
+        let url = self.url(path);
+        self.send(self.agent().patch(&url), body, &url)
+    }
+
+    fn send(&self, request: ureq::RequestBuilder<WithBody>, body: &Value, url: &str) -> anyhow::Result<Said> {
+        let mut request = request.content_type("application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        read(request.send(body.to_string()), url)
     }
 
     /// Asks.

@@ -2,6 +2,7 @@
 //!
 //! stdout is data, stderr is for people; exit 0 fine, 1 the answer is no, 2 wrong use.
 
+mod alerts;
 mod bar;
 mod check;
 mod client;
@@ -19,6 +20,7 @@ mod notify;
 mod probe;
 mod query;
 mod reprocess;
+mod rules;
 mod schemas;
 mod serve;
 
@@ -72,6 +74,12 @@ enum Command {
     /// Schemas of a server: lists, registers, compares, checks messages
     #[command(subcommand)]
     Schema(schemas::Schemas),
+    /// Rules of a server: lists, adds, changes, tries them over what is stored
+    #[command(subcommand)]
+    Rule(rules::Rules),
+    /// Alerts of a server: lists, acknowledges, resolves, raises
+    #[command(subcommand)]
+    Alert(alerts::Alerts),
     /// Looks into a log's files
     #[command(subcommand)]
     Log(inspect::Log),
@@ -116,6 +124,8 @@ fn main() -> ExitCode {
         Command::Device(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Rule(command) => command.run(),
+        Command::Alert(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Fleet(command) => fleet(&command),

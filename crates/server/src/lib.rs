@@ -7,8 +7,8 @@
 //!   draining ▶ HTTP ▶ gateway (acknowledgements still due are sent) ▶ stream catches up ▶ log
 //! ```
 
-pub mod config;
 mod alerting;
+pub mod config;
 mod datasets;
 
 mod backends;

@@ -385,11 +385,7 @@ async fn start_alerting(
 }
 
 /// Stops what was started before something could not be.
-async fn stop_stream(
-    datasets: Option<Datasets>,
-    alerting: Option<Working>,
-    stream: Option<stream::Running>,
-) {
+async fn stop_stream(datasets: Option<Datasets>, alerting: Option<Working>, stream: Option<stream::Running>) {
     if let Some(datasets) = datasets {
         datasets.shutdown().await;
     }

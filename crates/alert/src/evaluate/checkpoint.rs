@@ -156,8 +156,8 @@ mod tests {
         let bytes = encode(&checkpoint);
         // Fixed for ever: folders out there hold it.
         let fixture = [
-            80, 69, 78, 83, 82, 67, 72, 75, 1, 0, 3, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 3,
-            0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7, 7, 7,
+            80, 69, 78, 83, 82, 67, 72, 75, 1, 0, 3, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1, 0,
+            1, 3, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7, 7, 7,
         ];
         assert_eq!(bytes[..bytes.len() - 4], fixture);
         let folder = tempfile::tempdir().unwrap();

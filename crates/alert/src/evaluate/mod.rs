@@ -148,8 +148,8 @@ pub fn start(parts: Parts) -> crate::Result<Evaluating> {
     let runtime = tokio::runtime::Handle::current();
     let run = move || runtime.block_on(worker.run());
     let thread = std::thread::Builder::new().name("rules".to_owned()).spawn(run);
-    let thread =
-        thread.map_err(|error| crate::Error::Checkpoint { place: "a thread".into(), reason: error.to_string() })?;
+    let thread = thread
+        .map_err(|error| crate::Error::Checkpoint { place: "a thread".into(), reason: error.to_string() })?;
     Ok(Evaluating { thread, stop, counts })
 }
 
@@ -165,7 +165,9 @@ impl Evaluating {
         self.stop.send_replace(true);
         let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
         if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the evaluation of rules did not end cleanly; it is done again from its checkpoint");
+            tracing::error!(
+                "the evaluation of rules did not end cleanly; it is done again from its checkpoint"
+            );
         }
     }
 }

@@ -54,7 +54,8 @@ impl Alerting {
         log: &Arc<EmbeddedLog>,
     ) -> Result<Self, StartError> {
         let rules = Arc::new(Rules::open(Arc::clone(metadata))?);
-        let known: Arc<dyn Directory> = Arc::new(Known { rules: Arc::clone(&rules), devices: Arc::clone(devices) });
+        let known: Arc<dyn Directory> =
+            Arc::new(Known { rules: Arc::clone(&rules), devices: Arc::clone(devices) });
         let alerts = Alerts::open(Arc::clone(metadata), Arc::clone(&known), config.alert.clone())?;
         let publisher = Arc::new(Publisher { log: log.clone() });
         let channels = Arc::new(Channels::new(&config.alert, Some(publisher)));

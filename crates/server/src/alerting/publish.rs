@@ -103,7 +103,9 @@ fn say(routed: &Routed, severity: Severity) {
     let body = body(routed);
     match severity {
         Severity::Info => tracing::info!(tenant, device, rule, %body, "a rule wants this reading to be said"),
-        Severity::Warning => tracing::warn!(tenant, device, rule, %body, "a rule wants this reading to be said"),
+        Severity::Warning => {
+            tracing::warn!(tenant, device, rule, %body, "a rule wants this reading to be said")
+        }
         Severity::Critical => {
             tracing::error!(tenant, device, rule, %body, "a rule wants this reading to be said");
         }
