@@ -145,7 +145,7 @@ impl Alerts {
         })
     }
 
-    /// The people, lists and mutes of a tenant.
+    /// The people, lists and mutes of a tenant. Called with `changing` held: what was read before a change must not be kept after it.
     fn audience(&self, tenant: &TenantId) -> Result<Arc<Audience>> {
         if let Some(known) = self.audiences.lock().get(tenant) {
             return Ok(Arc::clone(known));
