@@ -185,11 +185,14 @@ impl Alerts {
     ) {
         message.body.link = self.link(&message.body);
         work.tally.messages += 1;
-        for name in &message.channels {
-            // A channel that was removed meanwhile has no address any more.
-            let Some(address) = person.document.channels.get(name) else { continue };
-            let delivery = self.delivery(tenant, &message, name, address);
-            work.outgoing.push((tenant.to_string(), delivery));
+        let channels = &person.document.channels;
+        // Channels may have been renamed since the message began to gather: rather too many than none.
+        let is_known = message.channels.iter().any(|name| channels.contains_key(name));
+        for (name, address) in channels {
+            if !is_known || message.channels.contains(name) {
+                let delivery = self.delivery(tenant, &message, name, address);
+                work.outgoing.push((tenant.to_string(), delivery));
+            }
         }
     }
 

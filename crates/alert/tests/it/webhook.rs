@@ -97,6 +97,9 @@ async fn who_hangs_is_given_up_and_who_never_ends_is_cut_off() {
     let failure = attempt(&private(), hook(&silent)).await.unwrap_err();
     assert!(failure.may_pass && failure.reason.contains("no answer within 2 s"), "{failure:?}");
     assert!(began.elapsed() < Duration::from_secs(10));
+    // The status is what counts.
+    let slow = Receiver::new(|_, _| Answer::Stall).await;
+    assert_eq!(attempt(&private(), hook(&slow)).await.unwrap().said, "200 so");
     let endless = Receiver::new(|_, _| Answer::Endless).await;
     let receipt = attempt(&private(), hook(&endless)).await.unwrap();
     assert!(receipt.said.starts_with("200 xxx") && receipt.said.len() < 300, "{receipt:?}");
