@@ -65,8 +65,10 @@ pub struct Entry {
     pub remark: Option<String>,
 }
 
-/// Who was told, and in which message.
+/// Who was told, and in which message. It is kept as the message's id alone, which says the rest: an alert's row should fit
+/// into a quarter of a page of the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Told {
     /// The person's id.
     pub person: String,
@@ -77,8 +79,7 @@ pub struct Told {
 }
 
 /// In what kind of message a person hears of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// One of its own.
     Single,
@@ -145,6 +146,29 @@ pub struct Alert {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+impl TryFrom<String> for Told {
+    type Error = String;
+
+    /// `<alert>.raised.<person>`, `<time>-group.<person>.<number>`, `<time>-digest.<person>.<number>`.
+    fn try_from(message: String) -> Result<Self, String> {
+        let mut parts = message.split('.');
+        let found = match (parts.next(), parts.next(), parts.next()) {
+            (Some(first), Some(person), Some(_)) if first.ends_with("-group") => Some((How::Group, person)),
+            (Some(first), Some(person), Some(_)) if first.ends_with("-digest") => Some((How::Digest, person)),
+            (Some(_), Some("raised"), Some(person)) => Some((How::Single, person)),
+            _ => None,
+        };
+        let (how, person) = found.ok_or_else(|| format!("{message:?} is the id of no message"))?;
+        Ok(Self { person: person.to_owned(), how, message })
+    }
+}
+
+impl From<Told> for String {
+    fn from(told: Told) -> Self {
+        told.message
+    }
 }
 
 impl Alert {

@@ -129,8 +129,8 @@ fn place(name: &str) -> Result<Place, TemplateError> {
 fn value(place: Place, body: &Body) -> String {
     match place {
         Place::What => what(body.kind).into(),
-        Place::Device => body.devices_in_words(),
-        Place::Rule => body.rule_in_words().into(),
+        Place::Device => line(&body.devices_in_words()),
+        Place::Rule => line(body.rule_in_words()),
         Place::Severity => severity(body.severity).into(),
         Place::Why => body.why.clone(),
         Place::At => at(body),
@@ -138,6 +138,11 @@ fn value(place: Place, body: &Body) -> String {
         Place::Tenant => body.tenant.clone(),
         Place::Count => crate::message::grouped(body.count),
     }
+}
+
+/// Names stay in their line: one with a line break would look like more than a name.
+fn line(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 const fn what(kind: Kind) -> &'static str {
@@ -168,4 +173,24 @@ fn at(body: &Body) -> String {
     };
     let text = Timestamp::from_millis(at_ms).unwrap_or_default().to_rfc3339();
     format!("{}Z", text.split('.').next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_places_that_there_are_may_be_named() {
+        for (text, words) in [
+            ("{devise}", "there is no {devise}"),
+            ("a {", "the bracket at byte 2 stands alone"),
+            ("a } b", "the bracket at byte 2 stands alone"),
+            ("{}", "there is no {}"),
+        ] {
+            let told = Template::parse(text).unwrap_err().to_string();
+            assert!(told.starts_with(words), "{told}");
+        }
+        let long = "x".repeat(TEMPLATE_BYTES + 1);
+        assert_eq!(Template::parse(&long), Err(TemplateError::TooLong { found: long.len() }));
+    }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metadata::{Change, Metadata, Row, Table};
+use parking_lot::MutexGuard;
 use record::{Facts, TenantId, Timestamp};
 
 use super::Alerts;
 use super::onset::unknown;
 use crate::core::inbox::{Inbox, Sums};
 use crate::people::{CheckedMute, CheckedPerson, Escalation, Mute, Person};
-use crate::rows::{put, read};
+use crate::rows::{Work, put, read};
 use crate::{Error, Result};
 
 /// Most people of a tenant: each is asked for each alert.
@@ -83,6 +84,10 @@ impl Audience {
         self.escalations.get(name)
     }
 
+    fn has_mute(&self, id: &str) -> bool {
+        self.mutes.iter().any(|mute| mute.id == id)
+    }
+
     /// The mute that an alert falls under now, and until when: of several the one that lasts longest.
     pub(super) fn muting(
         &self,
@@ -103,6 +108,7 @@ impl Alerts {
     /// # Errors
     /// [`Error::Metadata`].
     pub fn people(&self, tenant: &TenantId) -> Result<Vec<(String, Person)>> {
+        let _changing = self.changing.lock();
         let audience = self.audience(tenant)?;
         Ok(audience.people.iter().map(|person| (person.id.clone(), person.document.clone())).collect())
     }
@@ -153,6 +159,7 @@ impl Alerts {
     /// # Errors
     /// [`Error::Metadata`].
     pub fn escalations(&self, tenant: &TenantId) -> Result<Vec<(String, Escalation)>> {
+        let _changing = self.changing.lock();
         let audience = self.audience(tenant)?;
         Ok(audience.escalations.iter().map(|(name, list)| (name.clone(), (**list).clone())).collect())
     }
@@ -187,6 +194,7 @@ impl Alerts {
     /// # Errors
     /// [`Error::Metadata`].
     pub fn mutes(&self, tenant: &TenantId) -> Result<Vec<(String, Mute)>> {
+        let _changing = self.changing.lock();
         let audience = self.audience(tenant)?;
         Ok(audience.mutes.iter().map(|mute| (mute.id.clone(), mute.document.clone())).collect())
     }
@@ -198,11 +206,13 @@ impl Alerts {
     pub fn mute(&self, tenant: &TenantId, id: &str, mute: &Mute, now: Timestamp) -> Result<()> {
         let refused = |reason| Error::Refused { what: "mute", reason };
         mute.clone().check(id).map_err(refused)?;
+        let (changing, work) = self.begin();
         let audience = self.audience(tenant)?;
-        if audience.mutes.len() >= MUTES && !audience.mutes.iter().any(|known| known.id == id) {
+        if audience.mutes.len() >= MUTES && !audience.has_mute(id) {
             return Err(refused(format!("there are {MUTES} already: remove one")));
         }
-        self.change_mute(tenant, id, put(Table::Mutes, tenant.as_str(), id, mute), now)
+        let change = put(Table::Mutes, tenant.as_str(), id, mute);
+        self.change_mute((changing, work), tenant, id, change, now)
     }
 
     /// Removes a mute. What it kept from people is told, with the next tick.
@@ -210,14 +220,21 @@ impl Alerts {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Metadata`], [`Error::Row`].
     pub fn unmute(&self, tenant: &TenantId, id: &str, now: Timestamp) -> Result<()> {
-        if !self.audience(tenant)?.mutes.iter().any(|mute| mute.id == id) {
+        let begun = self.begin();
+        if !self.audience(tenant)?.has_mute(id) {
             return Err(unknown("mute", id));
         }
-        self.change_mute(tenant, id, delete(Table::Mutes, tenant, id), now)
+        self.change_mute(begun, tenant, id, delete(Table::Mutes, tenant, id), now)
     }
 
-    fn change_mute(&self, tenant: &TenantId, id: &str, change: Change, now: Timestamp) -> Result<()> {
-        let (_changing, mut work) = self.begin();
+    fn change_mute(
+        &self,
+        (_changing, mut work): (MutexGuard<'_, ()>, Work<'_>),
+        tenant: &TenantId,
+        id: &str,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<()> {
         self.tell_muted(&mut work, tenant, id, now.millis())?;
         work.changes.push(change);
         self.commit(work)?;

@@ -1,6 +1,6 @@
 //! What was put off is done when its time has come.
 
-use metadata::{Change, Table};
+use metadata::{Change, Row, Table};
 use record::{DeviceId, TenantId, Timestamp};
 use rule::RuleId;
 
@@ -35,32 +35,31 @@ impl Alerts {
         let (_changing, mut work) = self.begin();
         let due = self.due(now.millis())?;
         let ticked = Ticked { done: due.len(), more: due.len() == DUE_PER_TICK };
-        for (id, due) in due {
-            work.changes.push(Change::Delete {
-                table: Table::AlertDue,
-                tenant: String::new(),
-                id: id.clone(),
-            });
-            self.handle(&mut work, &id, &due, now.millis())?;
+        for row in due {
+            let (table, tenant, id) = (Table::AlertDue, String::new(), row.id.clone());
+            work.changes.push(Change::Delete { table, tenant, id });
+            match read::<Due>(table, &row) {
+                Ok(due) => self.handle(&mut work, &row.id, &due, now.millis())?,
+                // It must not keep what comes after it from being done.
+                Err(error) => tracing::error!(%error, "something that was put off will not be done"),
+            }
         }
         self.commit(work)?;
         Ok(ticked)
     }
 
-    fn due(&self, now_ms: i64) -> Result<Vec<(String, Due)>> {
-        let last = forwards(now_ms);
-        let (mut rows, mut failed) = (Vec::new(), None);
+    fn due(&self, now_ms: i64) -> Result<Vec<Row>> {
+        // Greater than every id of this millisecond.
+        let last = format!("{}~", forwards(now_ms));
+        let mut rows = Vec::new();
         self.metadata.scan_after(Table::AlertDue, "", "", &mut |row| {
-            if row.id[..last.len().min(row.id.len())] > *last {
-                return false;
+            let is_due = row.id < last;
+            if is_due {
+                rows.push(row);
             }
-            match read::<Due>(Table::AlertDue, &row) {
-                Ok(due) => rows.push((row.id, due)),
-                Err(error) => failed = Some(error),
-            }
-            failed.is_none() && rows.len() < DUE_PER_TICK
+            is_due && rows.len() < DUE_PER_TICK
         })?;
-        failed.map_or(Ok(rows), Err)
+        Ok(rows)
     }
 
     fn handle(&self, work: &mut Work<'_>, row: &str, due: &Due, now_ms: i64) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::alert::Alert;
 use crate::core::pair::Pair;
 use crate::id::backwards;
-use crate::rows::read;
+use crate::rows::{CauseRow, read};
 
 /// Most rows that one call removes of each table: so much is in one commit.
 const AT_ONCE: usize = 1000;
@@ -25,52 +25,51 @@ impl Alerts {
         let _changing = self.changing.lock();
         let before_ms = now.millis().saturating_sub(self.settings.keep_ms);
         let before = format!("{}~", backwards(Timestamp::from_millis(before_ms).unwrap_or_default()));
-        let (mut changes, mut failed, mut looked_at) = (Vec::new(), None, 0);
-        let mut pairs = Vec::new();
-        self.metadata.scan_after(Table::Alerts, tenant.as_str(), &before, &mut |row| {
-            looked_at += 1;
-            match read::<Alert>(Table::Alerts, &row) {
-                // Whose condition holds is known by its row, so that it is not raised again.
-                Ok(alert) if !alert.is_open() && alert.resolved_at_ms.is_some() => {
-                    pairs.push((format!("{}/{}", alert.rule_id, alert.device_id), row.id.clone()));
-                    changes.push(Change::Delete { table: Table::Alerts, tenant: row.tenant, id: row.id });
-                }
-                Ok(_) => {}
-                Err(error) => failed = Some(error),
+        let mut changes = Vec::new();
+        for (id, alert) in self.over(tenant, &before)? {
+            let pair = format!("{}/{}", alert.rule_id, alert.device_id);
+            let row = self.metadata.get(Table::AlertPairs, tenant.as_str(), &pair)?;
+            let known = row.map(|row| read::<Pair>(Table::AlertPairs, &row)).transpose()?;
+            // What stood for others and is gone stands for none.
+            if known.is_some_and(|known| known.alert == id) {
+                changes.push(delete(Table::AlertPairs, tenant, pair));
             }
-            failed.is_none() && changes.len() < AT_ONCE && looked_at < LOOKED_AT
+            changes.push(delete(Table::Alerts, tenant, id));
+        }
+        let most = changes.len() + AT_ONCE;
+        self.metadata.scan_after(Table::Deliveries, tenant.as_str(), &before, &mut |row| {
+            changes.push(delete(Table::Deliveries, tenant, row.id));
+            changes.len() < most
         })?;
-        failed.map_or(Ok(()), Err)?;
-        self.forget_pairs(tenant, pairs, &mut changes)?;
-        self.forget_deliveries(tenant, &before, &mut changes)?;
         self.metadata.commit(&changes)?;
         Ok(changes.len())
     }
 
-    /// What stood for others and is gone stands for none.
-    fn forget_pairs(
-        &self,
-        tenant: &TenantId,
-        pairs: Vec<(String, String)>,
-        changes: &mut Vec<Change>,
-    ) -> Result<()> {
-        for (pair, alert) in pairs {
-            let row = self.metadata.get(Table::AlertPairs, tenant.as_str(), &pair)?;
-            let known = row.map(|row| read::<Pair>(Table::AlertPairs, &row)).transpose()?;
-            if known.is_some_and(|known| known.alert == alert) {
-                let (table, tenant) = (Table::AlertPairs, tenant.to_string());
-                changes.push(Change::Delete { table, tenant, id: pair });
+    /// Alerts behind an id that are over.
+    fn over(&self, tenant: &TenantId, behind: &str) -> Result<Vec<(String, Alert)>> {
+        let (mut over, mut failed, mut looked_at) = (Vec::new(), None, 0);
+        self.metadata.scan_after(Table::Alerts, tenant.as_str(), behind, &mut |row| {
+            looked_at += 1;
+            let alert = read::<Alert>(Table::Alerts, &row);
+            match alert.and_then(|alert| Ok((!alert.is_open() && !self.holds(tenant, &alert)?, alert))) {
+                Ok((true, alert)) => over.push((row.id, alert)),
+                Ok((false, _)) => {}
+                Err(error) => failed = Some(error),
             }
-        }
-        Ok(())
+            failed.is_none() && over.len() < AT_ONCE && looked_at < LOOKED_AT
+        })?;
+        failed.map_or(Ok(over), Err)
     }
 
-    fn forget_deliveries(&self, tenant: &TenantId, before: &str, changes: &mut Vec<Change>) -> Result<()> {
-        let most = changes.len() + AT_ONCE;
-        self.metadata.scan_after(Table::Deliveries, tenant.as_str(), before, &mut |row| {
-            changes.push(Change::Delete { table: Table::Deliveries, tenant: row.tenant, id: row.id });
-            changes.len() < most
-        })?;
-        Ok(())
+    /// Whether the condition still holds: then its alert's row is how the cause is known, so that nobody raises it again.
+    fn holds(&self, tenant: &TenantId, alert: &Alert) -> Result<bool> {
+        let pair = format!("{}/{}", alert.rule_id, alert.device_id);
+        let row = self.metadata.get(Table::AlertCauses, tenant.as_str(), &pair)?;
+        let cause = row.map(|row| read::<CauseRow>(Table::AlertCauses, &row)).transpose()?;
+        Ok(cause.is_some_and(|cause| cause.cause_ns == alert.cause_ns))
     }
+}
+
+fn delete(table: Table, tenant: &TenantId, id: String) -> Change {
+    Change::Delete { table, tenant: tenant.to_string(), id }
 }

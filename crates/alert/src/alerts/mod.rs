@@ -53,27 +53,25 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// Over these tables. Reads what is still to be delivered.
+    /// Over these tables. Reads what is still to be delivered; a row that cannot be read is said to the operator and left.
     ///
     /// # Errors
-    /// [`Error::Metadata`]; [`Error::Row`] when something that waits for delivery cannot be read.
+    /// [`Error::Metadata`].
     pub fn open(
         metadata: Arc<dyn Metadata>,
         directory: Arc<dyn Directory>,
         settings: Settings,
     ) -> Result<Self> {
         let mut queue = Queue::default();
-        let mut failed = None;
         metadata.scan(Table::Outbox, None, &mut |row| {
             match crate::rows::read::<Delivery>(Table::Outbox, &row) {
                 Ok(delivery) => {
                     queue.add(&delivery.address.destination(), delivery.next_attempt_ms, &row.tenant, &row.id)
                 }
-                Err(error) => failed = Some(error),
+                Err(error) => tracing::error!(%error, "a message will not be delivered"),
             }
-            failed.is_none()
+            true
         })?;
-        failed.map_or(Ok(()), Err)?;
         Ok(Self {
             metadata,
             directory,
@@ -145,7 +143,7 @@ impl Alerts {
         })
     }
 
-    /// The people, lists and mutes of a tenant.
+    /// The people, lists and mutes of a tenant. Called with `changing` held: what was read before a change must not be kept after it.
     fn audience(&self, tenant: &TenantId) -> Result<Arc<Audience>> {
         if let Some(known) = self.audiences.lock().get(tenant) {
             return Ok(Arc::clone(known));

@@ -118,11 +118,13 @@ impl Alerts {
         let pair_id = pair_id(onset.rule, onset.device);
         let window_ms = terms.suppress_ms.unwrap_or(self.settings.suppress_ms);
         let last = work.pairs.get(work.metadata, name, &pair_id)?;
+        // One about the past does not take the place of a newer one.
+        let is_newest = last.is_none_or(|last| last.triggered_at_ms <= onset.at.millis());
         match judge(last, onset.at.millis(), window_ms) {
             Verdict::Stands => {
                 let facts = self.facts(onset.tenant, onset.device)?;
                 let is_muted = self.stand(work, onset.tenant, id, &mut alert, terms, &facts, now_ms)?;
-                if !is_muted {
+                if !is_muted && is_newest {
                     work.pairs.put(name, &pair_id, Pair::of(id.to_string(), alert.triggered_at_ms));
                 }
             }

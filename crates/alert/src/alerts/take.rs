@@ -161,8 +161,11 @@ impl Alerts {
         if cause.is_some_and(|row| row.cause_ns == transition.cause.nanos()) {
             work.causes.remove(name, &pair_id);
         }
-        if let Some(pair) = work.pairs.get_mut(metadata, name, &pair_id)? {
-            pair.ended(id.as_str());
+        let pair = work.pairs.get(metadata, name, &pair_id)?;
+        if pair.is_some_and(|pair| pair.awaits(id.as_str()))
+            && let Some(pair) = work.pairs.get_mut(metadata, name, &pair_id)?
+        {
+            pair.waiting = None;
         }
         let Some(alert) = work.alerts.get_mut(metadata, name, id.as_str())? else {
             work.tally.unmatched += 1;

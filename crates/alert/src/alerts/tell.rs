@@ -9,7 +9,7 @@ use crate::alert::{Alert, How, TOLD, Told, What};
 use crate::core::inbox::{Circumstances, Moved, Notice};
 use crate::core::quota::Limit;
 use crate::id::{AlertId, delivery_key};
-use crate::message::{AlertBody, Kind, LISTED, Message, RuleBody};
+use crate::message::{Kind, LISTED, Message};
 use crate::outbox::{Delivery, Outcome};
 use crate::people::{Address, CheckedPerson};
 use crate::rows::{Due, Work, put};
@@ -48,7 +48,7 @@ impl Alerts {
         for person in audience.people() {
             let wants = person.wants(&alert.rule_id, &alert.device_id, facts, alert.severity);
             let Some(channels) = wants else { continue };
-            let notice = notice(tenant, id.as_str(), alert, channels);
+            let notice = Notice { tenant: tenant.as_str(), id: id.as_str(), alert, channels: &channels };
             let on = self.circumstances(work, person, now_ms);
             let inbox = work.inboxes.get_or_new(work.metadata, tenant.as_str(), &person.id)?;
             let (how, message, now) = inbox.tell(on, notice, gather_ms);
@@ -154,7 +154,8 @@ impl Alerts {
         now_ms: i64,
     ) -> Result<()> {
         let wants = person.wants(&alert.rule_id, &alert.device_id, facts, alert.severity);
-        let notice = notice(tenant, id, alert, wants.unwrap_or_else(|| person.all()));
+        let channels = wants.unwrap_or_else(|| person.all());
+        let notice = Notice { tenant: tenant.as_str(), id, alert, channels: &channels };
         let on = self.circumstances(work, person, now_ms);
         let inbox = work.inboxes.get_or_new(work.metadata, tenant.as_str(), &person.id)?;
         let message = inbox.tell_again(on, kind, name, notice);
@@ -184,11 +185,14 @@ impl Alerts {
     ) {
         message.body.link = self.link(&message.body);
         work.tally.messages += 1;
-        for name in &message.channels {
-            // A channel that was removed meanwhile has no address any more.
-            let Some(address) = person.document.channels.get(name) else { continue };
-            let delivery = self.delivery(tenant, &message, name, address);
-            work.outgoing.push((tenant.to_string(), delivery));
+        let channels = &person.document.channels;
+        // Channels may have been renamed since the message began to gather: rather too many than none.
+        let is_known = message.channels.iter().any(|name| channels.contains_key(name));
+        for (name, address) in channels {
+            if !is_known || message.channels.contains(name) {
+                let delivery = self.delivery(tenant, &message, name, address);
+                work.outgoing.push((tenant.to_string(), delivery));
+            }
         }
     }
 
@@ -272,22 +276,6 @@ impl Alerts {
 
 fn json(body: &Body) -> String {
     serde_json::to_string(body).expect("a body has text keys and finite numbers")
-}
-
-fn notice(
-    tenant: &TenantId,
-    id: &str,
-    alert: &Alert,
-    channels: std::collections::BTreeSet<String>,
-) -> Notice {
-    Notice {
-        tenant: tenant.to_string(),
-        severity: alert.severity,
-        rule: RuleBody { id: alert.rule_id.to_string(), name: alert.rule_name.clone() },
-        alert: AlertBody::of(id, alert),
-        why: alert.why.clone(),
-        channels,
-    }
 }
 
 /// A message that only shows whether it arrives.

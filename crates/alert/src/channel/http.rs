@@ -24,6 +24,8 @@ use crate::outbox::{Failure, Receipt};
 
 /// Most of an answer that is read, bytes. An endless answer is cut off here.
 const ANSWER_BYTES: usize = 4096;
+/// How long the rest of an answer is waited for, once its status is known: the status is what counts.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// Most bytes that the headers of an answer may take.
 const HEADER_BYTES: usize = 64 << 10;
 /// Most of what a peer says that is shown, bytes.
@@ -167,13 +169,15 @@ where
 async fn answer(response: Response<Incoming>) -> Result<Receipt, Failure> {
     let (parts, mut body) = response.into_parts();
     let mut text = Vec::new();
-    while text.len() < ANSWER_BYTES {
-        match body.frame().await {
-            Some(Ok(frame)) => text.extend(frame.data_ref().into_iter().flatten().take(ANSWER_BYTES)),
-            // The status is what counts; the rest of the answer need not arrive.
-            Some(Err(_)) | None => break,
+    let read = async {
+        while text.len() < ANSWER_BYTES
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            text.extend(frame.data_ref().into_iter().flatten().take(ANSWER_BYTES));
         }
-    }
+    };
+    // Whether all of it arrived does not matter.
+    let _ = tokio::time::timeout(ANSWER_WAIT, read).await;
     let said = format!("{} {}", parts.status.as_u16(), shown(&text));
     judge(parts.status, &parts.headers, said.trim_end().to_owned())
 }

@@ -7,7 +7,7 @@ use rule::Severity;
 use serde::{Deserialize, Serialize};
 
 use super::quota::{Limit, Quota};
-use crate::alert::How;
+use crate::alert::{Alert, How};
 use crate::id::backwards;
 use crate::message::{AlertBody, BODY_VERSION, Body, DigestBody, Kind, LISTED, Message, RuleBody};
 use crate::people::CheckedPerson;
@@ -71,14 +71,13 @@ struct Held {
 }
 
 /// What a person is to hear.
-#[derive(Clone, Debug)]
-pub(crate) struct Notice {
-    pub(crate) tenant: String,
-    pub(crate) severity: Severity,
-    pub(crate) rule: RuleBody,
-    pub(crate) alert: AlertBody,
-    pub(crate) why: String,
-    pub(crate) channels: BTreeSet<String>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Notice<'a> {
+    pub(crate) tenant: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) alert: &'a Alert,
+    /// By which of their channels.
+    pub(crate) channels: &'a [&'a str],
 }
 
 /// Under which conditions.
@@ -103,22 +102,22 @@ impl Inbox {
     pub(crate) fn tell(
         &mut self,
         on: Circumstances<'_>,
-        notice: Notice,
+        notice: Notice<'_>,
         gather_ms: Option<i64>,
     ) -> (How, String, Option<Message>) {
         self.sums.concerned += 1;
         if let Some(gather_ms) = gather_ms
-            && self.may_gather(on, &notice)
+            && self.may_gather(on, notice)
         {
             return (How::Group, self.gather(on, notice, gather_ms), None);
         }
-        if gather_ms.is_none() && self.may_disturb(on, notice.severity) {
+        if gather_ms.is_none() && self.may_disturb(on, notice.alert.severity) {
             self.sums.single += 1;
             let message = single(on, Kind::Raised, "raised", notice, 1);
             return (How::Single, message.body.message.clone(), Some(message));
         }
-        let held = self.hold(on, notice.severity, &notice.channels);
-        count(&mut held.counts, &notice.rule.name, 1);
+        let held = self.hold(on, notice.alert.severity, notice.channels);
+        count(&mut held.counts, &notice.alert.rule_name, 1);
         held.counts.held += 1;
         (How::Digest, held.message.clone(), None)
     }
@@ -129,12 +128,12 @@ impl Inbox {
         on: Circumstances<'_>,
         kind: Kind,
         name: &str,
-        notice: Notice,
+        notice: Notice<'_>,
     ) -> Option<Message> {
-        if self.may_disturb(on, notice.severity) {
+        if self.may_disturb(on, notice.alert.severity) {
             return Some(single(on, kind, name, notice, 0));
         }
-        let held = self.hold(on, notice.severity, &notice.channels);
+        let held = self.hold(on, notice.alert.severity, notice.channels);
         match kind {
             Kind::Resolved => held.counts.resolved += 1,
             _ => held.counts.escalated += 1,
@@ -194,9 +193,9 @@ impl Inbox {
         groups + self.held.as_ref().map_or(0, |held| held.counts.held)
     }
 
-    fn may_gather(&self, on: Circumstances<'_>, notice: &Notice) -> bool {
-        let known = self.groups.contains_key(&notice.rule.id);
-        let quiet = on.person.quiet_until(notice.severity, on.now_ms).is_some();
+    fn may_gather(&self, on: Circumstances<'_>, notice: Notice<'_>) -> bool {
+        let known = self.groups.contains_key(&*notice.alert.rule_id);
+        let quiet = on.person.quiet_until(notice.alert.severity, on.now_ms).is_some();
         known || (!quiet && self.held.is_none() && self.groups.len() < GROUPS)
     }
 
@@ -210,30 +209,30 @@ impl Inbox {
     }
 
     /// Returns the message's id.
-    fn gather(&mut self, on: Circumstances<'_>, notice: Notice, gather_ms: i64) -> String {
-        let next = &mut self.next;
-        let group = self.groups.entry(notice.rule.id.clone()).or_insert_with(|| Group {
+    fn gather(&mut self, on: Circumstances<'_>, notice: Notice<'_>, gather_ms: i64) -> String {
+        let (next, alert) = (&mut self.next, notice.alert);
+        let group = self.groups.entry(alert.rule_id.to_string()).or_insert_with(|| Group {
             message: numbered(next, "group", on),
             due_ms: on.now_ms.saturating_add(gather_ms),
             count: 0,
-            severity: notice.severity,
-            rule_name: notice.rule.name,
+            severity: alert.severity,
+            rule_name: alert.rule_name.clone(),
             channels: BTreeSet::new(),
             devices: Vec::new(),
             alerts: Vec::new(),
-            why: notice.why,
+            why: alert.why.clone(),
         });
         group.count += 1;
-        group.severity = group.severity.max(notice.severity);
-        group.channels.extend(notice.channels);
+        group.severity = group.severity.max(alert.severity);
+        join(&mut group.channels, notice.channels);
         if group.alerts.len() < LISTED {
-            group.devices.push(notice.alert.device_id);
-            group.alerts.push(notice.alert.id);
+            group.devices.push(alert.device_id.to_string());
+            group.alerts.push(notice.id.to_owned());
         }
         group.message.clone()
     }
 
-    fn hold(&mut self, on: Circumstances<'_>, severity: Severity, channels: &BTreeSet<String>) -> &mut Held {
+    fn hold(&mut self, on: Circumstances<'_>, severity: Severity, channels: &[&str]) -> &mut Held {
         let next = &mut self.next;
         let held = self.held.get_or_insert_with(|| Held {
             message: numbered(next, "digest", on),
@@ -243,12 +242,13 @@ impl Inbox {
             counts: DigestBody { since_ms: on.now_ms, ..DigestBody::default() },
         });
         held.severity = held.severity.max(severity);
-        held.channels.extend(channels.iter().cloned());
+        join(&mut held.channels, channels);
         held
     }
 
     fn hold_group(&mut self, on: Circumstances<'_>, group: Group) -> Moved {
-        let held = self.hold(on, group.severity, &group.channels);
+        let channels: Vec<&str> = group.channels.iter().map(String::as_str).collect();
+        let held = self.hold(on, group.severity, &channels);
         count(&mut held.counts, &group.rule_name, group.count);
         held.counts.held += group.count;
         Moved { group: group.message, digest: held.message.clone() }
@@ -296,13 +296,25 @@ impl Held {
     }
 }
 
-fn single(on: Circumstances<'_>, kind: Kind, name: &str, notice: Notice, count: u64) -> Message {
-    let id = format!("{}.{name}.{}", notice.alert.id, on.person.id);
-    let mut body = body(on, kind, id, &notice.tenant, notice.severity, notice.why);
+fn single(on: Circumstances<'_>, kind: Kind, name: &str, notice: Notice<'_>, count: u64) -> Message {
+    let alert = notice.alert;
+    let id = format!("{}.{name}.{}", notice.id, on.person.id);
+    let mut body = body(on, kind, id, notice.tenant, alert.severity, alert.why.clone());
     body.count = count;
-    body.rule = Some(notice.rule);
-    body.alert = Some(notice.alert);
-    Message { person: on.person.id.clone(), channels: notice.channels, body }
+    body.rule = Some(RuleBody { id: alert.rule_id.to_string(), name: alert.rule_name.clone() });
+    body.alert = Some(AlertBody::of(notice.id, alert));
+    let mut channels = BTreeSet::new();
+    join(&mut channels, notice.channels);
+    Message { person: on.person.id.clone(), channels, body }
+}
+
+/// Nothing is copied that is there already.
+fn join(all: &mut BTreeSet<String>, more: &[&str]) {
+    for name in more {
+        if !all.contains(*name) {
+            all.insert((*name).to_owned());
+        }
+    }
 }
 
 fn body(

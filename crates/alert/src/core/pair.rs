@@ -54,8 +54,8 @@ impl Pair {
         due_ms
     }
 
-    /// The condition of an alert ended: it waits no longer.
-    pub(crate) fn ended(&mut self, alert: &str) {
-        self.waiting.take_if(|waiting| waiting.alert == alert);
+    /// Whether this suppressed one waits.
+    pub(crate) fn awaits(&self, alert: &str) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.alert == alert)
     }
 }

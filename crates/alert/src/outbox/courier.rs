@@ -51,6 +51,8 @@ impl Courier {
         loop {
             let now_ms = (self.now)().millis();
             let (new, next_ms) = self.alerts.tickets(now_ms);
+            // What is due and was not given may not be tried before something under way ends: time alone does not help.
+            let next_ms = next_ms.filter(|at_ms| *at_ms > now_ms || !new.is_empty());
             for ticket in new {
                 let id = under_way.spawn(self.attempt(ticket.clone())).id();
                 tickets.insert(id, ticket);

@@ -25,6 +25,8 @@ pub(crate) struct Queue {
     lanes: BTreeMap<String, Lane>,
     waiting: usize,
     under_way: usize,
+    /// Those of them to destinations that failed last time.
+    under_way_failing: usize,
     /// Where the last turn ended, so that the next one begins behind it.
     last: String,
 }
@@ -75,26 +77,29 @@ impl Queue {
     }
 
     fn take_from(&mut self, name: &str, now_ms: i64) -> Option<Ticket> {
-        let failing: usize = self.lanes.values().filter(|lane| lane.failing).map(|lane| lane.under_way).sum();
         let lane = self.lanes.get_mut(name)?;
         let most = if lane.failing { 1 } else { AT_ONCE_PER_DESTINATION };
         let is_due = lane.waiting.first().is_some_and(|(at_ms, ..)| *at_ms <= now_ms);
-        if !is_due || lane.under_way >= most || (lane.failing && failing >= AT_ONCE_FAILING) {
+        if !is_due || lane.under_way >= most || (lane.failing && self.under_way_failing >= AT_ONCE_FAILING) {
             return None;
         }
         let (_, tenant, id) = lane.waiting.pop_first()?;
         lane.under_way += 1;
         self.waiting -= 1;
         self.under_way += 1;
+        self.under_way_failing += usize::from(lane.failing);
         Some(Ticket { destination: name.to_owned(), tenant, id })
     }
 
     /// A delivery is no longer under way.
     pub(crate) fn done(&mut self, ticket: &Ticket, failed: bool) {
         if let Some(lane) = self.lanes.get_mut(&ticket.destination) {
+            let before = if lane.failing { lane.under_way } else { 0 };
             lane.under_way -= 1;
             lane.failing = failed;
+            let after = if lane.failing { lane.under_way } else { 0 };
             self.under_way -= 1;
+            self.under_way_failing = self.under_way_failing + after - before;
             if lane.under_way == 0 && lane.waiting.is_empty() {
                 self.lanes.remove(&ticket.destination);
             }
@@ -160,6 +165,6 @@ mod tests {
         let last = queue.take(7);
         assert_eq!(ids(&last), ["c"]);
         queue.done(&last[0], false);
-        assert_eq!((queue.len(), queue.lanes.len()), (0, 0));
+        assert_eq!((queue.len(), queue.lanes.len(), queue.under_way_failing), (0, 0, 0));
     }
 }

@@ -1,6 +1,6 @@
 //! A person, or a machine, that is told of alerts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use record::Facts;
 use rule::Severity;
@@ -129,15 +129,18 @@ impl CheckedPerson {
         device: &str,
         facts: &Facts,
         severity: Severity,
-    ) -> Option<BTreeSet<String>> {
+    ) -> Option<Vec<&str>> {
         let means = |want: &&Want| severity >= want.from && want.of.means(rule, device, facts);
         let want = self.document.wants.iter().find(means)?;
-        Some(if want.channels.is_empty() { self.all() } else { want.channels.iter().cloned().collect() })
+        if want.channels.is_empty() {
+            return Some(self.all());
+        }
+        Some(want.channels.iter().map(String::as_str).collect())
     }
 
     /// All their channels.
-    pub(crate) fn all(&self) -> BTreeSet<String> {
-        self.document.channels.keys().cloned().collect()
+    pub(crate) fn all(&self) -> Vec<&str> {
+        self.document.channels.keys().map(String::as_str).collect()
     }
 
     /// Until when they are not to be disturbed with this, milliseconds since 1970.

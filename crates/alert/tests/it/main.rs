@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // tests, helpers included
 
+mod config;
 mod courier;
 mod crash;
 mod email;
+mod format;
 mod house;
 mod life;
 mod listing;
 mod people;
 mod receiver;
+mod storm;
 mod suppression;
 mod webhook;

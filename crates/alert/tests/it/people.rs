@@ -271,3 +271,36 @@ fn what_is_no_person_mute_or_list_is_refused_by_name() {
     house.alerts.remove_person(&tenant(), "ann").unwrap();
     assert!(house.alerts.people(&tenant()).unwrap().is_empty());
 }
+
+#[test]
+fn who_renames_a_channel_still_hears_what_was_gathered_for_it() {
+    let house = House::new();
+    house.rules.set("hot", batched);
+    house.person("ann", |_| {});
+    house.take(&[began("hot", "pump-1", 0)], at(0));
+    let mail = Address::Email { to: "ann@example.com".into() };
+    house.person("ann", |ann| ann.channels = [("mail".to_owned(), mail)].into());
+    house.pass(0, 61);
+    assert_eq!(house.outbox().iter().map(|delivery| delivery.channel.as_str()).collect::<Vec<_>>(), ["mail"]);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_keeps_nothing_else_from_being_done() {
+    let mut house = House::new();
+    house.rules.set("hot", batched);
+    house.person("ann", |_| {});
+    house.take(&[began("hot", "pump-1", 0)], at(0));
+    let broken = |table, tenant: &str, id: &str| {
+        let row = metadata::Row { tenant: tenant.into(), id: id.into(), body: b"{".to_vec() };
+        house.metadata.commit(&[metadata::Change::Put(table, row)]).unwrap();
+    };
+    broken(metadata::Table::AlertDue, "", "0000000000000000/mute/acme/x");
+    broken(metadata::Table::People, "acme", "person/zoe");
+    broken(metadata::Table::Mutes, "acme", "works");
+    broken(metadata::Table::Outbox, "acme", "a.raised.ann.hook");
+    house.reopen();
+    house.pass(0, 61);
+    assert_eq!(house.alerts.outbox_len(), 1);
+    let told = house.alerts.deliveries(&tenant(), &id_of(&began("hot", "pump-1", 0))).unwrap();
+    assert_eq!(told[0].kind, Kind::Group);
+}

@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Hang,
     /// Headers, and then bytes without end.
     Endless,
+    /// Headers that promise more than comes.
+    Stall,
     /// It closes at once.
     Drop,
 }
@@ -90,6 +92,10 @@ async fn reply(mut stream: TcpStream, answer: Answer, out: &Mutex<u64>) {
     match answer {
         Answer::Say(text) => drop(stream.write_all(text.as_bytes()).await),
         Answer::Hang => std::future::pending().await,
+        Answer::Stall => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nso").await.unwrap();
+            std::future::pending().await
+        }
         Answer::Drop => {}
         Answer::Endless => {
             let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n";

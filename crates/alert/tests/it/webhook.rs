@@ -6,6 +6,8 @@ use penstock_alert::{
     Address, Body, Channels, Config, Failure, Kind, Receipt, Secret, Signer, SmsConfig, SmsFormat,
 };
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::house::{House, at, tenant};
 use crate::receiver::{Answer, Receiver, status};
 
@@ -95,6 +97,9 @@ async fn who_hangs_is_given_up_and_who_never_ends_is_cut_off() {
     let failure = attempt(&private(), hook(&silent)).await.unwrap_err();
     assert!(failure.may_pass && failure.reason.contains("no answer within 2 s"), "{failure:?}");
     assert!(began.elapsed() < Duration::from_secs(10));
+    // The status is what counts.
+    let slow = Receiver::new(|_, _| Answer::Stall).await;
+    assert_eq!(attempt(&private(), hook(&slow)).await.unwrap().said, "200 so");
     let endless = Receiver::new(|_, _| Answer::Endless).await;
     let receipt = attempt(&private(), hook(&endless)).await.unwrap();
     assert!(receipt.said.starts_with("200 xxx") && receipt.said.len() < 300, "{receipt:?}");
@@ -124,9 +129,8 @@ async fn nobody_is_connected_to_who_must_not_be() {
     assert!(failure.may_pass && failure.reason.contains("has no address"), "{failure:?}");
 }
 
-#[tokio::test]
-async fn https_is_spoken_only_with_whom_an_authority_knows() {
-    use tokio_rustls::TlsAcceptor;
+/// A receiver with a certificate of its own, for one request. Returns its port, the certificate (PEM), and whether the handshake went well.
+async fn https() -> (u16, String, tokio::task::JoinHandle<bool>) {
     let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
@@ -134,24 +138,57 @@ async fn https_is_spoken_only_with_whom_an_authority_knows() {
         .with_no_client_auth()
         .with_single_cert(vec![key.cert.der().clone()], key.signing_key.serialize_der().try_into().unwrap())
         .unwrap();
-    let acceptor = TlsAcceptor::from(std::sync::Arc::new(config));
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let server = tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
-        acceptor.accept(stream).await.is_err()
+        let Ok(mut stream) = acceptor.accept(stream).await else { return false };
+        let mut some = [0; 4096];
+        assert!(stream.read(&mut some).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        stream.shutdown().await.is_ok()
     });
+    (port, key.cert.pem(), task)
+}
+
+#[tokio::test]
+async fn https_is_spoken_only_with_whom_an_authority_knows() {
+    let (port, _, server) = https().await;
     let address = Address::Webhook { url: format!("https://localhost:{port}/") };
     let failure = attempt(&private(), address).await.unwrap_err();
     assert!(failure.reason.starts_with("TLS failed"), "{failure:?}");
-    assert!(server.await.unwrap(), "the handshake must not have ended well");
+    assert!(!server.await.unwrap(), "the handshake must not have gone well");
+}
+
+#[tokio::test]
+async fn https_reaches_whom_an_authority_knows() {
+    let (port, certificate, server) = https().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), certificate).unwrap();
+    // The system's authorities are read once per process: another process, with those of the test.
+    let output = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "webhook::https_from_another_process", "--ignored"])
+        .env("SSL_CERT_FILE", file.path())
+        .env("HOOK_PORT", port.to_string())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(server.await.unwrap());
+}
+
+#[tokio::test]
+#[ignore = "run by the one above, in a process of its own"]
+async fn https_from_another_process() {
+    let url = format!("https://localhost:{}/", std::env::var("HOOK_PORT").unwrap());
+    assert_eq!(attempt(&private(), Address::Webhook { url }).await.unwrap().said, "204");
 }
 
 #[tokio::test]
 async fn a_text_message_goes_through_the_gateway_of_the_configuration() {
     let receiver = Receiver::new(|_, _| status("201 Created")).await;
-    let mut config = Config::default();
-    config.sms = Some(SmsConfig {
+    let sms = Some(SmsConfig {
         url: receiver.url(),
         body: "To={to}&From=%2B123&Body={text}".into(),
         format: SmsFormat::Form,
@@ -159,6 +196,7 @@ async fn a_text_message_goes_through_the_gateway_of_the_configuration() {
         password: Some(Secret::new("token")),
         headers: [("x-account".to_owned(), Secret::new("7"))].into(),
     });
+    let mut config = Config { sms, ..Config::default() };
     config.templates.sms_text = "{what}: {device} & {tenant}".into();
     let house = House::with(config.clone(), std::sync::Arc::new(metadata::Memory::new()));
     let address = Address::Sms { to: "+491711234567".into() };

@@ -127,3 +127,33 @@ fn a_file_of_version_3_is_read() {
     assert_eq!(body(&open, Table::Learned, "acme", "d1").unwrap(), b"{\"firmware\":\"2.1.0\"}");
     assert_eq!(body(&open, Table::Changes, "", "devices").unwrap(), b"{\"mark\":\"0f3c5ba1d2e49876\"}");
 }
+
+/// As the fourth version left it, with alerts. The fixture is never edited.
+#[test]
+fn a_file_of_version_4_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("meta.db");
+    Connection::open(&path).unwrap().execute_batch(include_str!("fixtures/v4.sql")).unwrap();
+    let open = Sqlite::open(&path).unwrap();
+    let mut newest = None;
+    let mut visit = |row: penstock_metadata::Row| {
+        newest = Some(row);
+        false
+    };
+    open.scan_after(Table::Alerts, "acme", "", &mut visit).unwrap();
+    let newest = newest.unwrap();
+    assert_eq!(newest.id, "67798d9dc5b2c3ff-ebd32ba5d58efc030f9c05b9");
+    assert!(newest.body.starts_with(b"{\"device_id\":\"fan-1\""), "{newest:?}");
+    assert_eq!(body(&open, Table::AlertState, "", "position/live/0").unwrap(), b"{\"offset\":7}");
+    for table in
+        [Table::Rules, Table::AlertPairs, Table::Outbox, Table::Deliveries, Table::People, Table::Mutes]
+    {
+        let mut rows = 0;
+        let count = &mut |_| {
+            rows += 1;
+            true
+        };
+        open.scan(table, Some("acme"), count).unwrap();
+        assert!(rows > 0, "{table:?}");
+    }
+}
