@@ -40,10 +40,11 @@ impl Evaluator {
     }
 
     fn judge(&mut self, tenant: u32, message: &Message<'_>, arrival: i64, out: &mut Output) {
+        let mut found = self.live.find(tenant, message.device);
         let first = message.readings[0].when.time.nanos();
         if message.readings.iter().all(|reading| reading.when.time.nanos() == first) {
             let readings = message.readings.iter();
-            self.moment(tenant, message, first, arrival, readings, out);
+            self.moment(tenant, message, &mut found, (first, arrival), readings, out);
         } else {
             let mut moments = std::mem::take(&mut self.scratch.moments);
             moments.clear();
@@ -57,12 +58,12 @@ impl Evaluator {
             moments.sort_unstable();
             for moment in moments.chunk_by(|a, b| a.0 == b.0) {
                 let readings = moment.iter().map(|(_, place)| &message.readings[*place as usize]);
-                self.moment(tenant, message, moment[0].0, arrival, readings, out);
+                self.moment(tenant, message, &mut found, (moment[0].0, arrival), readings, out);
             }
             moments.shrink_to(record::limits::READINGS_KEPT);
             self.scratch.moments = moments;
         }
-        if let Some(place) = self.live.find(tenant, message.device) {
+        if let Some(place) = found {
             self.arm(place);
         }
     }
@@ -71,20 +72,19 @@ impl Evaluator {
         &mut self,
         tenant: u32,
         message: &Message<'_>,
-        at: i64,
-        arrival: i64,
+        found: &mut Option<u32>,
+        (at, arrival): (i64, i64),
         readings: impl Iterator<Item = &'r CleanReading<'r>> + Clone,
         out: &mut Output,
     ) {
-        let found = self.live.find(tenant, message.device);
         let is_late = at < self.watermark.saturating_sub(self.settings.allowed_lateness.nanos());
         let seen = found.and_then(|place| self.live.get(place)).map_or(i64::MIN, |device| device.times.seen);
         if message.is_history || is_late || at < seen {
-            self.aside(tenant, message, found, (at, arrival), readings, out);
+            self.aside(tenant, message, *found, (at, arrival), readings, out);
             return;
         }
-        let place = found.or_else(|| self.add(tenant, message.device, false, out));
-        let Some(device) = place.and_then(|place| self.live.get_mut(place)) else { return };
+        *found = found.or_else(|| self.add(tenant, message.device, false, out));
+        let Some(device) = found.and_then(|place| self.live.get_mut(place)) else { return };
         let Rules { tenant, live, .. } = &mut self.tenants[tenant as usize];
         let ground = Ground { tenant, detectors: &*self.settings.detectors };
         let touched = &mut self.scratch.touched;
