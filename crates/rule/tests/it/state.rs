@@ -94,6 +94,30 @@ fn devices_heard_least_recently_are_forgotten() {
 }
 
 #[test]
+fn what_is_kept_of_readings_is_bounded() {
+    let settings = Settings { kept_bytes: 4096, ..Settings::default() };
+    let mut given = Given::new(&[]);
+    given.evaluator = Evaluator::new(set(&[when("p95(t, '1 day') > 80")]), settings);
+    for second in 0..200 {
+        given.device = ["d1", "d2", "d3"][second as usize % 3];
+        given.number(second, "t", 90.0);
+    }
+    // 16 bytes a value: 3200 for the three; with the 57th of a fourth it is too much.
+    assert!(given.out.transitions.iter().all(|told| told.kind == rule::Kind::Began));
+    given.device = "d4";
+    for second in 200..300 {
+        given.number(second, "t", 90.0);
+    }
+    let ended: Vec<_> = given.out.transitions.iter().filter(|told| told.kind == rule::Kind::Ended).collect();
+    assert_eq!(
+        ended.iter().map(|told| told.device.as_str()).collect::<Vec<_>>(),
+        ["d3"],
+        "heard least recently"
+    );
+    assert!(ended[0].why.contains("forgotten"), "{}", ended[0].why);
+}
+
+#[test]
 fn how_a_rule_stands_is_explained() {
     let mut given =
         Given::new(&[rule(r#"{"name": "r", "when": "avg(t, '5m') > 80 AND s = 'on'", "for": "1m"}"#)]);
