@@ -44,6 +44,10 @@ pub const DEVICES: usize = 1_000_000;
 pub const DEVICES_FORGOTTEN_AT_ONCE: usize = 16;
 /// Devices whose past is remembered for rules that are `retrospective`: history comes device by device.
 pub const PAST_DEVICES: usize = 20_000;
+/// Bytes of what a partition keeps of readings for windows, z-scores and detectors by default: 10 KiB for each of 100 000 devices.
+pub const KEPT_BYTES: usize = 1 << 30;
+/// Timers that wait, for each device, before those that are out of date are taken out.
+pub const TIMERS_PER_DEVICE: usize = 4;
 /// Rules in all indexes of a tenant together, 16 bytes or so each. Devices with the same facts share an index, and so do those for whom the
 /// same rules apply; once this many are in use, a device gets the index of all rules, and scopes are looked at each time.
 pub const INDEXED_RULES: usize = 4_000_000;

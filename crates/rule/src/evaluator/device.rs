@@ -25,6 +25,8 @@ pub(super) struct Device {
     pub(super) armed: i64,
     pub(super) slots: Vec<Slot>,
     pub(super) kept: Vec<Kept>,
+    /// What the table was told that `kept` takes, bytes.
+    pub(super) kept_bytes: usize,
     pub(super) signals: Vec<(u32, Func, Level)>,
     /// Rules that are on their way or raised, by number.
     pub(super) active: Vec<(u32, Active)>,
@@ -84,14 +86,9 @@ pub(super) enum Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Active {
     /// It holds since `cause`, is raised as of `at` in event time, once the server's time is `due`.
-    Pending {
-        cause: i64,
-        at: i64,
-        due: i64,
-    },
-    Raised {
-        cause: i64,
-    },
+    Pending { cause: i64, at: i64, due: i64 },
+    /// It is raised; `taken_over` where somebody said so who may have read on further.
+    Raised { cause: i64, taken_over: bool },
 }
 
 impl Device {
@@ -105,6 +102,7 @@ impl Device {
             armed: i64::MAX,
             slots: Vec::new(),
             kept: Vec::new(),
+            kept_bytes: 0,
             signals: Vec::new(),
             active: Vec::new(),
         }
@@ -197,14 +195,16 @@ impl Level {
         self.low < value && value < self.high
     }
 
-    /// Moves to a value; adds the rules that must be looked at. Of a level that was stale, none: all are looked at anyway.
+    /// Moves to a value; adds the rules that must be looked at. Of a level that was stale those that may hold, besides what is active.
     pub(super) fn go(&mut self, value: f64, levels: &Levels, touched: &mut Vec<u32>) {
         let old = self.value;
         self.value = value;
         if self.is_quiet(value) {
             return;
         }
-        if !self.is_stale() {
+        if self.is_stale() {
+            levels.first(value, touched);
+        } else {
             match (old.is_nan(), value.is_nan()) {
                 (false, false) if old == value => return,
                 (false, false) => touched.extend_from_slice(levels.between(old, value)),

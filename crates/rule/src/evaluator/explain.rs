@@ -8,7 +8,7 @@ use super::Evaluator;
 use super::device::Active;
 use super::look::Look;
 use crate::RuleId;
-use crate::language::{Condition, Datum, Expr};
+use crate::language::{Condition, Datum};
 
 /// How a rule stands for a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +91,7 @@ fn phase(active: Option<Active>) -> Phase {
         Some(Active::Pending { cause, at, .. }) => {
             Phase::Pending { cause: Timestamp::from_nanos(cause), at: Timestamp::from_nanos(at) }
         }
-        Some(Active::Raised { cause }) => Phase::Raised { cause: Timestamp::from_nanos(cause) },
+        Some(Active::Raised { cause, .. }) => Phase::Raised { cause: Timestamp::from_nanos(cause) },
     }
 }
 
@@ -105,10 +105,7 @@ fn parts(look: &Look<'_>, condition: &Condition) -> Vec<Part> {
             Datum::Text(text) => Some(Value::Text(text.to_owned())),
             Datum::Place(lat, lng) => Some(Value::Location { lat, lng }),
         },
-        why: match leaf.expr {
-            Expr::Track(track, _) => look.device.kept(track).and_then(|kept| kept.state.why()),
-            _ => None,
-        },
+        why: look.why(&leaf.expr),
     };
     condition.leaves.iter().map(part).collect()
 }

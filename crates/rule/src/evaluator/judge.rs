@@ -63,11 +63,8 @@ fn look(
     let next = match active {
         None if holds => began(compiled, instant),
         Some(Active::Pending { .. }) if !holds => None,
-        Some(Active::Raised { cause })
-            if has_begun(compiled, cause, instant) && ends(compiled, &look, holds) =>
-        {
-            None
-        }
+        Some(Active::Raised { cause, taken_over: true }) if lies_ahead(compiled, cause, instant) => active,
+        Some(Active::Raised { .. }) if ends(compiled, &look, holds) => None,
         same => same,
     };
     let told = told(&look, rule, active, next, instant);
@@ -86,7 +83,7 @@ pub(super) fn raise(tenant: &Tenant, device: &mut Device, instant: Instant, out:
         if !is_proven && due > instant.now {
             continue;
         }
-        let next = Active::Raised { cause };
+        let next = Active::Raised { cause, taken_over: false };
         let look = Look { tenant, device, now: instant.now, totals: RefCell::default() };
         let began = Instant { at, ..instant };
         out.transitions.extend(told(&look, rule, Some(active), Some(next), began));
@@ -103,7 +100,7 @@ pub(super) fn end(
     instant: Instant,
     why: &str,
 ) -> Option<Transition> {
-    let Active::Raised { cause } = active else { return None };
+    let Active::Raised { cause, .. } = active else { return None };
     Some(Transition {
         tenant: tenant.clone(),
         device: device.id.clone(),
@@ -122,15 +119,15 @@ fn began(rule: &Compiled, instant: Instant) -> Option<Active> {
     let cause = instant.at;
     let at = rule.raised_at(cause)?;
     if at == cause {
-        return Some(Active::Raised { cause });
+        return Some(Active::Raised { cause, taken_over: false });
     }
     Some(Active::Pending { cause, at, due: instant.now.saturating_add(at - cause) })
 }
 
-/// Whether a cause can have ended by now. One that was taken over from somebody who had read on may lie ahead. That of a silence is
-/// told by the server's clock, behind which the device's may be.
-fn has_begun(rule: &Compiled, cause: i64, instant: Instant) -> bool {
-    instant.at >= cause || (!rule.silences.is_empty() && instant.now >= cause)
+/// Whether a cause that was taken over from somebody who had read on is still to come: readings given again from before it do not end
+/// it. That of a silence is told by the server's clock, behind which the device's may be.
+fn lies_ahead(rule: &Compiled, cause: i64, instant: Instant) -> bool {
+    instant.at < cause && (rule.silences.is_empty() || instant.now < cause)
 }
 
 fn is_open(rule: &Compiled, at: i64) -> bool {
@@ -151,7 +148,7 @@ fn told(
     instant: Instant,
 ) -> Option<Transition> {
     let raised = |active: Option<Active>| match active {
-        Some(Active::Raised { cause }) => Some(cause),
+        Some(Active::Raised { cause, .. }) => Some(cause),
         _ => None,
     };
     let (id, version, compiled) = &look.tenant.rules[rule as usize];

@@ -75,6 +75,16 @@ impl Keeping {
         }
     }
 
+    /// What it holds, bytes: depends on nothing but the readings, unlike the memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Panes(panes) => panes.held_bytes(),
+            Self::Values(values) => values.held_bytes(),
+            Self::Deviation(deviation) => deviation.held_bytes(),
+            Self::Score { detector, .. } => detector.as_ref().map_or(0, |detector| detector.bytes()),
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Panes(panes) => panes.bytes(),

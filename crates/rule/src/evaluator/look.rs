@@ -1,10 +1,11 @@
 //! A device at an instant, as conditions see it.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 
 use super::device::Device;
 use super::kept::Keeping;
-use crate::language::{Condition, Datum, Func, Leaf, Seen};
+use crate::language::{Condition, Datum, Expr, Func, Leaf, Seen};
 use crate::limits::WHY_BYTES;
 use crate::set::Tenant;
 use crate::window::Totals;
@@ -20,29 +21,27 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// The parts of a condition that have a value, with these.
-    pub(super) fn values<'c>(&self, condition: &'c Condition) -> impl Iterator<Item = (&'c Leaf, String)> {
-        condition.leaves.iter().map(|leaf| {
-            let value = leaf.expr.eval(self).to_string();
-            let why = match leaf.expr {
-                crate::language::Expr::Track(track, _) => {
-                    self.device.kept(track).and_then(|kept| kept.state.why())
-                }
-                _ => None,
-            };
-            (leaf, why.map_or(value.clone(), |why| format!("{value} ({why})")))
-        })
-    }
-
     /// What was seen, in words.
     pub(super) fn words(&self, condition: &Condition) -> String {
         let mut words = String::new();
-        for (leaf, value) in self.values(condition) {
+        for Leaf { label, expr } in &condition.leaves {
             let sign = if words.is_empty() { "" } else { ", " };
-            words.push_str(&format!("{sign}{} = {value}", leaf.label));
+            // Writing to memory does not fail.
+            let _ = write!(words, "{sign}{label} = {}", expr.eval(self));
+            if let Some(why) = self.why(expr) {
+                let _ = write!(words, " ({why})");
+            }
         }
         words.truncate(words.floor_char_boundary(WHY_BYTES));
         words
+    }
+
+    /// Why a part has its value, if there is more to it than its name.
+    pub(super) fn why(&self, expr: &Expr) -> Option<String> {
+        match expr {
+            Expr::Track(track, _) => self.device.kept(*track)?.state.why(),
+            _ => None,
+        }
     }
 }
 

@@ -7,9 +7,10 @@ use record::{CleanReading, DeviceId, Timestamp};
 use super::device::Device;
 use super::judge::{Instant, end};
 use super::step::{Ground, step, take_aside};
+use super::table::Table;
 use super::time::advance;
 use super::{Evaluator, Message, Output, Rules};
-use crate::set::Classes;
+use crate::set::{Classes, Tenant};
 
 impl Evaluator {
     /// Takes a message. Messages of a partition are given in the order of its log, history where it is read.
@@ -40,10 +41,11 @@ impl Evaluator {
     }
 
     fn judge(&mut self, tenant: u32, message: &Message<'_>, arrival: i64, out: &mut Output) {
+        let mut found = self.live.find(tenant, message.device);
         let first = message.readings[0].when.time.nanos();
         if message.readings.iter().all(|reading| reading.when.time.nanos() == first) {
             let readings = message.readings.iter();
-            self.moment(tenant, message, first, arrival, readings, out);
+            self.moment(tenant, message, &mut found, (first, arrival), readings, out);
         } else {
             let mut moments = std::mem::take(&mut self.scratch.moments);
             moments.clear();
@@ -57,13 +59,17 @@ impl Evaluator {
             moments.sort_unstable();
             for moment in moments.chunk_by(|a, b| a.0 == b.0) {
                 let readings = moment.iter().map(|(_, place)| &message.readings[*place as usize]);
-                self.moment(tenant, message, moment[0].0, arrival, readings, out);
+                self.moment(tenant, message, &mut found, (moment[0].0, arrival), readings, out);
             }
             moments.shrink_to(record::limits::READINGS_KEPT);
             self.scratch.moments = moments;
         }
-        if let Some(place) = self.live.find(tenant, message.device) {
+        if let Some(place) = found {
             self.arm(place);
+            self.live.weigh(place);
+        }
+        if self.live.is_heavy() {
+            self.forget(false, out);
         }
     }
 
@@ -71,20 +77,19 @@ impl Evaluator {
         &mut self,
         tenant: u32,
         message: &Message<'_>,
-        at: i64,
-        arrival: i64,
+        found: &mut Option<u32>,
+        (at, arrival): (i64, i64),
         readings: impl Iterator<Item = &'r CleanReading<'r>> + Clone,
         out: &mut Output,
     ) {
-        let found = self.live.find(tenant, message.device);
         let is_late = at < self.watermark.saturating_sub(self.settings.allowed_lateness.nanos());
         let seen = found.and_then(|place| self.live.get(place)).map_or(i64::MIN, |device| device.times.seen);
         if message.is_history || is_late || at < seen {
-            self.aside(tenant, message, found, (at, arrival), readings, out);
+            self.aside(tenant, message, *found, (at, arrival), readings, out);
             return;
         }
-        let place = found.or_else(|| self.add(tenant, message.device, false, out));
-        let Some(device) = place.and_then(|place| self.live.get_mut(place)) else { return };
+        *found = found.or_else(|| self.add(tenant, message.device, false, out));
+        let Some(device) = found.and_then(|place| self.live.get_mut(place)) else { return };
         let Rules { tenant, live, .. } = &mut self.tenants[tenant as usize];
         let ground = Ground { tenant, detectors: &*self.settings.detectors };
         let touched = &mut self.scratch.touched;
@@ -116,18 +121,35 @@ impl Evaluator {
         }
         let place = self.past.find(tenant, message.device);
         let place = place.or_else(|| self.add(tenant, message.device, true, out));
-        let Some(device) = place.and_then(|place| self.past.get_mut(place)) else { return };
+        let Some(place) = place else { return };
+        self.past_moment(&rules, message, (place, at), readings, out);
+        self.past.weigh(place);
+        if self.past.is_heavy() {
+            self.forget(true, out);
+        }
+    }
+
+    fn past_moment<'r>(
+        &mut self,
+        rules: &Arc<Tenant>,
+        message: &Message<'_>,
+        (place, at): (u32, i64),
+        readings: impl Iterator<Item = &'r CleanReading<'r>>,
+        out: &mut Output,
+    ) {
+        let Some(device) = self.past.get_mut(place) else { return };
         if at < device.times.seen.saturating_sub(self.settings.allowed_lateness.nanos()) {
-            restart(&rules, device, out);
+            restart(rules, device, out);
         }
         if at < device.times.seen {
-            readings.for_each(|reading| take_aside(&rules, device, reading));
+            readings.for_each(|reading| take_aside(rules, device, reading));
             return;
         }
-        let ground = Ground { tenant: &rules, detectors: &*self.settings.detectors };
+        let tenant = device.tenant;
+        let ground = Ground { tenant: rules, detectors: &*self.settings.detectors };
         let touched = &mut self.scratch.touched;
         // The past has no clock but its own.
-        advance(&rules, device, at, true, touched, out);
+        advance(rules, device, at, true, touched, out);
         let instant = Instant { at, now: at, retrospective: true };
         sort_in(ground, &mut self.tenants[tenant as usize].past, device, message, instant, out);
         device.times.heard = at;
@@ -137,37 +159,40 @@ impl Evaluator {
     /// Adds a device; if there are too many, some are forgotten, and what is raised of them ends.
     pub(super) fn add(&mut self, tenant: u32, id: &str, is_past: bool, out: &mut Output) -> Option<u32> {
         let id = DeviceId::parse(id).ok()?;
-        let table = if is_past { &mut self.past } else { &mut self.live };
-        if table.is_full() {
-            for device in table.forget() {
-                let tenant = &self.tenants[device.tenant as usize].tenant;
-                let instant =
-                    Instant { at: device.times.seen, now: device.times.clock, retrospective: is_past };
-                out.transitions.extend(device.active.iter().filter_map(|(rule, active)| {
-                    let (id, version, _) = &tenant.rules[*rule as usize];
-                    end(
-                        &tenant.id,
-                        (id, *version),
-                        &device,
-                        *active,
-                        instant,
-                        "the device was forgotten: too many others were heard after it",
-                    )
-                }));
-            }
+        if self.table(is_past).is_full() {
+            self.forget(is_past, out);
         }
-        Some(table.add(Device::new(tenant, id)))
+        Some(self.table(is_past).add(Device::new(tenant, id)))
+    }
+
+    fn table(&mut self, is_past: bool) -> &mut Table {
+        if is_past { &mut self.past } else { &mut self.live }
+    }
+
+    /// Forgets those who were heard least recently. What is raised of them ends.
+    fn forget(&mut self, is_past: bool, out: &mut Output) {
+        let why = "the device was forgotten: too much is to be remembered of those heard after it";
+        for device in self.table(is_past).forget() {
+            let tenant = &self.tenants[device.tenant as usize].tenant;
+            let instant = Instant { at: device.times.seen, now: device.times.clock, retrospective: is_past };
+            out.transitions.extend(device.active.iter().filter_map(|(rule, active)| {
+                let (id, version, _) = &tenant.rules[*rule as usize];
+                end(&tenant.id, (id, *version), &device, *active, instant, why)
+            }));
+        }
     }
 }
 
 /// History that goes on much earlier than it was is another one.
-fn restart(tenant: &crate::set::Tenant, device: &mut Device, out: &mut Output) {
+fn restart(tenant: &Tenant, device: &mut Device, out: &mut Output) {
     let instant = Instant { at: device.times.seen, now: device.times.seen, retrospective: true };
     out.transitions.extend(device.active.iter().filter_map(|(rule, active)| {
         let (id, version, _) = &tenant.rules[*rule as usize];
         end(&tenant.id, (id, *version), device, *active, instant, "history goes on at an earlier time")
     }));
-    *device = Device::new(device.tenant, device.id.clone());
+    // The table goes on from what it was told.
+    let kept_bytes = device.kept_bytes;
+    *device = Device { kept_bytes, ..Device::new(device.tenant, device.id.clone()) };
 }
 
 /// Puts a device into the class that its facts make it a member of. What is raised by rules that are not for it any more ends.

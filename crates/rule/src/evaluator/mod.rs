@@ -107,7 +107,8 @@ impl Evaluator {
     /// One that knows nothing yet.
     #[must_use]
     pub fn new(set: Arc<RuleSet>, settings: Settings) -> Self {
-        let (live, past) = (Table::new(settings.devices), Table::new(settings.past_devices));
+        let table = |devices: usize| Table::new(devices, settings.kept_bytes);
+        let (live, past) = (table(settings.devices), table(settings.past_devices));
         Self {
             set,
             settings,

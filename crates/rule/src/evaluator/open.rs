@@ -33,7 +33,7 @@ impl Evaluator {
     fn open_of(&self, device: &Device) -> impl Iterator<Item = OpenCause> {
         let tenant = &self.tenants[device.tenant as usize].tenant;
         device.active.iter().filter_map(move |(rule, active)| {
-            let Active::Raised { cause } = *active else { return None };
+            let Active::Raised { cause, .. } = *active else { return None };
             let (id, version, _) = &tenant.rules[*rule as usize];
             Some(OpenCause {
                 tenant: tenant.id.clone(),
@@ -99,8 +99,11 @@ impl Evaluator {
         let Some(place) = found.or_else(|| self.add(tenant, open.device.as_str(), false, out)) else {
             return false;
         };
-        if let Some(device) = self.live.get_mut(place) {
-            device.set_active(rule, Some(Active::Raised { cause: open.cause.nanos() }));
+        let Some(device) = self.live.get_mut(place) else { return false };
+        let cause = open.cause.nanos();
+        let is_ours = matches!(device.active(rule), Some(Active::Raised { cause: own, .. }) if own == cause);
+        if !is_ours {
+            device.set_active(rule, Some(Active::Raised { cause, taken_over: true }));
         }
         true
     }

@@ -14,6 +14,9 @@ pub struct Settings {
     pub devices: usize,
     /// Most devices whose past is, for rules that judge it.
     pub past_devices: usize,
+    /// Most that is kept of readings for windows, z-scores and detectors, bytes, live and past by themselves. Beyond it the devices heard
+    /// least recently are forgotten.
+    pub kept_bytes: usize,
     /// What `anomaly` asks.
     pub detectors: Arc<dyn Detectors>,
 }
@@ -25,6 +28,7 @@ impl Default for Settings {
             allowed_lateness: Duration::from_nanos(10_000_000_000),
             devices: limits::DEVICES,
             past_devices: limits::PAST_DEVICES,
+            kept_bytes: limits::KEPT_BYTES,
             detectors: Arc::new(NoDetectors),
         }
     }

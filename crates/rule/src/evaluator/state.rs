@@ -183,7 +183,8 @@ impl Evaluator {
         swap.restored(&mut device, facts, classes, &self.set, is_past, out);
         let table = if is_past { &mut self.past } else { &mut self.live };
         if place.is_some() && !table.is_full() {
-            table.add(device);
+            let place = table.add(device);
+            table.weigh(place);
         }
         Ok(())
     }

@@ -157,7 +157,14 @@ fn concern(
     let value = slot.value.number();
     slot.level.go(value, &plan.levels, touched);
     if is_stale {
-        touched.extend_from_slice(&plan.all);
+        touched.extend_from_slice(&plan.first);
+        touched.extend(
+            device
+                .active
+                .iter()
+                .map(|(rule, _)| *rule)
+                .filter(|rule| ground.tenant.rule(*rule).watches.iter().any(|(of, _)| *of == slot.metric)),
+        );
     } else if differs {
         touched.extend_from_slice(&plan.change);
     }
@@ -197,7 +204,6 @@ fn track(
             device.signals.len() - 1
         });
         let level = &mut device.signals[place].2;
-        // Found stale only together with its slot, and then all rules of the metric are looked at.
         level.go(value, levels, touched);
     }
 }

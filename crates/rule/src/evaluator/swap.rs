@@ -186,7 +186,9 @@ fn swap_all(
         let classes = if is_past { &mut rules.past } else { &mut rules.live };
         swaps[&device.tenant].device(device, classes, set, is_past, out);
         let stays = !rules.tenant.rules.is_empty();
-        if !stays {
+        if stays {
+            table.weigh(*place);
+        } else {
             table.remove(*place);
         }
         stays

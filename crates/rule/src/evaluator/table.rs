@@ -16,20 +16,48 @@ pub(super) struct Table {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     most: usize,
+    /// What is kept of readings, of all devices, bytes.
+    kept_bytes: usize,
+    most_kept_bytes: usize,
 }
 
 impl Table {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize, most_kept_bytes: usize) -> Self {
         let hasher = DefaultHashBuilder::default();
-        Self { devices: Vec::new(), free: Vec::new(), index: HashTable::new(), hasher, most: most.max(1) }
+        Self {
+            devices: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher,
+            most: most.max(1),
+            kept_bytes: 0,
+            most_kept_bytes,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }
 
+    /// Whether one more is too many.
     pub(super) fn is_full(&self) -> bool {
         self.len() >= self.most
+    }
+
+    /// Whether more is kept of readings than may be.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.kept_bytes > self.most_kept_bytes
+    }
+
+    /// Takes note of what is kept of a device's readings now.
+    pub(super) fn weigh(&mut self, place: u32) {
+        let Some(device) = self.devices.get_mut(place as usize).and_then(Option::as_mut) else { return };
+        let before = device.kept_bytes;
+        if before == 0 && device.kept.is_empty() {
+            return;
+        }
+        device.kept_bytes = device.kept.iter().map(|kept| kept.state.held_bytes()).sum();
+        self.kept_bytes = self.kept_bytes + device.kept_bytes - before;
     }
 
     pub(super) fn find(&self, tenant: u32, id: &str) -> Option<u32> {
@@ -72,6 +100,7 @@ impl Table {
             entry.remove();
         }
         self.free.push(place);
+        self.kept_bytes -= device.kept_bytes;
         Some(device)
     }
 

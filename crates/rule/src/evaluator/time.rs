@@ -5,6 +5,7 @@ use record::Timestamp;
 use super::device::{Active, Device};
 use super::judge::{Instant, look_at, raise};
 use super::{Evaluator, Output};
+use crate::limits::TIMERS_PER_DEVICE;
 use crate::set::Tenant;
 
 impl Evaluator {
@@ -38,6 +39,10 @@ impl Evaluator {
         if due < device.armed {
             device.armed = due;
             self.timers.push(std::cmp::Reverse((due, place)));
+        }
+        if self.timers.len() > 1024 + self.live.len() * TIMERS_PER_DEVICE {
+            let armed = self.live.places().filter(|(_, device)| device.armed != i64::MAX);
+            self.timers = armed.map(|(place, device)| std::cmp::Reverse((device.armed, place))).collect();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! When the truth of a condition can change: at which thresholds of which numbers, and where that cannot be said.
 
 use super::build::Condition;
-use super::expr::{Expr, Func};
+use super::expr::{Compare, Expr, Func};
 
 /// A number that changes when its metric's reading comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,4 +54,39 @@ fn loose(expr: &Expr, found: &mut Interest) {
         _ => {}
     }
     expr.parts().into_iter().for_each(|part| loose(part, found));
+}
+
+/// Where a signal must be for a condition to be true: above, below or at a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Above,
+    Below,
+    At,
+}
+
+/// What must be so of signals for a condition to be true: its comparisons that are joined by AND.
+pub(crate) fn needs(expr: &Expr) -> Vec<(Signal, Side, f64)> {
+    if let Expr::And(parts) = expr {
+        return parts.iter().flat_map(needs).collect();
+    }
+    let Expr::Compare(compare, of) = expr else { return Vec::new() };
+    let (signal, threshold, is_turned) = match (&of[0], &of[1]) {
+        (signal, Expr::Number(threshold)) => (signal, *threshold, false),
+        (Expr::Number(threshold), signal) => (signal, *threshold, true),
+        _ => return Vec::new(),
+    };
+    let signal = match signal {
+        Expr::Metric(metric) => Signal::Metric(*metric),
+        Expr::Track(track, func) => Signal::Track(*track, *func),
+        _ => return Vec::new(),
+    };
+    let side = match (compare, is_turned) {
+        (Compare::Greater | Compare::GreaterOrEqual, false)
+        | (Compare::Less | Compare::LessOrEqual, true) => Side::Above,
+        (Compare::Less | Compare::LessOrEqual, false)
+        | (Compare::Greater | Compare::GreaterOrEqual, true) => Side::Below,
+        (Compare::Equal, _) => Side::At,
+        (Compare::NotEqual, _) => return Vec::new(),
+    };
+    vec![(signal, side, threshold)]
 }

@@ -4,7 +4,7 @@ use record::{Facts, Timestamp};
 
 use crate::document::{Document, Route, Scope};
 use crate::error::CompileError;
-use crate::language::{Condition, Expr, Names, Seen, Signal, build, interest, parse};
+use crate::language::{Condition, Expr, Names, Seen, Side, Signal, build, interest, needs, parse};
 use crate::schedule::Hours;
 
 /// One rule, compiled over the names of its tenant.
@@ -24,6 +24,8 @@ pub(crate) struct Compiled {
     pub(crate) watches: Vec<(u32, Watch)>,
     /// Where the watch is [`Watch::Levels`]: what must be crossed.
     pub(crate) thresholds: Vec<(Signal, f64)>,
+    /// What must be so of signals for `when` to hold.
+    pub(crate) needs: Vec<(Signal, Side, f64)>,
     pub(crate) tracks: Vec<u32>,
     pub(crate) silences: Vec<(Option<u32>, i64)>,
     /// Whether any reading of the device may change it from false to true.
@@ -69,6 +71,7 @@ impl Compiled {
             facts: of_facts(&when.expr),
             watches: Vec::new(),
             thresholds: Vec::new(),
+            needs: needs(&when.expr),
             tracks: united(both().flat_map(|condition| &condition.tracks)),
             wakes: both()
                 .any(|condition| !rises_with_silence(&condition.expr) || looks_back(&condition.expr)),

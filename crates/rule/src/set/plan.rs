@@ -1,6 +1,6 @@
 //! The rules for devices with the same facts, arranged by what makes them be looked at.
 
-use crate::language::{Func, Signal};
+use crate::language::{Func, Side, Signal};
 
 use super::compiled::Watch;
 use super::tenant::Tenant;
@@ -33,8 +33,8 @@ pub(crate) struct MetricPlan {
     pub(crate) tracks: Vec<u32>,
     /// When what a track says crosses a threshold.
     pub(crate) signals: Vec<(u32, Func, Levels)>,
-    /// All rules that name it.
-    pub(crate) all: Vec<u32>,
+    /// Rules that may hold whatever the value is, looked at when nothing is known of what came before.
+    pub(crate) first: Vec<u32>,
 }
 
 /// Thresholds in order, each with its rule.
@@ -42,16 +42,39 @@ pub(crate) struct MetricPlan {
 pub(crate) struct Levels {
     at: Vec<f64>,
     rules: Vec<u32>,
+    /// Thresholds that must be passed upwards for the rule to hold, in order.
+    above: Vec<(f64, u32)>,
+    /// And downwards.
+    below: Vec<(f64, u32)>,
 }
 
 impl Levels {
-    fn new(mut thresholds: Vec<(f64, u32)>) -> Self {
-        thresholds.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        thresholds.dedup();
+    fn new(group: &[Threshold]) -> Self {
+        let in_order = |mut thresholds: Vec<(f64, u32)>| {
+            thresholds.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            thresholds.dedup();
+            thresholds
+        };
+        let that_need = |side: Side| {
+            let of_side = group.iter().filter(|threshold| threshold.needs == Some(side));
+            in_order(of_side.map(|threshold| (threshold.at, threshold.rule)).collect())
+        };
+        let all = in_order(group.iter().map(|threshold| (threshold.at, threshold.rule)).collect());
         Self {
-            at: thresholds.iter().map(|(at, _)| *at).collect(),
-            rules: thresholds.iter().map(|(_, rule)| *rule).collect(),
+            at: all.iter().map(|(at, _)| *at).collect(),
+            rules: all.iter().map(|(_, rule)| *rule).collect(),
+            above: that_need(Side::Above),
+            below: that_need(Side::Below),
         }
+    }
+
+    /// The rules that need the value to be where it is, one way or the other.
+    pub(crate) fn first(&self, value: f64, touched: &mut Vec<u32>) {
+        let above = self.above.partition_point(|(at, _)| *at <= value);
+        touched.extend(self.above[..above].iter().map(|(_, rule)| *rule));
+        let below = self.below.partition_point(|(at, _)| *at < value);
+        touched.extend(self.below[below..].iter().map(|(_, rule)| *rule));
+        touched.extend_from_slice(self.between(value, value));
     }
 
     /// The thresholds next to a value, below and above: strictly between them it can move without crossing any. A value that is
@@ -87,14 +110,7 @@ impl Plan {
         for &number in &rules {
             let rule = tenant.rule(number);
             for &(metric, watch) in &rule.watches {
-                plan.name(tenant, metric, number, watch);
-                if watch == Watch::Levels {
-                    let of_rule = rule
-                        .thresholds
-                        .iter()
-                        .map(|(signal, at)| Threshold::new(tenant, *signal, *at, number));
-                    thresholds.extend(of_rule.filter(|threshold| threshold.metric == metric));
-                }
+                plan.watch(tenant, metric, number, watch, &mut thresholds);
             }
             plan.note_silences(tenant, number);
         }
@@ -119,7 +135,15 @@ impl Plan {
         self.rules.len() + 1
     }
 
-    fn name(&mut self, tenant: &Tenant, metric: u32, number: u32, watch: Watch) {
+    /// Puts a rule where readings of the metric find it.
+    fn watch(
+        &mut self,
+        tenant: &Tenant,
+        metric: u32,
+        number: u32,
+        watch: Watch,
+        thresholds: &mut Vec<Threshold>,
+    ) {
         let place = match self.metrics.binary_search_by_key(&metric, |(metric, _)| *metric) {
             Ok(place) => place,
             Err(place) => {
@@ -128,10 +152,18 @@ impl Plan {
             }
         };
         let plan = &mut self.metrics[place].1;
-        plan.all.push(number);
         match watch {
-            Watch::Levels => {}
-            Watch::Change => plan.change.push(number),
+            Watch::Levels => {
+                let of_rule = thresholds_of(tenant, metric, number);
+                if of_rule.iter().all(|threshold| threshold.needs.is_none()) {
+                    plan.first.push(number);
+                }
+                thresholds.extend(of_rule);
+            }
+            Watch::Change => {
+                plan.change.push(number);
+                plan.first.push(number);
+            }
             Watch::Always => plan.always.push(number),
         }
         for &track in &tenant.rule(number).tracks {
@@ -158,7 +190,7 @@ impl Plan {
     fn set_levels(&mut self, mut thresholds: Vec<Threshold>) {
         thresholds.sort_by_key(Threshold::key);
         for group in thresholds.chunk_by(|a, b| a.key() == b.key()) {
-            let levels = Levels::new(group.iter().map(|threshold| (threshold.at, threshold.rule)).collect());
+            let levels = Levels::new(group);
             let metric = group[0].metric;
             let Ok(place) = self.metrics.binary_search_by_key(&metric, |(metric, _)| *metric) else {
                 continue;
@@ -178,20 +210,30 @@ struct Threshold {
     of_track: Option<(u32, Func)>,
     at: f64,
     rule: u32,
+    /// Where the signal must be for the rule to hold. Of a rule's thresholds one says so, or none can.
+    needs: Option<Side>,
 }
 
 impl Threshold {
-    fn new(tenant: &Tenant, signal: Signal, at: f64, rule: u32) -> Self {
-        match signal {
-            Signal::Metric(metric) => Self { metric, of_track: None, at, rule },
-            Signal::Track(track, func) => {
-                let metric = tenant.names.tracks()[track as usize].metric;
-                Self { metric, of_track: Some((track, func)), at, rule }
-            }
-        }
-    }
-
     fn key(&self) -> (u32, Option<(u32, u8)>) {
         (self.metric, self.of_track.map(|(track, func)| (track, func as u8)))
     }
+}
+
+/// A rule's thresholds of a metric, and of what tracks say of it.
+fn thresholds_of(tenant: &Tenant, metric: u32, number: u32) -> Vec<Threshold> {
+    let rule = tenant.rule(number);
+    let of_metric = |signal: Signal| match signal {
+        Signal::Metric(of) => (of == metric).then_some(None),
+        Signal::Track(track, func) => {
+            (tenant.names.tracks()[track as usize].metric == metric).then_some(Some((track, func)))
+        }
+    };
+    let mut need = rule.needs.iter().find(|(signal, ..)| of_metric(*signal).is_some());
+    let threshold = |(signal, at): &(Signal, f64)| {
+        let of_track = of_metric(*signal)?;
+        let needs = need.take_if(|(of, _, needed)| of == signal && needed == at).map(|(_, side, _)| *side);
+        Some(Threshold { metric, of_track, at: *at, rule: number, needs })
+    };
+    rule.thresholds.iter().filter_map(threshold).collect()
 }

@@ -35,6 +35,10 @@ impl Deviation {
         self.score
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.values.len() * size_of::<f64>()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.values.capacity() * size_of::<f64>()
     }

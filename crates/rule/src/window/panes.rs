@@ -62,6 +62,10 @@ impl Panes {
         totals
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.rows.len() * size_of::<u64>()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<u64>()
     }

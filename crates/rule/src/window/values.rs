@@ -46,6 +46,10 @@ impl Values {
         Some(*values.select_nth_unstable_by(rank, f64::total_cmp).1)
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.values.len() * size_of::<(i64, f64)>()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.values.capacity() * size_of::<(i64, f64)>()
     }

@@ -8,4 +8,5 @@ mod documents;
 mod given;
 mod language;
 mod model;
+mod state;
 mod transitions;

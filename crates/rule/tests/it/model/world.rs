@@ -63,6 +63,9 @@ pub(super) fn message_of<'a>(
     Message { tenant: TenantId::DEFAULT, device, facts, is_history, readings }
 }
 
+/// Device, which type, whether it is history, the pause before it, readings, and whether these are all of one time.
+type Drawn = (&'static str, usize, bool, i64, Vec<(i64, usize, Sample)>, bool);
+
 /// Messages of three devices, in the order in which they arrive.
 pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = (
@@ -75,14 +78,7 @@ pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     );
     prop::collection::vec(event, 1..60).prop_map(|drawn| {
         let mut arrived = 0;
-        let event = |(device, device_type, is_history, pause, readings, at_once): (
-            &'static str,
-            usize,
-            bool,
-            i64,
-            Vec<(i64, usize, Sample)>,
-            bool,
-        )| {
+        let event = |(device, device_type, is_history, pause, readings, at_once): Drawn| {
             arrived += pause;
             let first = readings[0].0;
             let sent = readings.into_iter().map(|(offset, metric, value)| {
