@@ -1,1 +1,42 @@
 //! Detectors of anomalies: what is unusual in a series of values, said while it comes in.
+//!
+//! [`Detector`] is a configuration, [`Detector::start`] makes the [`State`] of one series, and [`State::observe`] scores its next
+//! value by what was seen before it, and learns from it. A [`Score`] is between 0 and 1 and says why when somebody asks
+//! ([`Reason`]).
+//!
+//! Nothing here does I/O or reads a clock: the same values at the same times give the same scores.
+
+mod clock;
+mod detector;
+mod error;
+mod normal;
+mod reason;
+mod recent;
+mod score;
+mod threshold;
+
+pub use detector::{Detector, State};
+pub use error::{Error, Result};
+pub use reason::{Reason, Usual};
+pub use recent::{Robust, ZScore};
+pub use score::{BASE_RATE, DEFAULT_THRESHOLD, Score, chance, likelihood};
+pub use threshold::Threshold;
+
+/// Every limit, each with its reason.
+pub mod limits {
+    /// Most of the last values that a detector looks at: 8 KiB of each series, 16 where they are sorted too.
+    pub const WINDOW: u16 = 1024;
+    /// Values of a greater size count as infinite: squares of it can still be added up.
+    pub const SIZE: f64 = 1e120;
+    /// Most σ that are said. A series that was constant would have infinitely many.
+    pub const SIGMAS: f64 = 1e6;
+}
+
+/// What is said of values that nothing can be learned from: not a number scores 0, infinite 1.
+#[inline]
+fn unusable(value: f64) -> Option<Score> {
+    if value.is_nan() {
+        return Some(Score::nothing(Reason::NotANumber));
+    }
+    (value.abs() > limits::SIZE).then_some(Score { score: 1.0, raw: limits::SIGMAS, why: Reason::Infinite })
+}

@@ -1,0 +1,120 @@
+//! Which detector, with its settings, and what it keeps of a series.
+
+use record::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::recent::{Recent, Ring, Robust, Sorted, ZScore};
+use crate::{Error, Result, Score, Threshold};
+
+/// Which detector, with its settings. As TOML or JSON: `{ kind = "robust", last = 100 }`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Detector {
+    /// Fixed limits.
+    Threshold(Threshold),
+    /// Mean and σ of the last values.
+    ZScore(ZScore),
+    /// Median and median absolute deviation of the last values.
+    Robust(Robust),
+}
+
+impl Detector {
+    /// Whether the settings are in their ranges.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first that is not.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Threshold(threshold) => threshold.validate(),
+            Self::ZScore(zscore) => zscore.validate(),
+            Self::Robust(robust) => robust.validate(),
+        }
+    }
+
+    /// The state of a series of which nothing was seen yet.
+    ///
+    /// # Errors
+    /// As [`Detector::validate`].
+    pub fn start(&self) -> Result<State> {
+        self.validate()?;
+        Ok(State(match self {
+            Self::Threshold(threshold) => Kept::Threshold(*threshold),
+            Self::ZScore(zscore) => Kept::ZScore(zscore.start()),
+            Self::Robust(robust) => Kept::Robust(robust.start()),
+        }))
+    }
+}
+
+/// What a detector keeps of one series. Of bounded size ([`State::size_bytes`]); [`State::to_bytes`] makes it durable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State(Kept);
+
+/// One for each detector. In the format the order counts: new ones go to the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Kept {
+    Threshold(Threshold),
+    ZScore(Recent<Ring>),
+    Robust(Recent<Sorted>),
+}
+
+/// The first byte of a state.
+const VERSION: u8 = 1;
+
+impl State {
+    /// Scores the series' next value by what was seen before it, and learns from it.
+    ///
+    /// A value at the time of the last one or before it is scored and not learned from. Values that are not finite are not
+    /// learned from either: not a number scores 0, infinite 1.
+    #[inline]
+    pub fn observe(&mut self, at: Timestamp, value: f64) -> Score {
+        match &mut self.0 {
+            Kept::Threshold(threshold) => threshold.observe(value),
+            Kept::ZScore(recent) => recent.observe(at, value),
+            Kept::Robust(recent) => recent.observe(at, value),
+        }
+    }
+
+    /// Bytes in memory, the heap's included.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>()
+            + match &self.0 {
+                Kept::Threshold(_) => 0,
+                Kept::ZScore(recent) => recent.heap(),
+                Kept::Robust(recent) => recent.heap(),
+            }
+    }
+
+    /// The state as bytes: a version, then its fields (docs/formats/detector-state.md).
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_extend(&self.0, vec![VERSION])
+            .expect("a vector takes all, and every field can be written")
+    }
+
+    /// The state that [`State::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::State`] for another version, and for bytes that are damaged so that it shows.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let rest = match bytes {
+            [VERSION, rest @ ..] => rest,
+            _ => return Err(Error::State("its version is not known")),
+        };
+        let kept = match postcard::take_from_bytes::<Kept>(rest) {
+            Ok((kept, [])) => kept,
+            _ => return Err(Error::State("its bytes are damaged")),
+        };
+        kept.is_sound().then_some(Self(kept)).ok_or(Error::State("its numbers contradict one another"))
+    }
+}
+
+impl Kept {
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Threshold(threshold) => threshold.validate().is_ok(),
+            Self::ZScore(recent) => recent.is_sound(),
+            Self::Robust(recent) => recent.is_sound(),
+        }
+    }
+}
