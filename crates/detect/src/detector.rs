@@ -3,8 +3,11 @@
 use record::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::automatic::{Automated, Automatic};
+use crate::format::{self, Of};
 use crate::recent::{Recent, Ring, Robust, Sorted, ZScore};
-use crate::{Error, Result, Score, Threshold};
+use crate::seasonal::{Seasonal, Seasoned};
+use crate::{Result, Score, Threshold};
 
 /// Which detector, with its settings. As TOML or JSON: `{ kind = "robust", last = 100 }`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,18 +19,24 @@ pub enum Detector {
     ZScore(ZScore),
     /// Median and median absolute deviation of the last values.
     Robust(Robust),
+    /// What is usual at each hour.
+    Seasonal(Seasonal),
+    /// Without settings.
+    Automatic(Automatic),
 }
 
 impl Detector {
     /// Whether the settings are in their ranges.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first that is not.
+    /// [`Error::Setting`](crate::Error::Setting) names the first that is not.
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Threshold(threshold) => threshold.validate(),
             Self::ZScore(zscore) => zscore.validate(),
             Self::Robust(robust) => robust.validate(),
+            Self::Seasonal(seasonal) => seasonal.validate(),
+            Self::Automatic(automatic) => automatic.validate(),
         }
     }
 
@@ -41,12 +50,14 @@ impl Detector {
             Self::Threshold(threshold) => Kept::Threshold(*threshold),
             Self::ZScore(zscore) => Kept::ZScore(zscore.start()),
             Self::Robust(robust) => Kept::Robust(robust.start()),
+            Self::Seasonal(seasonal) => Kept::Seasonal(Box::new(seasonal.start())),
+            Self::Automatic(automatic) => Kept::Automatic(Box::new(automatic.start())),
         }))
     }
 }
 
 /// What a detector keeps of one series. Of bounded size ([`State::size_bytes`]); [`State::to_bytes`] makes it durable.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State(Kept);
 
 /// One for each detector. In the format the order counts: new ones go to the end.
@@ -55,10 +66,9 @@ enum Kept {
     Threshold(Threshold),
     ZScore(Recent<Ring>),
     Robust(Recent<Sorted>),
+    Seasonal(Box<Seasoned>),
+    Automatic(Box<Automated>),
 }
-
-/// The first byte of a state.
-const VERSION: u8 = 1;
 
 impl State {
     /// Scores the series' next value by what was seen before it, and learns from it.
@@ -71,6 +81,8 @@ impl State {
             Kept::Threshold(threshold) => threshold.observe(value),
             Kept::ZScore(recent) => recent.observe(at, value),
             Kept::Robust(recent) => recent.observe(at, value),
+            Kept::Seasonal(seasoned) => seasoned.observe(at, value),
+            Kept::Automatic(automated) => automated.observe(at, value),
         }
     }
 
@@ -82,30 +94,33 @@ impl State {
                 Kept::Threshold(_) => 0,
                 Kept::ZScore(recent) => recent.heap(),
                 Kept::Robust(recent) => recent.heap(),
+                Kept::Seasonal(seasoned) => size_of::<Seasoned>() + seasoned.heap(),
+                Kept::Automatic(automated) => size_of::<Automated>() + automated.heap(),
             }
     }
 
     /// The state as bytes: a version, then its fields (docs/formats/detector-state.md).
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_extend(&self.0, vec![VERSION])
-            .expect("a vector takes all, and every field can be written")
+        format::write(Of::State, self)
     }
 
     /// The state that [`State::to_bytes`] wrote.
     ///
     /// # Errors
-    /// [`Error::State`] for another version, and for bytes that are damaged so that it shows.
+    /// [`Error::State`](crate::Error::State) for another version, and for bytes that are damaged so that it shows.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let rest = match bytes {
-            [VERSION, rest @ ..] => rest,
-            _ => return Err(Error::State("its version is not known")),
-        };
-        let kept = match postcard::take_from_bytes::<Kept>(rest) {
-            Ok((kept, [])) => kept,
-            _ => return Err(Error::State("its bytes are damaged")),
-        };
-        kept.is_sound().then_some(Self(kept)).ok_or(Error::State("its numbers contradict one another"))
+        format::read(Of::State, bytes, Self::is_sound)
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        self.0.is_sound()
+    }
+
+    /// Whether its idea of chance is a formula's, which a series may not follow. Limits are somebody's word, and the detectors
+    /// that learn seasons learn from the series how rare a distance is.
+    pub(crate) fn assumes(&self) -> bool {
+        matches!(self.0, Kept::ZScore(_) | Kept::Robust(_))
     }
 }
 
@@ -115,6 +130,8 @@ impl Kept {
             Self::Threshold(threshold) => threshold.validate().is_ok(),
             Self::ZScore(recent) => recent.is_sound(),
             Self::Robust(recent) => recent.is_sound(),
+            Self::Seasonal(seasoned) => seasoned.is_sound(),
+            Self::Automatic(automated) => automated.is_sound(),
         }
     }
 }

@@ -6,28 +6,42 @@
 //!
 //! Nothing here does I/O or reads a clock: the same values at the same times give the same scores.
 
+mod automatic;
 mod clock;
 mod detector;
 mod error;
+mod format;
+mod hourly;
 mod normal;
+mod profile;
 mod reason;
 mod recent;
 mod score;
+mod seasonal;
+mod tail;
 mod threshold;
+mod tuning;
+mod watch;
 
+pub use automatic::Automatic;
 pub use detector::{Detector, State};
 pub use error::{Error, Result};
-pub use reason::{Reason, Usual};
+pub use reason::{Basis, Reason, Unit};
 pub use recent::{Robust, ZScore};
 pub use score::{BASE_RATE, DEFAULT_THRESHOLD, Score, chance, likelihood};
+pub use seasonal::Seasonal;
 pub use threshold::Threshold;
+pub use watch::{Budget, Verdict, Watch};
+
+#[doc(hidden)]
+pub use tuning::Tuning;
 
 /// Every limit, each with its reason.
 pub mod limits {
     /// Most of the last values that a detector looks at: 8 KiB of each series, 16 where they are sorted too.
     pub const WINDOW: u16 = 1024;
-    /// Values of a greater size count as infinite: squares of it can still be added up.
-    pub const SIZE: f64 = 1e120;
+    /// Values of a greater size count as infinite: shapes are kept as 32-bit numbers, and squares of it can still be added up.
+    pub const SIZE: f64 = 1e30;
     /// Most σ that are said. A series that was constant would have infinitely many.
     pub const SIGMAS: f64 = 1e6;
 }

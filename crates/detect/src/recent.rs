@@ -6,7 +6,7 @@ mod sorted;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Step};
-use crate::{Error, Reason, Result, Score, Usual, limits, normal};
+use crate::{Basis, Error, Reason, Result, Score, Unit, limits, normal};
 use record::Timestamp;
 pub(crate) use ring::Ring;
 pub(crate) use sorted::Sorted;
@@ -106,8 +106,9 @@ impl<W: Window> Recent<W> {
         if let Some(score) = crate::unusable(value) {
             return score;
         }
+        let step = self.clock.step(at);
         let score = self.score(value);
-        if self.clock.step(at) != Step::Behind {
+        if step != Step::Behind {
             self.window.push(value);
         }
         score
@@ -118,20 +119,22 @@ impl<W: Window> Recent<W> {
     }
 
     pub(crate) fn is_sound(&self) -> bool {
-        self.window.is_sound()
+        self.window.is_sound() && self.clock.is_sound()
     }
 
     #[inline]
     fn score(&self, value: f64) -> Score {
         let seen = self.window.seen();
         if seen < NEEDED {
-            return Score::nothing(Reason::Learning { seen: u32::from(seen), needed: u32::from(NEEDED) });
+            let (seen, needed) = (u32::from(seen), u32::from(NEEDED));
+            return Score::nothing(Reason::Learning { seen, needed, unit: Unit::Values });
         }
         let (usual, spread) = self.window.usual();
         let spread = spread.max(usual.abs() * ROUNDING).max(f64::MIN_POSITIVE);
         let sigmas = ((value - usual) / spread).abs().min(limits::SIGMAS);
-        let of = Usual::Last(seen);
-        let score = crate::likelihood(normal::two_sided(sigmas));
-        Score { score, raw: sigmas, why: Reason::Far { sigmas, value, usual, spread, of } }
+        // Of the values of an hour, any one.
+        let chance = (normal::two_sided(sigmas) * self.clock.per_hour()).min(1.0);
+        let why = Reason::Far { sigmas, value, usual, spread, basis: Basis::Last(seen) };
+        Score { score: crate::likelihood(chance), raw: sigmas, why }
     }
 }
