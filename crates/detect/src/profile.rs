@@ -42,8 +42,9 @@ pub(crate) struct Residual {
     pub residual: f64,
 }
 
-/// The memory of the spread of all hours, hours.
-const SPREAD_HOURS: f32 = 168.0;
+/// The memory of the spread of all hours, hours. Within it, later ones count more: the first were compared with what was not
+/// known yet.
+const SPREAD_HOURS: f32 = 336.0;
 
 /// Beyond so many σ a distance is learned from as if it were that far (Huber's constant is smaller: he has no seasons to learn).
 const CLIP: f64 = 3.0;
@@ -65,6 +66,13 @@ const FIRST_DAY: f32 = 24.0;
 
 /// A knot for which less was gathered learns nothing: the reading was nearer to another.
 const LEAST_WEIGHT: f32 = 0.25;
+
+/// No number of a profile is larger: values are at most [`SIZE`](crate::limits::SIZE), and sums of them over an hour have room.
+const BOUND: f32 = 1e37;
+
+fn is_bounded(number: f32) -> bool {
+    number.abs() <= BOUND
+}
 
 /// What was gathered for a knot: sums, each reading weighted by how near it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -102,7 +110,7 @@ impl Contest {
     }
 
     fn is_sound(&self) -> bool {
-        [self.hours, self.without, self.with].iter().all(|number| number.is_finite() && *number >= 0.0)
+        [self.hours, self.without, self.with].iter().all(|number| is_bounded(*number) && *number >= 0.0)
     }
 
     /// How much the season counts, from 0 to 1. The fourth power: a season that halves the distances is all but believed.
@@ -223,14 +231,14 @@ impl Profile {
         if self.hours <= FIRST_DAY {
             self.knots.shift_days(-step as f32); // what moves the level was no shape
         }
-        self.spread += (distance - self.spread) / self.hours.min(SPREAD_HOURS);
+        self.spread += (distance - self.spread) * 2.0 / (self.hours.min(SPREAD_HOURS) + 1.0);
     }
 
     pub(crate) fn is_sound(&self) -> bool {
         let numbers = [self.hours, self.spread];
         let sums = [self.left, self.right].iter().all(Gathered::is_sound);
-        self.level.is_finite()
-            && numbers.iter().all(|number| number.is_finite() && *number >= 0.0)
+        self.level.abs() <= f64::from(BOUND)
+            && numbers.iter().all(|number| is_bounded(*number) && *number >= 0.0)
             && sums
             && self.day.is_sound()
             && self.week.is_sound()
@@ -254,6 +262,6 @@ impl Gathered {
 
     fn is_sound(&self) -> bool {
         let all = [self.weight, self.level, self.day, self.week, self.distance];
-        all.iter().all(|number| number.is_finite()) && self.weight >= 0.0
+        all.iter().all(|number| is_bounded(*number)) && self.weight >= 0.0 && self.distance >= 0.0
     }
 }

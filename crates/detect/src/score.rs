@@ -25,10 +25,10 @@ pub const DEFAULT_THRESHOLD: f64 = 0.5;
 /// out.
 ///
 /// By Bayes' rule with the prior [`BASE_RATE`]: 0.5 where chance makes as many such values as anomalies do, 0.99 where it makes
-/// one of a hundred.
+/// one of a hundred. What every hour shows is no anomaly: 0.
 #[must_use]
 pub fn likelihood(chance: f64) -> f64 {
-    BASE_RATE / (BASE_RATE + chance.clamp(0.0, 1.0))
+    if chance >= 1.0 { 0.0 } else { BASE_RATE / (BASE_RATE + chance.max(0.0)) }
 }
 
 /// The chance that [`likelihood`] makes `score` of: the share of its hours in which a healthy series shows one as high.

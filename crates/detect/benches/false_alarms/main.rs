@@ -6,7 +6,7 @@
 
 extern crate penstock_detect as detect;
 
-#[path = "../simulated.rs"]
+#[path = "../simulated/mod.rs"]
 mod simulated;
 mod trial;
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::calendar::{Place, of_day, of_week};
+use super::is_bounded;
 
 const DAY: usize = 24;
 const WEEK: usize = 168;
@@ -10,8 +11,9 @@ const WEEK: usize = 168;
 /// The memory of the shape of the week, in weeks.
 const WEEKS: f32 = 5.0;
 
-/// The memory of an hour's spread, in days.
-const SPREADS: f32 = 20.0;
+/// The memory of an hour's spread, in days. Within it, later days count more: the first ones were compared with what was not
+/// known yet.
+const SPREADS: f32 = 40.0;
 
 /// The knots of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +84,7 @@ impl Knots {
         knot.visits = knot.visits.saturating_add(1);
         let visits = f32::from(knot.visits);
         knot.shape += if first { level } else { day / visits.min(shape_days) };
-        knot.spread += (distance - knot.spread) / visits.min(SPREADS);
+        knot.spread += (distance - knot.spread) * 2.0 / (visits.min(SPREADS) + 1.0);
         if first {
             return; // the week is what the day leaves
         }
@@ -108,10 +110,10 @@ impl Knots {
     pub(super) fn is_sound(&self) -> bool {
         (self.weeks.is_empty() || self.weeks.len() == WEEK)
             && self.weeks.len() == self.week_visits.len()
-            && self.weeks.iter().all(|shape| shape.is_finite())
+            && self.weeks.iter().all(|shape| is_bounded(*shape))
             && self
                 .days
                 .iter()
-                .all(|knot| knot.shape.is_finite() && knot.spread.is_finite() && knot.spread >= 0.0)
+                .all(|knot| is_bounded(knot.shape) && is_bounded(knot.spread) && knot.spread >= 0.0)
     }
 }

@@ -4,4 +4,22 @@
 
 extern crate penstock_detect as detect;
 
+#[path = "../../benches/nab/files.rs"]
+mod files;
+#[path = "../../benches/nab/runs.rs"]
+mod runs;
+#[path = "../../benches/nab/scoring.rs"]
+mod scoring;
+#[path = "../../benches/simulated/mod.rs"]
+mod simulated;
+#[path = "../../benches/false_alarms/trial.rs"]
+mod trial;
+
+mod automatic;
+mod false_alarms;
+mod format;
+mod nab;
+mod odd_values;
 mod recent;
+mod settings;
+mod watch;
