@@ -8,10 +8,11 @@ use record::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Step};
-use crate::profile::{Calendar, Place, Profile};
+use crate::profile::{Calendar, Kind, Place, Profile};
+use crate::tail::Tail;
 use crate::{Reason, Result, Score, Tuning, Unit};
 use evidence::Evidence;
-use signs::Signs;
+use signs::{SIGNS, Signs};
 
 /// The detector that needs no settings. It learns what is usual at each hour of the day and the week, and watches for six signs
 /// that something is not: a value far from it, a large step, being away for hours, being away for half a day, moving more than
@@ -45,6 +46,54 @@ impl Automatic {
             signs: Signs::default(),
             evidence: Evidence::new(&self.tuning),
         }
+    }
+}
+
+/// Hours after which a series may stand for its kind: a week, so that a whole one is known.
+const KNOWN_HOURS: f32 = 168.0;
+
+/// A series with a prior has so many hours to find its level.
+const PRIMED_HOURS: u16 = 2;
+
+/// The sums of what the series of a kind know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AutomaticKind {
+    profile: Kind,
+    tails: [[f64; 4]; SIGNS],
+    /// Of the usual moves, and of the shares of values that repeat the one before.
+    moves: [f64; 2],
+}
+
+impl AutomaticKind {
+    pub(crate) fn new() -> Self {
+        Self { profile: Kind::new(), tails: [[0.0; 4]; SIGNS], moves: [0.0; 2] }
+    }
+
+    pub(crate) fn series(&self) -> f64 {
+        self.profile.profiles
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.profile.merge(&other.profile);
+        let sums = self.tails.iter_mut().flatten().chain(&mut self.moves);
+        sums.zip(other.tails.iter().flatten().chain(&other.moves)).for_each(|(sum, other)| *sum += other);
+    }
+
+    /// The state of a series of the kind.
+    pub(crate) fn start(&self, automatic: &Automatic) -> Automated {
+        let mean = |sum: f64| sum / self.series().max(1.0);
+        let tails = self.tails.map(|sums| Tail::of_kind(sums.map(mean)));
+        Automated {
+            profile: self.profile.start(f32::from(LEARNING_HOURS - PRIMED_HOURS)),
+            signs: Signs::of_kind(self.moves.map(mean)),
+            evidence: Evidence::of_kind(tails),
+            ..automatic.start()
+        }
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        let sums = self.tails.iter().flatten().chain(&self.moves);
+        self.profile.is_sound() && sums.into_iter().all(|sum| (0.0..1e30).contains(sum))
     }
 }
 
@@ -107,6 +156,19 @@ impl Automated {
 
     fn knows_enough(&self) -> bool {
         self.profile.hours() >= f32::from(LEARNING_HOURS)
+    }
+
+    /// What it adds to its kind; nothing before it knows enough itself.
+    pub(crate) fn teach(&self, kind: &mut AutomaticKind) -> bool {
+        if self.profile.hours() < KNOWN_HOURS {
+            return false;
+        }
+        kind.profile.learn(&self.profile);
+        for (sums, tail) in kind.tails.iter_mut().zip(self.evidence.tails()) {
+            sums.iter_mut().zip(tail.sums()).for_each(|(sum, other)| *sum += other);
+        }
+        self.signs.teach(&mut kind.moves);
+        true
     }
 
     pub(crate) fn heap(&self) -> usize {

@@ -7,7 +7,7 @@ use crate::automatic::{Automated, Automatic};
 use crate::format::{self, Of};
 use crate::recent::{Recent, Ring, Robust, Sorted, ZScore};
 use crate::seasonal::{Seasonal, Seasoned};
-use crate::{Result, Score, Threshold};
+use crate::{Prior, Result, Score, Threshold};
 
 /// Which detector, with its settings. As TOML or JSON: `{ kind = "robust", last = 100 }`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,24 @@ impl Detector {
             Self::Seasonal(seasonal) => Kept::Seasonal(Box::new(seasonal.start())),
             Self::Automatic(automatic) => Kept::Automatic(Box::new(automatic.start())),
         }))
+    }
+}
+
+impl Detector {
+    /// The state of a series of which nothing was seen yet, but others of its kind were: until it has seen enough of its own,
+    /// what is usual for them is usual for it. Only its level is its own from the first hours on. Detectors that do not learn for long
+    /// ([`Detector::Threshold`], [`Detector::ZScore`], [`Detector::Robust`]) start without.
+    ///
+    /// # Errors
+    /// As [`Detector::validate`].
+    pub fn start_with(&self, prior: &Prior) -> Result<State> {
+        self.validate()?;
+        match self {
+            Self::Automatic(automatic) if prior.series() > 0 => {
+                Ok(State(Kept::Automatic(Box::new(prior.kind().start(automatic)))))
+            }
+            _ => self.start(),
+        }
     }
 }
 
@@ -115,6 +133,14 @@ impl State {
 
     pub(crate) fn is_sound(&self) -> bool {
         self.0.is_sound()
+    }
+
+    /// What the automatic detector learned, if it is one.
+    pub(crate) fn automated(&self) -> Option<&Automated> {
+        match &self.0 {
+            Kept::Automatic(automated) => Some(automated),
+            _ => None,
+        }
     }
 
     /// Whether its idea of chance is a formula's, which a series may not follow. Limits are somebody's word, and the detectors

@@ -13,6 +13,8 @@ const VERSION: u8 = 1;
 pub(crate) enum Of {
     State = 1,
     Watch = 2,
+    Joint = 3,
+    Prior = 4,
 }
 
 /// The version, what it is, then its fields by postcard.

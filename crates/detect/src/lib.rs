@@ -12,7 +12,9 @@ mod detector;
 mod error;
 mod format;
 mod hourly;
+mod joint;
 mod normal;
+mod prior;
 mod profile;
 mod reason;
 mod recent;
@@ -26,6 +28,8 @@ mod watch;
 pub use automatic::Automatic;
 pub use detector::{Detector, State};
 pub use error::{Error, Result};
+pub use joint::{Joint, JointState};
+pub use prior::Prior;
 pub use reason::{Basis, Reason, Unit};
 pub use recent::{Robust, ZScore};
 pub use score::{BASE_RATE, DEFAULT_THRESHOLD, Score, chance, likelihood};
@@ -40,6 +44,8 @@ pub use tuning::Tuning;
 pub mod limits {
     /// Most of the last values that a detector looks at: 8 KiB of each series, 16 where they are sorted too.
     pub const WINDOW: u16 = 1024;
+    /// Most metrics of a device that are looked at together: the work grows with the cube.
+    pub const METRICS: u16 = 16;
     /// Values of a greater size count as infinite: shapes are kept as 32-bit numbers, and squares of it can still be added up.
     pub const SIZE: f64 = 1e30;
     /// Most σ that are said. A series that was constant would have infinitely many.

@@ -1,12 +1,14 @@
 //! What is usual for a series at an hour of the day and of the week.
 
 mod calendar;
+mod kind;
 mod knots;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Basis, Tuning};
 pub(crate) use calendar::{Calendar, Place, fmt_hour};
+pub(crate) use kind::Kind;
 use knots::Knots;
 
 /// What is usual for a series: a level, a shape over the hours of the day, another over those of the week, and how far values
@@ -18,6 +20,10 @@ use knots::Knots;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     level: f64,
+    /// Hours that the level was learned from, up to a year's.
+    level_hours: f32,
+    /// Whether it began with what others of its kind are like.
+    primed: bool,
     knots: Box<Knots>,
     /// The hour that is being gathered, counted from the epoch.
     hour: i64,
@@ -128,6 +134,8 @@ impl Profile {
     pub(crate) fn new() -> Self {
         Self {
             level: 0.0,
+            level_hours: 0.0,
+            primed: false,
             knots: Box::new(Knots::new()),
             hour: i64::MIN,
             left: Gathered::default(),
@@ -152,10 +160,11 @@ impl Profile {
         if place.hour != self.hour {
             self.turn(place, tuning);
         }
-        if self.hours == 0.0 && self.left.weight + self.right.weight == 0.0 {
-            self.level = value; // the first of all: the first hour is gathered as distances from it
-        }
         let (day, week) = self.knots.shapes(place);
+        if self.level_hours == 0.0 && self.left.weight + self.right.weight == 0.0 {
+            // The first of all: the first hour is gathered as distances from it.
+            self.level = value - self.seasons(day, week);
+        }
         let usual = self.level + self.seasons(day, week);
         let far = if self.hours < UNCLIPPED_HOURS { f64::INFINITY } else { CLIP * self.spread_at(place) };
         let residual = (value - usual).clamp(-far, far);
@@ -224,18 +233,19 @@ impl Profile {
             self.week.compare(day, week);
         }
         self.hours = (self.hours + 1.0).min(HOURS_COUNTED);
+        self.level_hours = (self.level_hours + 1.0).min(HOURS_COUNTED);
         let seasons = self.seasons(f64::from(level - day), f64::from(day - week));
-        let step = (f64::from(level) - seasons) / f64::from(self.hours.min(tuning.level_hours));
+        let step = (f64::from(level) - seasons) / f64::from(self.level_hours.min(tuning.level_hours));
         self.level += step;
         self.knots.learn(hour, [level, day, week, distance], tuning.shape_days);
-        if self.hours <= FIRST_DAY {
+        if !self.primed && self.hours <= FIRST_DAY {
             self.knots.shift_days(-step as f32); // what moves the level was no shape
         }
         self.spread += (distance - self.spread) * 2.0 / (self.hours.min(SPREAD_HOURS) + 1.0);
     }
 
     pub(crate) fn is_sound(&self) -> bool {
-        let numbers = [self.hours, self.spread];
+        let numbers = [self.hours, self.level_hours, self.spread];
         let sums = [self.left, self.right].iter().all(Gathered::is_sound);
         self.level.abs() <= f64::from(BOUND)
             && numbers.iter().all(|number| is_bounded(*number) && *number >= 0.0)

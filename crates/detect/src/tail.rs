@@ -10,6 +10,9 @@ const MOST: f32 = 8.0;
 /// The heaviest tail that is believed: with a larger shape a distribution has no variance.
 const HEAVIEST: f32 = 0.45;
 
+/// What others know counts as so many hours of its own.
+const KIND_HOURS: f32 = 48.0;
+
 /// Excesses before which none is taken to be an anomaly: their mean is not known.
 const FEW: f32 = 5.0;
 
@@ -81,6 +84,17 @@ impl Tail {
         let shape = 0.5 * (1.0 - mean * mean / variance);
         let shape = shape.min(HEAVIEST).max(1.0 / self.excesses);
         (f64::from(shape), f64::from(mean * (1.0 - shape)))
+    }
+
+    /// The sums of what it knows, for [`Tail::of_kind`].
+    pub(crate) fn sums(&self) -> [f64; 4] {
+        [self.threshold, self.share, self.mean, self.square].map(f64::from)
+    }
+
+    /// A tail that begins with the means of others' [`Tail::sums`], which count as if it had seen them in two days.
+    pub(crate) fn of_kind(means: [f64; 4]) -> Self {
+        let [threshold, share, mean, square] = means.map(|mean| mean as f32);
+        Self { seen: KIND_HOURS, threshold, share, excesses: (KIND_HOURS * share).max(2.0), mean, square }
     }
 
     pub(crate) fn is_sound(&self) -> bool {

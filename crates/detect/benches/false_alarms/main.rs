@@ -6,6 +6,7 @@
 
 extern crate penstock_detect as detect;
 
+mod newcomers;
 #[path = "../simulated/mod.rs"]
 mod simulated;
 mod trial;
@@ -35,6 +36,23 @@ fn main() {
         }
     }
     calibration(devices);
+    new_devices(devices / 5);
+}
+
+/// What a prior of the kind is worth to devices that are new.
+fn new_devices(devices: u64) {
+    for noise in [Noise::White, Noise::Wandering] {
+        println!("{noise:?} noise: {devices} new devices of a kind of which {} are known", devices / 2);
+        let prior = newcomers::prior(noise, devices / 2);
+        for (name, prior) in [("without a prior", None), ("with one", Some(&prior))] {
+            let share = newcomers::false_alarms(noise, prior, devices, 7);
+            print!("  {name:15} | {:.4} % of hours of the first week above the budget", 100.0 * share);
+            for fault in FAULTS {
+                print!(" | {fault:?} {:3.0} %", 100.0 * newcomers::found(noise, fault, prior, devices));
+            }
+            println!();
+        }
+    }
 }
 
 /// Hours in which a value is above the default budget, and alarms by several budgets.

@@ -88,6 +88,12 @@ impl Device {
         }
     }
 
+    /// One of many that are alike but for their level.
+    pub(crate) fn alike(noise: Noise, number: u64) -> Self {
+        let own = Self::new(noise, number);
+        Self { level: own.level, rng: own.rng, ..Self::new(noise, 0) }
+    }
+
     /// The time of the `n`th reading. The first is on a Monday at midnight.
     pub(crate) fn at(n: i64) -> Timestamp {
         Timestamp::from_nanos((1_735_516_800 + n * MINUTES * 60) * 1_000_000_000)

@@ -29,6 +29,15 @@ impl Evidence {
         Self { tails: [Tail::new(tuning); SIGNS], greatest: [0.0; SIGNS], hour: None }
     }
 
+    /// With tails that begin with what others of the kind know.
+    pub(super) fn of_kind(tails: [Tail; SIGNS]) -> Self {
+        Self { tails, greatest: [0.0; SIGNS], hour: None }
+    }
+
+    pub(super) fn tails(&self) -> &[Tail; SIGNS] {
+        &self.tails
+    }
+
     /// When an hour is over, the tails learn its greatest measures.
     #[inline]
     pub(super) fn turn(&mut self, hour: i64, tuning: &Tuning) {

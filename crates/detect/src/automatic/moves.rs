@@ -57,6 +57,17 @@ pub(super) struct Moved {
 }
 
 impl Moves {
+    /// The usual mean move, and the share of values that are the one before.
+    pub(super) fn usual(&self) -> [f64; 2] {
+        [f64::from(self.usual), f64::from(self.repeats)]
+    }
+
+    /// Of a series whose kind usually moves so.
+    pub(super) fn of_kind([usual, repeats]: [f64; 2]) -> Self {
+        let (usual, repeats) = (usual as f32, repeats as f32);
+        Self { seen: FEW, late: usual, usual, repeats, ..Self::default() }
+    }
+
     pub(super) fn last(&self) -> f64 {
         self.last
     }

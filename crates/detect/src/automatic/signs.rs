@@ -97,6 +97,16 @@ impl Signs {
         }
     }
 
+    /// Adds how it usually moves to the sums of its kind.
+    pub(super) fn teach(&self, sums: &mut [f64; 2]) {
+        sums.iter_mut().zip(self.moves.usual()).for_each(|(sum, usual)| *sum += usual);
+    }
+
+    /// Of a series whose kind usually moves so.
+    pub(super) fn of_kind(means: [f64; 2]) -> Self {
+        Self { moves: Moves::of_kind(means), ..Self::default() }
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         self.short.is_finite() && self.long.is_finite() && self.moves.is_sound()
     }

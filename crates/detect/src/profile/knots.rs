@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::calendar::{Place, of_day, of_week};
 use super::is_bounded;
 
-const DAY: usize = 24;
-const WEEK: usize = 168;
+pub(super) const DAY: usize = 24;
+pub(super) const WEEK: usize = 168;
 
 /// The memory of the shape of the week, in weeks.
 const WEEKS: f32 = 5.0;
@@ -101,6 +101,34 @@ impl Knots {
         for knot in self.days.iter_mut().filter(|knot| knot.visits > 0) {
             knot.shape += step;
         }
+    }
+
+    /// The shape and the spread of an hour of the day.
+    pub(super) fn day(&self, hour: usize) -> (f32, f32) {
+        (self.days[hour].shape, self.days[hour].spread)
+    }
+
+    /// The shape of an hour of the week, if it was learned.
+    pub(super) fn week(&self, hour: usize) -> Option<f32> {
+        let visits = self.week_visits.get(hour).copied().unwrap_or(0);
+        (visits > 0).then(|| self.weeks[hour])
+    }
+
+    /// Gives an hour of the day what others know of it.
+    pub(super) fn begin_day(&mut self, hour: usize, shape: f32, spread: f32, visits: u8) {
+        self.days[hour] = Knot { shape, spread, visits };
+    }
+
+    /// Gives an hour of the week what others know of it.
+    pub(super) fn begin_week(&mut self, hour: usize, shape: f32, visits: u8) {
+        if self.weeks.is_empty() {
+            (self.weeks, self.week_visits) = (vec![0.0; WEEK], vec![0; WEEK]);
+        }
+        (self.weeks[hour], self.week_visits[hour]) = (shape, visits);
+    }
+
+    pub(super) fn mean_spread(&self) -> f32 {
+        self.days.iter().map(|knot| knot.spread).sum::<f32>() / DAY as f32
     }
 
     pub(super) fn heap(&self) -> usize {

@@ -6,6 +6,8 @@ extern crate penstock_detect as detect;
 
 #[path = "../../benches/nab/files.rs"]
 mod files;
+#[path = "../../benches/false_alarms/newcomers.rs"]
+mod newcomers;
 #[path = "../../benches/nab/runs.rs"]
 mod runs;
 #[path = "../../benches/nab/scoring.rs"]
@@ -18,8 +20,10 @@ mod trial;
 mod automatic;
 mod false_alarms;
 mod format;
+mod joint;
 mod nab;
 mod odd_values;
+mod prior;
 mod recent;
 mod settings;
 mod watch;
