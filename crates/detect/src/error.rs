@@ -16,6 +16,9 @@ pub enum Error {
         /// What is right, in words.
         wanted: &'static str,
     },
+    /// A user's model is refused, or failed.
+    #[error("model cannot be used: {0}")]
+    Model(String),
     /// Bytes of a state that no version of this crate wrote, or that are damaged.
     #[error("state of a detector cannot be read: {0}; begin with a fresh one")]
     State(&'static str),

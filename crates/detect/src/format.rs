@@ -15,6 +15,8 @@ pub(crate) enum Of {
     Watch = 2,
     Joint = 3,
     Prior = 4,
+    #[cfg(feature = "onnx")]
+    Model = 5,
 }
 
 /// The version, what it is, then its fields by postcard.

@@ -14,6 +14,8 @@ mod format;
 mod hourly;
 mod joint;
 mod normal;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 mod prior;
 mod profile;
 mod reason;
@@ -35,7 +37,7 @@ pub use recent::{Robust, ZScore};
 pub use score::{BASE_RATE, DEFAULT_THRESHOLD, Score, chance, likelihood};
 pub use seasonal::Seasonal;
 pub use threshold::Threshold;
-pub use watch::{Budget, Verdict, Watch};
+pub use watch::{Budget, Gate, Verdict, Watch};
 
 #[doc(hidden)]
 pub use tuning::Tuning;
@@ -46,6 +48,14 @@ pub mod limits {
     pub const WINDOW: u16 = 1024;
     /// Most metrics of a device that are looked at together: the work grows with the cube.
     pub const METRICS: u16 = 16;
+    /// Largest file of a user's model, bytes: a network of 250 000 weights, far more than a series has structure.
+    pub const MODEL_BYTES: usize = 1 << 20;
+    /// Most nodes of a user's model.
+    pub const MODEL_NODES: usize = 500;
+    /// Most numbers in any of its tensors: 4 MiB.
+    pub const MODEL_ELEMENTS: i64 = 1 << 20;
+    /// Most steps of a run of it, such as multiplications: about a millisecond.
+    pub const MODEL_STEPS: i64 = 1_000_000;
     /// Values of a greater size count as infinite: shapes are kept as 32-bit numbers, and squares of it can still be added up.
     pub const SIZE: f64 = 1e30;
     /// Most σ that are said. A series that was constant would have infinitely many.

@@ -24,18 +24,25 @@ impl Default for Budget {
     }
 }
 
-/// A series under watch: the detector's state, and which of its scores are alarms.
+/// Makes alarms of scores, within a budget. For any detector whose idea of chance is learned, such as [`JointState`](crate::JointState);
+/// a series has a [`Watch`], which holds back the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Watch {
-    state: State,
+pub struct Gate {
     budget: Budget,
-    /// The detector's own measure, hour by hour.
-    measures: Hourly,
     /// When the last alarm was, and how far out the value was.
     last: Option<(i64, f64)>,
 }
 
-/// What a watch says of a value.
+/// A series under watch: the detector's state, and which of its scores are alarms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    state: State,
+    gate: Gate,
+    /// The detector's own measure, hour by hour.
+    measures: Hourly,
+}
+
+/// What is said of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
     /// What the detector said.
@@ -72,6 +79,42 @@ impl Budget {
     }
 }
 
+impl Gate {
+    /// With a budget, and nothing told yet.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the setting that is out of its range.
+    pub fn new(budget: Budget) -> Result<Self> {
+        budget.validate()?;
+        Ok(Self { budget, last: None })
+    }
+
+    /// Says whether the next score is an alarm.
+    pub fn judge(&mut self, at: Timestamp, score: Score) -> Verdict {
+        self.judge_if(true, at, score)
+    }
+
+    /// As [`Gate::judge`], for a value that is none where `rare` is false.
+    fn judge_if(&mut self, rare: bool, at: Timestamp, score: Score) -> Verdict {
+        let above = rare && score.score >= self.budget.threshold();
+        Verdict { score, above, alarm: above && self.tell(at, score.raw) }
+    }
+
+    fn tell(&mut self, at: Timestamp, raw: f64) -> bool {
+        let quiet = (self.budget.quiet_hours * 3.6e12) as i64; // at most 720 hours: fits
+        let known =
+            self.last.is_some_and(|(last, worst)| at.nanos().saturating_sub(last) < quiet && raw <= worst);
+        if !known {
+            self.last = Some((at.nanos(), raw));
+        }
+        !known
+    }
+
+    fn is_sound(&self) -> bool {
+        self.budget.validate().is_ok() && self.last.is_none_or(|(_, raw)| raw.is_finite())
+    }
+}
+
 impl Watch {
     /// Of a series of which nothing was seen yet.
     ///
@@ -86,8 +129,7 @@ impl Watch {
     /// # Errors
     /// [`Error::Setting`] names the setting of the budget that is out of its range.
     pub fn over(state: State, budget: Budget) -> Result<Self> {
-        budget.validate()?;
-        Ok(Self { state, budget, measures: Hourly::new(&Tuning::default()), last: None })
+        Ok(Self { state, gate: Gate::new(budget)?, measures: Hourly::new(&Tuning::default()) })
     }
 
     /// Scores the series' next value ([`State::observe`]), and says whether it is an alarm.
@@ -97,12 +139,12 @@ impl Watch {
     /// fit a series is wrong often, and that shows.
     pub fn observe(&mut self, at: Timestamp, value: f64) -> Verdict {
         let score = self.state.observe(at, value);
-        let hour = at.nanos().div_euclid(3_600_000_000_000);
-        let above = score.score >= self.budget.threshold() && self.is_rare_here(&score);
+        let rare = self.is_rare_here(&score);
         if self.state.assumes() && score.raw.is_finite() {
+            let hour = at.nanos().div_euclid(3_600_000_000_000);
             self.measures.take(hour, score.raw, &Tuning::default());
         }
-        Verdict { score, above, alarm: above && self.tell(at, score.raw) }
+        self.gate.judge_if(rare, at, score)
     }
 
     /// The detector's state.
@@ -129,24 +171,11 @@ impl Watch {
     /// [`Error::State`] for another version, and for bytes that are damaged so that it shows.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         format::read(Of::Watch, bytes, |watch: &Self| {
-            watch.state.is_sound()
-                && watch.measures.is_sound()
-                && watch.budget.validate().is_ok()
-                && watch.last.is_none_or(|(_, raw)| raw.is_finite())
+            watch.state.is_sound() && watch.measures.is_sound() && watch.gate.is_sound()
         })
     }
 
     fn is_rare_here(&self, score: &Score) -> bool {
-        !self.state.assumes() || self.measures.tail().chance(score.raw) <= self.budget.chance()
-    }
-
-    fn tell(&mut self, at: Timestamp, raw: f64) -> bool {
-        let quiet = (self.budget.quiet_hours * 3.6e12) as i64; // at most 720 hours: fits
-        let known =
-            self.last.is_some_and(|(last, worst)| at.nanos().saturating_sub(last) < quiet && raw <= worst);
-        if !known {
-            self.last = Some((at.nanos(), raw));
-        }
-        !known
+        !self.state.assumes() || self.measures.tail().chance(score.raw) <= self.gate.budget.chance()
     }
 }

@@ -23,6 +23,8 @@ mod format;
 mod joint;
 mod nab;
 mod odd_values;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod prior;
 mod recent;
 mod settings;
