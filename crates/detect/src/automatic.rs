@@ -146,7 +146,7 @@ impl Automated {
             let needed = u32::from(LEARNING_HOURS);
             return Score::nothing(Reason::Learning { seen, needed, unit: Unit::Hours });
         }
-        let found = evidence.weigh(&measured.measures);
+        let found = evidence.weigh(&measured.measures, self.clock.per_hour());
         if found.surprise <= 0.0 {
             return Score::nothing(Reason::Usual);
         }

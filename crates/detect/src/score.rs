@@ -14,9 +14,10 @@ pub struct Score {
     pub why: Reason,
 }
 
-/// How many anomalies are expected of a series before anything is known of it, per hour: one in a quarter of a year. A fleet of
-/// 1 000 series has eleven a day then, which somebody can look at.
-pub const BASE_RATE: f64 = 1.0 / 2160.0;
+/// How many anomalies are expected of a series before anything is known of it, per hour: one in 60 days. With it healthy fleets
+/// stay below one false alarm in 1 000 hours with some room, whatever their noise and however often they send
+/// (docs/decisions/detectors.md).
+pub const BASE_RATE: f64 = 1.0 / 1440.0;
 
 /// The score from which on a value is reported where no budget says otherwise: an anomaly is as likely as chance.
 pub const DEFAULT_THRESHOLD: f64 = 0.5;

@@ -11,7 +11,8 @@ use crate::{Detector, Error, Result, Score, State, Tuning, likelihood};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
-    /// At most one false alarm of a series in so many days, 1 to 3 650. The default is a quarter of a year.
+    /// At most one false alarm of a series in so many days, 1 to 3 650. The default is 60: a score of
+    /// 0.5 ([`DEFAULT_THRESHOLD`](crate::DEFAULT_THRESHOLD)).
     pub days: f64,
     /// After an alarm only what is worse is another one, for so many hours, 0 to 720. The default is a day: who was told
     /// today knows.
@@ -20,7 +21,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { days: 90.0, quiet_hours: 24.0 }
+        Self { days: 60.0, quiet_hours: 24.0 }
     }
 }
 

@@ -13,7 +13,7 @@ mod trial;
 
 use detect::{Automatic, Budget, Detector, Robust, Seasonal, ZScore};
 use simulated::{FAULTS, Noise};
-use trial::{Healthy, find, healthy};
+use trial::{Fleet, Healthy, find, healthy};
 
 const DEVICES: u64 = 1000;
 
@@ -36,7 +36,24 @@ fn main() {
         }
     }
     calibration(devices);
+    rare_values(devices / 2);
     new_devices(devices / 5);
+}
+
+/// False alarms of devices that send less often.
+fn rare_values(devices: u64) {
+    let detector = Detector::Automatic(Automatic::default());
+    for noise in [Noise::White, Noise::Wandering] {
+        for every in [1, 3, 6, 12] {
+            let fleet = Fleet { every, ..Fleet::new(noise, devices) };
+            let found = healthy(&detector, Budget::default(), fleet);
+            let (minutes, days) = (5 * every, found.hours as f64 / 24.0 / found.alarms as f64);
+            let share = 100.0 * found.hours_scored as f64 / found.hours as f64;
+            println!(
+                "{noise:?} noise, a value every {minutes:2} minutes: {share:.4} % of hours, an alarm in {days:.0} days"
+            );
+        }
+    }
 }
 
 /// What a prior of the kind is worth to devices that are new.
@@ -58,17 +75,17 @@ fn new_devices(devices: u64) {
 /// Hours in which a value is above the default budget, and alarms by several budgets.
 fn false_alarms(name: &str, detector: &Detector, noise: Noise, devices: u64) {
     print!("  {name:15}");
-    for days in [7.0, 30.0, 90.0] {
+    for days in [7.0, 30.0, Budget::default().days] {
         let budget = Budget { days, ..Budget::default() };
         let Healthy { hours, hours_scored, hours_above, alarms, .. } =
-            healthy(detector, budget, noise, devices);
+            healthy(detector, budget, Fleet::new(noise, devices));
         let per_day = alarms as f64 / hours as f64 * 24.0;
         print!(
             " | budget {days:2}: an alarm in {:6.1} days, {:.4} % of hours",
             1.0 / per_day,
             100.0 * hours_above as f64 / hours as f64
         );
-        if days == 90.0 {
+        if days == Budget::default().days {
             print!(" (score ≥ 0.5 in {:.4} %)", 100.0 * hours_scored as f64 / hours as f64);
         }
     }
@@ -88,7 +105,7 @@ fn found(name: &str, detector: &Detector, noise: Noise, devices: u64) {
 fn calibration(devices: u64) {
     let detector = Detector::Automatic(Automatic::default());
     for noise in [Noise::White, Noise::Wandering] {
-        let found = healthy(&detector, Budget::default(), noise, devices);
+        let found = healthy(&detector, Budget::default(), Fleet::new(noise, devices));
         println!("{noise:?} noise: share of hours with at least this surprise, measured and said");
         for (surprise, hours) in found.by_surprise.iter().enumerate().skip(3) {
             let (measured, said) =

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::signs::SIGNS;
+use super::signs::{LEAST_VALUES, SIGNS};
 use crate::Tuning;
 use crate::tail::Tail;
 
@@ -56,9 +56,10 @@ impl Evidence {
     /// Puts the signs together. A sign's surprise is −ln of the share of healthy hours that show as much of it. Their Euclidean
     /// length lies between the largest alone, which is blind to three signs that are each almost sure, and Fisher's sum, which
     /// takes six views of one thing for six things. That a healthy series exceeds a length of c in about `SIGNS · e^(−c)` of its
-    /// hours was measured, not derived (docs/decisions/detectors.md).
+    /// hours was measured, not derived (docs/decisions/detectors.md). Where values are rarer than [`LEAST_VALUES`] an hour, a mean
+    /// over time is one of fewer of them, one odd value shows in more signs at once, and a length is as much more frequent.
     #[inline]
-    pub(super) fn weigh(&mut self, measures: &[f64; SIGNS]) -> Found {
+    pub(super) fn weigh(&mut self, measures: &[f64; SIGNS], per_hour: f64) -> Found {
         let (mut squares, mut most, mut sign) = (0.0, 0.0, 0);
         for (place, measure) in measures.iter().enumerate() {
             self.greatest[place] = self.greatest[place].max(*measure as f32);
@@ -69,7 +70,8 @@ impl Evidence {
             }
         }
         let surprise = f64::sqrt(squares);
-        Found { surprise, chance: (SIGNS as f64 * (-surprise).exp()).min(1.0), sign }
+        let coincide = (LEAST_VALUES / per_hour).max(1.0);
+        Found { surprise, chance: (SIGNS as f64 * coincide * (-surprise).exp()).min(1.0), sign }
     }
 
     pub(super) fn is_sound(&self) -> bool {

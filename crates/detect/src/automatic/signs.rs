@@ -22,7 +22,7 @@ const STILL: usize = 5;
 const MOST: f64 = 8.0;
 
 /// A mean over time is one of at least so many values.
-const LEAST_VALUES: f64 = 4.0;
+pub(super) const LEAST_VALUES: f64 = 4.0;
 
 /// What the signs are measured from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -29,7 +29,7 @@ fn only_what_is_new_or_worse_is_told() {
 #[test]
 fn the_budget_says_from_which_score_on() {
     assert!((Budget::default().threshold() - detect::DEFAULT_THRESHOLD).abs() < 1e-12);
-    let strict = Budget { days: 900.0, ..Budget::default() };
+    let strict = Budget { days: 600.0, ..Budget::default() };
     assert!((strict.threshold() - 10.0 / 11.0).abs() < 1e-12); // ten times as rare
 }
 
