@@ -7,10 +7,11 @@ use crate::clock::{Clock, Step};
 use crate::limits;
 use crate::profile::Residual;
 
-/// The memory of how much a series usually moves, hours: a week.
-const SLOW_HOURS: f32 = 168.0;
+/// The memory of how much a series usually moves, in spans of what is of late. A series moves more at some hours than at others, so
+/// what is usual is that of the hours around.
+const USUAL_SPANS: f32 = 2.0;
 
-/// Moves seen before one is taken to be larger than usual.
+/// At least so many values of it are remembered; and so many moves are seen before one is taken to be larger than usual.
 const FEW: u16 = 50;
 
 /// What a move adds to the means is at most so many usual ones.
@@ -33,7 +34,7 @@ pub(super) struct Moves {
     last_residual: f64,
     /// The smallest difference of two values that follow one another and are not the same; 0 before there is one.
     resolution: f32,
-    /// Moves seen, up to [`FEW`].
+    /// Moves seen, up to 2¹⁶.
     seen: u16,
     /// The mean move of late, without its sign.
     late: f32,
@@ -98,21 +99,22 @@ impl Moves {
             self.same = 1;
             return Moved::default();
         };
-        self.repeat(value, last, share(SLOW_HOURS, seconds, clock));
+        let slow = share(USUAL_SPANS * late_hours, seconds, clock).min(1.0 / f64::from(FEW));
+        self.repeat(value, last, slow);
         if seconds > GAP * clock.interval() {
             return Moved { still: self.still(), ..Moved::default() };
         }
         let moved = (residual.residual - last_residual).abs();
         let least = self.least_spread(residual.usual);
         let step = (moved / f64::from(self.usual).max(least)).min(limits::SIGMAS);
-        self.learn(moved, share(late_hours, seconds, clock), share(SLOW_HOURS, seconds, clock), least);
+        self.learn(moved, share(late_hours, seconds, clock), slow, least);
         Moved { step, restless: self.restless(least), still: self.still() }
     }
 
     fn repeat(&mut self, value: f64, last: f64, slow: f64) {
         let apart = (value - last).abs() as f32;
         self.same = if apart > 0.0 { 1 } else { self.same.saturating_add(1) };
-        self.repeats += slow.max(1.0 / f64::from(self.seen + 1)) as f32
+        self.repeats += slow.max(1.0 / (f64::from(self.seen) + 1.0)) as f32
             * (f32::from(u8::from(apart == 0.0)) - self.repeats);
         if apart > 0.0 && (self.resolution == 0.0 || apart < self.resolution) {
             self.resolution = apart;
@@ -122,7 +124,7 @@ impl Moves {
     fn learn(&mut self, moved: f64, late: f64, slow: f64, least: f64) {
         let most = if self.seen < FEW { f64::INFINITY } else { MOST * f64::from(self.usual).max(least) };
         let moved = moved.min(most);
-        self.seen = (self.seen + 1).min(FEW);
+        self.seen = self.seen.saturating_add(1);
         // Until enough was seen, all of it counts alike.
         let slow = slow.max(1.0 / f64::from(self.seen));
         self.late += (late * (moved - f64::from(self.late))) as f32;
