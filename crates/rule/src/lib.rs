@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O or reads a clock. The same rules and the same messages give the same transitions.
 
+mod detectors;
 mod document;
 mod duration;
 mod error;
@@ -19,6 +20,7 @@ mod set;
 mod transition;
 mod window;
 
+pub use detectors::Standard;
 pub use document::{Class, Document, DocumentError, Notify, Route, Scope};
 pub use duration::{Duration, DurationError};
 pub use error::CompileError;

@@ -10,7 +10,7 @@ use crate::window::Parts;
 use crate::{CompileError, Duration};
 
 /// The detectors that `anomaly` knows by name.
-const DETECTORS: [&str; 2] = ["usual", "seasonal"];
+const DETECTORS: [&str; 3] = ["usual", "seasonal", "robust"];
 
 /// A call of a function.
 pub(super) fn build(

@@ -132,7 +132,7 @@ impl Working {
 
 fn settings(config: &Config) -> rule::Settings {
     let allowed_lateness = rule::Duration::from_nanos(config.stream.allowed_lateness_nanos);
-    rule::Settings { allowed_lateness, ..rule::Settings::default() }
+    rule::Settings { allowed_lateness, detectors: Arc::new(rule::Standard), ..rule::Settings::default() }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
