@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use alert::{Alerts, Gauge};
 use api::{Exporter, Health, Metric, Page};
 use gateway::http::{Flow, Ingest, Latency};
 use gateway::metrics::{LATENCY_BUCKETS, Metrics};
-use log::{EmbeddedLog, Histogram};
+use log::{EmbeddedLog, Histogram, Log as _, PartitionId, Position};
 use series::SeriesAudit;
 use stream::{Counts, Monitor, READER};
 
@@ -44,17 +45,17 @@ pub(crate) fn stream(exporter: &mut Exporter, monitor: Monitor) {
         }
         let Ok(lag) = monitor.lag() else { return };
         for (partition, records) in lag {
-            let lane = if partition.lane == log::Lane::Live { "live" } else { "backfill" };
-            let index = partition.index.to_string();
-            let labels = [
-                ("reader", READER),
-                ("topic", partition.topic.name()),
-                ("lane", lane),
-                ("partition", &index),
-            ];
-            page.sample(Metric::ReaderLag, &labels, records as f64);
+            lagging(page, READER, partition, records);
         }
     });
+}
+
+fn lagging(page: &mut Page, reader: &str, partition: PartitionId, records: u64) {
+    let lane = if partition.lane == log::Lane::Live { "live" } else { "backfill" };
+    let index = partition.index.to_string();
+    let labels =
+        [("reader", reader), ("topic", partition.topic.name()), ("lane", lane), ("partition", &index)];
+    page.sample(Metric::ReaderLag, &labels, records as f64);
 }
 
 pub(crate) fn log(exporter: &mut Exporter, log: Arc<EmbeddedLog>) {
@@ -228,6 +229,34 @@ pub(crate) fn cache(exporter: &mut Exporter, cache: Arc<query::Cache>) {
         page.sample(Metric::CacheHits, &[], figures.hits as f64);
         page.sample(Metric::CacheMisses, &[], figures.misses as f64);
         page.sample(Metric::CacheBytes, &[], figures.bytes as f64);
+    });
+}
+
+/// Rules and alerts.
+pub(crate) fn alerting(exporter: &mut Exporter, alerts: Arc<Alerts>, gauge: Gauge, log: Arc<EmbeddedLog>) {
+    exporter.add(move |page| {
+        let figures = gauge.figures();
+        page.sample(Metric::RuleReadings, &[], figures.readings as f64);
+        page.sample(Metric::RuleSeconds, &[], figures.evaluated.as_secs_f64());
+        page.sample(Metric::RuleTransitions, &[], figures.transitions as f64);
+        page.sample(Metric::RuleRouted, &[], figures.routed as f64);
+        page.sample(Metric::RuleDevices, &[], figures.devices as f64);
+        page.sample(Metric::RuleMissed, &[], (figures.lost + figures.unreadable) as f64);
+        for Position { partition, offset } in gauge.positions() {
+            let Ok(extent) = log.extent(partition) else { continue };
+            lagging(page, alert::READER, partition, extent.end.saturating_sub(offset));
+        }
+        let tally = alerts.counters();
+        page.sample(Metric::AlertsRaised, &[], tally.raised as f64);
+        page.sample(Metric::AlertsSuppressed, &[], tally.suppressed as f64);
+        page.sample(Metric::AlertsMuted, &[], tally.muted as f64);
+        page.sample(Metric::AlertsHeldBack, &[], tally.held_back as f64);
+        page.sample(Metric::AlertsResolved, &[], tally.resolved as f64);
+        let outcomes = [("delivered", tally.delivered), ("retried", tally.retried), ("failed", tally.failed)];
+        for (outcome, count) in outcomes {
+            page.sample(Metric::AlertDeliveries, &[("outcome", outcome)], count as f64);
+        }
+        page.sample(Metric::AlertOutbox, &[], alerts.outbox_len() as f64);
     });
 }
 

@@ -205,7 +205,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let alerting = match &stream {
         Some(running) => match start_alerting(&config, &backends, running.monitor().clone()).await {
-            Ok(working) => Some(working),
+            Ok(working) => {
+                let (alerts, log) = (Arc::clone(&backends.alerting.alerts), backends.log.clone());
+                figures::alerting(&mut exporter, alerts, working.gauge(), log);
+                Some(working)
+            }
             Err(error) => {
                 stop_stream(datasets, None, stream).await;
                 return Err(error);

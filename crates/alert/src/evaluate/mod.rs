@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use log::Log;
+use log::{Log, Position};
+use parking_lot::Mutex;
 use record::Timestamp;
 use tokio::sync::watch;
 
@@ -75,6 +76,8 @@ pub(crate) struct Counts {
     evaluated_nanos: AtomicU64,
     retries: AtomicU64,
     devices: AtomicU64,
+    /// Where the reader stands, as of the last tick.
+    positions: Mutex<Vec<Position>>,
 }
 
 /// What was done since the start, for `/metrics`.
@@ -133,6 +136,12 @@ impl Gauge {
     #[must_use]
     pub fn figures(&self) -> Figures {
         self.0.figures()
+    }
+
+    /// Where the reader stood a moment ago.
+    #[must_use]
+    pub fn positions(&self) -> Vec<Position> {
+        self.0.positions.lock().clone()
     }
 }
 

@@ -153,6 +153,7 @@ impl Worker {
 
     async fn tick(&mut self) -> Flow {
         self.tick_at = Instant::now() + self.parts.tick_every;
+        *self.counts.positions.lock() = self.positions();
         let now = self.parts.clock.as_ref()();
         for partition in self.partitions.values_mut() {
             // In this order: what went through the stream by then is in the topic.
@@ -163,6 +164,17 @@ impl Worker {
             partition.tick(settled, is_at_end, &mut self.out);
         }
         self.take().await
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        let of = self.partitions.values();
+        let positions = of.flat_map(|of| {
+            [Lane::Live, Lane::Backfill].map(|lane| Position {
+                partition: PartitionId { topic: Topic::Clean, lane, index: of.index },
+                offset: of.next[lane as usize],
+            })
+        });
+        positions.collect()
     }
 
     /// Has the book and the routes take what came, until they have.

@@ -1,6 +1,7 @@
 //! A reading goes in, is acknowledged, and comes out: through every floor of the house, in the real binary.
 
 mod account;
+mod alerts;
 mod cold;
 mod demo;
 mod devices;
