@@ -54,17 +54,20 @@ fn storm(number: usize, batch: usize) {
         let person: Person = serde_json::from_str(json).expect("a person");
         alerts.put_person(&tenant, &format!("person-{n}"), &person).expect("a person");
     }
-    let began: Vec<Transition> = (0..number).map(|n| transition(&tenant, n, Kind::Began)).collect();
-    let ended: Vec<Transition> = (0..number).map(|n| transition(&tenant, n, Kind::Ended)).collect();
-    for (what, transitions) in [("begin", &began), ("end", &ended), ("begin, given again", &began)] {
+    for (what, kind) in [("begin", Kind::Began), ("end", Kind::Ended), ("begin, given again", Kind::Began)] {
         let start = Instant::now();
-        for (n, batch) in transitions.chunks(batch).enumerate() {
-            let now = batch.last().expect("chunks are not empty").at;
-            alerts.take(batch, &[("live/0".into(), n as u64)], now).expect("it can be written");
+        for first in (0..number).step_by(batch) {
+            let last = number.min(first + batch);
+            let batch: Vec<Transition> = (first..last).map(|n| transition(&tenant, n, kind)).collect();
+            let now = batch.last().expect("steps are not empty").at;
+            alerts.take(&batch, &[("live/0".into(), last as u64)], now).expect("it can be written");
             alerts.tick(now).expect("it can be written");
         }
         let per_second = number as f64 / start.elapsed().as_secs_f64();
         println!("  {what:<20} {per_second:>10.0} transitions/s");
+    }
+    if let Some(kib) = most_memory_kib() {
+        println!("  {:<20} {:>10} KiB of memory at most, so far", "", kib);
     }
     drop(alerts);
     let bytes = size(&path) as f64 / number as f64;
@@ -92,4 +95,11 @@ fn transition(tenant: &TenantId, n: usize, kind: Kind) -> Transition {
 
 fn size(path: &Path) -> u64 {
     std::fs::metadata(path).expect("the database was closed and is there").len()
+}
+
+/// The most memory that this process had at any time, where the system says it.
+fn most_memory_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }

@@ -103,7 +103,7 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// The text about a message. At most [`RENDERED_BYTES`].
+    /// The text about a message. At most 16 KiB.
     #[must_use]
     pub fn render(&self, body: &Body) -> String {
         let mut text = String::new();

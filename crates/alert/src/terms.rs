@@ -48,7 +48,8 @@ impl Terms {
     }
 }
 
-/// Who knows rules and devices. Its methods may block.
+/// Who knows rules and devices. Asked for every alert that begins, while others wait: it answers from memory as far as it can. Its
+/// methods may block.
 pub trait Directory: Send + Sync + 'static {
     /// What a version of a rule wants; `None`: there is no such rule, [`Terms::of`] holds.
     ///

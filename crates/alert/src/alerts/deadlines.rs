@@ -6,10 +6,11 @@ use rule::RuleId;
 
 use super::Alerts;
 use super::take::pair_id;
+use super::tell::Subject;
 use crate::Result;
 use crate::alert::{State, What};
 use crate::core::pair::Pair;
-use crate::id::{AlertId, forwards};
+use crate::id::forwards;
 use crate::message::Kind;
 use crate::rows::{Due, Work, read};
 
@@ -100,7 +101,6 @@ impl Alerts {
         let Some(pair) = work.pairs.get(work.metadata, name, &pair_id)? else { return Ok(()) };
         let waiting = pair.waiting.clone().filter(|waiting| waiting.due_ms <= now_ms);
         let (Some(waiting), standing) = (waiting, pair.alert.clone()) else { return Ok(()) };
-        let Some(id) = AlertId::parse(&waiting.alert) else { return Ok(()) };
         let row = work.alerts.get(work.metadata, name, &waiting.alert)?;
         let waits = row.filter(|alert| alert.state == State::Suppressed && alert.ended_at_ms.is_none());
         let Some(mut alert) = waits.cloned() else { return Ok(()) };
@@ -112,7 +112,8 @@ impl Alerts {
         work.tally.outlasted += 1;
         let terms = self.terms(tenant, rule, alert.rule_version)?;
         let facts = self.facts(tenant, device)?;
-        let is_muted = self.stand(work, tenant, &id, &mut alert, &terms, &facts, now_ms)?;
+        let of = Subject { tenant, id: &waiting.alert, facts: &facts, now_ms };
+        let is_muted = self.stand(work, of, &mut alert, &terms)?;
         work.alerts.put(name, &waiting.alert, alert);
         if is_muted {
             work.pairs.remove(name, &pair_id);
@@ -145,9 +146,9 @@ impl Alerts {
             None => record::Facts::default(),
         };
         let name = format!("escalated-{step}");
+        let of = Subject { tenant, id, facts: &facts, now_ms };
         for person in current.people.iter().filter_map(|person| audience.person(person)) {
-            let word = (Kind::Escalated, name.as_str());
-            self.tell_again(work, tenant, person, id, &alert, &facts, word, now_ms)?;
+            self.tell_again(work, of, person, &alert, (Kind::Escalated, &name))?;
         }
         if let Some(next) = escalation.steps.get(step + 1) {
             let due = Due::Escalate {

@@ -51,7 +51,7 @@ impl Alerts {
         row.map(|row| read(Table::Alerts, &row)).transpose()
     }
 
-    /// Alerts by the time of their cause, the newest first: those after `after`, at most `limit` and [`PAGE`]. A page may hold
+    /// Alerts by the time of their cause, the newest first: those after `after`, at most `limit` and 1000. A page may hold
     /// fewer, or none, and still have a next one.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use rule::{RuleId, Severity};
 
 use super::Alerts;
 use super::take::pair_id;
+use super::tell::Subject;
 use crate::alert::{Alert, REMARK_BYTES, State, WHY_BYTES, What, cut};
 use crate::core::pair::{Pair, Verdict, judge};
 use crate::id::AlertId;
@@ -123,7 +124,8 @@ impl Alerts {
         match judge(last, onset.at.millis(), window_ms) {
             Verdict::Stands => {
                 let facts = self.facts(onset.tenant, onset.device)?;
-                let is_muted = self.stand(work, onset.tenant, id, &mut alert, terms, &facts, now_ms)?;
+                let of = Subject { tenant: onset.tenant, id: id.as_str(), facts: &facts, now_ms };
+                let is_muted = self.stand(work, of, &mut alert, terms)?;
                 if !is_muted && is_newest {
                     work.pairs.put(name, &pair_id, Pair::of(id.to_string(), alert.triggered_at_ms));
                 }

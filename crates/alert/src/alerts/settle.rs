@@ -4,11 +4,21 @@ use record::{TenantId, Timestamp};
 
 use super::Alerts;
 use super::onset::unknown;
+use super::tell::Subject;
 use crate::alert::{Alert, How, REMARK_BYTES, State, What, cut};
 use crate::id::AlertId;
 use crate::message::Kind;
 use crate::rows::Work;
 use crate::{Error, Result};
+
+/// How an alert ends.
+pub(super) struct End<'a> {
+    /// When, milliseconds since 1970.
+    pub(super) at_ms: i64,
+    /// Who says so; absent: the rule.
+    pub(super) by: Option<&'a str>,
+    pub(super) remark: Option<String>,
+}
 
 impl Alerts {
     /// Somebody looks after an alert: nobody else is told. Again: nothing changes.
@@ -62,30 +72,27 @@ impl Alerts {
             State::Raised | State::Acknowledged => {}
         }
         let now_ms = now.millis();
-        let by = Some(cut(by, REMARK_BYTES));
-        self.resolved(&mut work, tenant, id.as_str(), now_ms, by, remark.map(said), now_ms)?;
+        let end = End { at_ms: now_ms, by: Some(cut(by, REMARK_BYTES)), remark: remark.map(said) };
+        self.resolved(&mut work, tenant, id.as_str(), end, now_ms)?;
         let alert = self.alert_mut(&mut work, tenant, id)?.clone();
         self.commit(work)?;
         Ok(alert)
     }
 
     /// An open alert is over; who heard of it by itself hears that.
-    #[expect(clippy::too_many_arguments, reason = "which alert, and who says so when")]
     pub(super) fn resolved(
         &self,
         work: &mut Work<'_>,
         tenant: &TenantId,
         id: &str,
-        at_ms: i64,
-        by: Option<&str>,
-        remark: Option<String>,
+        end: End<'_>,
         now_ms: i64,
     ) -> Result<()> {
         let row = work.alerts.get_mut(work.metadata, tenant.as_str(), id)?;
         let alert = row.ok_or_else(|| unknown("alert", id))?;
         alert.state = State::Resolved;
-        alert.resolved_at_ms = Some(at_ms);
-        alert.note(now_ms, What::Resolved, by, remark);
+        alert.resolved_at_ms = Some(end.at_ms);
+        alert.note(now_ms, What::Resolved, end.by, end.remark);
         let alert = alert.clone();
         work.tally.resolved += 1;
         if alert.told.iter().all(|told| told.how != How::Single) {
@@ -96,12 +103,12 @@ impl Alerts {
             Some(device) => self.facts(tenant, &device)?,
             None => record::Facts::default(),
         };
+        let of = Subject { tenant, id, facts: &facts, now_ms };
         for told in alert.told.iter().filter(|told| told.how == How::Single) {
             let Some(person) = audience.person(&told.person).filter(|person| person.document.resolved) else {
                 continue;
             };
-            let word = (Kind::Resolved, "resolved");
-            self.tell_again(work, tenant, person, id, &alert, &facts, word, now_ms)?;
+            self.tell_again(work, of, person, &alert, (Kind::Resolved, "resolved"))?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Alerts;
 use super::onset::Onset;
+use super::settle::End;
 use crate::alert::{State, What};
 use crate::id::AlertId;
 use crate::rows::{CauseRow, Work, put, read};
@@ -180,7 +181,8 @@ impl Alerts {
         if alert.state == State::Suppressed {
             alert.resolved_at_ms = Some(at_ms);
         } else if alert.is_open() {
-            self.resolved(work, tenant, id.as_str(), at_ms, None, None, now_ms)?;
+            let end = End { at_ms, by: None, remark: None };
+            self.resolved(work, tenant, id.as_str(), end, now_ms)?;
         }
         Ok(true)
     }

@@ -8,7 +8,7 @@ use super::audience::Audience;
 use crate::alert::{Alert, How, TOLD, Told, What};
 use crate::core::inbox::{Circumstances, Moved, Notice};
 use crate::core::quota::Limit;
-use crate::id::{AlertId, delivery_key};
+use crate::id::delivery_key;
 use crate::message::{Kind, LISTED, Message};
 use crate::outbox::{Delivery, Outcome};
 use crate::people::{Address, CheckedPerson};
@@ -16,39 +16,43 @@ use crate::rows::{Due, Work, put};
 use crate::terms::{Class, Terms};
 use crate::{Body, Result};
 
+/// Which alert people hear of, and when.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) tenant: &'a TenantId,
+    pub(super) id: &'a str,
+    /// What is known of its device.
+    pub(super) facts: &'a Facts,
+    pub(super) now_ms: i64,
+}
+
 /// The escalation list of rules that name none.
 const DEFAULT_LIST: &str = "default";
 
 impl Alerts {
     /// An alert stands: whoever wants to hears of it. Returns whether a mute keeps it from them.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an alert, what its rule wants, and what is known of its device"
-    )]
     pub(super) fn stand(
         &self,
         work: &mut Work<'_>,
-        tenant: &TenantId,
-        id: &AlertId,
+        of: Subject<'_>,
         alert: &mut Alert,
         terms: &Terms,
-        facts: &Facts,
-        now_ms: i64,
     ) -> Result<bool> {
+        let Subject { tenant, id, facts, now_ms } = of;
         let audience = self.audience(tenant)?;
         let muting = audience.muting(&alert.rule_id, &alert.device_id, facts, now_ms);
         if let Some((mute, until_ms)) = muting {
             alert.muted_by = Some(mute.id.clone());
             alert.note(now_ms, What::Muted, None, Some(mute.document.reason.clone()));
             work.tally.muted += 1;
-            self.gather_muted(work, tenant, &audience, &mute.id, until_ms, alert, facts)?;
+            self.gather_muted(work, of, &audience, (&mute.id, until_ms), alert)?;
             return Ok(true);
         }
         let gather_ms = (terms.class == Class::Batched).then_some(self.settings.group_ms);
         for person in audience.people() {
             let wants = person.wants(&alert.rule_id, &alert.device_id, facts, alert.severity);
             let Some(channels) = wants else { continue };
-            let notice = Notice { tenant: tenant.as_str(), id: id.as_str(), alert, channels: &channels };
+            let notice = Notice { tenant: tenant.as_str(), id, alert, channels: &channels };
             let on = self.circumstances(work, person, now_ms);
             let inbox = work.inboxes.get_or_new(work.metadata, tenant.as_str(), &person.id)?;
             let (how, message, now) = inbox.tell(on, notice, gather_ms);
@@ -59,49 +63,38 @@ impl Alerts {
             now.into_iter().for_each(|message| self.send(work, tenant, person, message));
         }
         work.tally.unheard += u64::from(alert.told.is_empty());
-        self.escalate_later(work, tenant, id.as_str(), &audience, terms, now_ms);
+        self.escalate_later(work, of, &audience, terms);
         Ok(false)
     }
 
-    fn escalate_later(
-        &self,
-        work: &mut Work<'_>,
-        tenant: &TenantId,
-        alert: &str,
-        audience: &Audience,
-        terms: &Terms,
-        now_ms: i64,
-    ) {
+    fn escalate_later(&self, work: &mut Work<'_>, of: Subject<'_>, audience: &Audience, terms: &Terms) {
         let name = terms.escalation.as_deref().unwrap_or(DEFAULT_LIST);
         let Some(first) = audience.escalation(name).and_then(|list| list.steps.first()) else { return };
         let due = Due::Escalate {
-            tenant: tenant.to_string(),
-            alert: alert.to_owned(),
+            tenant: of.tenant.to_string(),
+            alert: of.id.to_owned(),
             list: name.to_owned(),
             step: 0,
         };
-        work.later(now_ms + i64::from(first.after_s) * 1000, &due);
+        work.later(of.now_ms + i64::from(first.after_s) * 1000, &due);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as the one that calls it")]
     fn gather_muted(
         &self,
         work: &mut Work<'_>,
-        tenant: &TenantId,
+        of: Subject<'_>,
         audience: &Audience,
-        mute: &str,
-        until_ms: i64,
+        (mute, until_ms): (&str, i64),
         alert: &Alert,
-        facts: &Facts,
     ) -> Result<()> {
-        let name = tenant.as_str();
+        let name = of.tenant.as_str();
         let muted = work.muted.get_or_new(work.metadata, name, mute)?;
         if muted.until_ms != until_ms {
             muted.until_ms = until_ms;
             work.later(until_ms, &Due::Mute { tenant: name.to_owned(), mute: mute.to_owned() });
         }
         for person in audience.people() {
-            if person.wants(&alert.rule_id, &alert.device_id, facts, alert.severity).is_none() {
+            if person.wants(&alert.rule_id, &alert.device_id, of.facts, alert.severity).is_none() {
                 continue;
             }
             let muted = work.muted.get_or_new(work.metadata, name, mute)?;
@@ -141,18 +134,15 @@ impl Alerts {
     }
 
     /// Tells a person again of an alert that they know: that it is over, or that nobody acknowledged it.
-    #[expect(clippy::too_many_arguments, reason = "who, of what, and which word for it")]
     pub(super) fn tell_again(
         &self,
         work: &mut Work<'_>,
-        tenant: &TenantId,
+        of: Subject<'_>,
         person: &CheckedPerson,
-        id: &str,
         alert: &Alert,
-        facts: &Facts,
         (kind, name): (Kind, &str),
-        now_ms: i64,
     ) -> Result<()> {
+        let Subject { tenant, id, facts, now_ms } = of;
         let wants = person.wants(&alert.rule_id, &alert.device_id, facts, alert.severity);
         let channels = wants.unwrap_or_else(|| person.all());
         let notice = Notice { tenant: tenant.as_str(), id, alert, channels: &channels };

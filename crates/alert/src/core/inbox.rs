@@ -194,9 +194,10 @@ impl Inbox {
     }
 
     fn may_gather(&self, on: Circumstances<'_>, notice: Notice<'_>) -> bool {
-        let known = self.groups.contains_key(&*notice.alert.rule_id);
-        let quiet = on.person.quiet_until(notice.alert.severity, on.now_ms).is_some();
-        known || (!quiet && self.held.is_none() && self.groups.len() < GROUPS)
+        self.groups.contains_key(&*notice.alert.rule_id)
+            || (self.held.is_none()
+                && self.groups.len() < GROUPS
+                && on.person.quiet_until(notice.alert.severity, on.now_ms).is_none())
     }
 
     /// Whether a message of its own may go out now; it counts as gone out then. While something is held only what is critical may:

@@ -1,6 +1,6 @@
 //! E-mail: through a real server where there is one, and through one that breaks off.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use metadata::Memory;
 use penstock_alert::{
     Address, Channels, Config, Delivery, Failure, Receipt, Secret, SmtpConfig, SmtpSecurity,
 };
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpListener;
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::house::{House, at, began, tenant};
 
@@ -121,7 +121,7 @@ async fn a_server_that_drops_refuses_or_is_silent_is_reported() {
 
 /// A server of others, that takes a login and says on its output what it got.
 const PEER: &str = r#"
-import asyncio, email, email.policy, json
+import asyncio, email, email.policy, json, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult
 
 class Handler:
@@ -137,7 +137,12 @@ def login(server, session, envelope, mechanism, data):
     return AuthResult(success=data.login == b"ann" and data.password == b"secret", handled=False)
 
 async def main():
-    make = lambda: SMTP(Handler(), hostname="peer", authenticator=login, auth_require_tls=False)
+    tls = None
+    if len(sys.argv) > 1:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(sys.argv[1])
+    make = lambda: SMTP(Handler(), hostname="peer", authenticator=login, auth_require_tls=tls is not None,
+                        tls_context=tls, require_starttls=tls is not None)
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
@@ -156,21 +161,28 @@ fn python() -> Option<PathBuf> {
     })
 }
 
+/// That server, running: what it says, and its port. With a file of key and certificate it wants STARTTLS.
+async fn peer(python: PathBuf, certificate: &[&Path]) -> (Child, Lines<BufReader<ChildStdout>>, u16) {
+    let mut peer = Command::new(python)
+        .args(["-c", PEER])
+        .args(certificate)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(peer.stdout.take().unwrap()).lines();
+    let port = lines.next_line().await.unwrap().unwrap().parse().unwrap();
+    (peer, lines, port)
+}
+
 #[tokio::test]
 async fn a_server_of_others_understands_it() {
     let Some(python) = python() else {
         eprintln!("skipped: no Python with aiosmtpd; `make test` installs it");
         return;
     };
-    let mut peer = Command::new(python)
-        .args(["-c", PEER])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(peer.stdout.take().unwrap()).lines();
-    let port = lines.next_line().await.unwrap().unwrap().parse().unwrap();
+    let (_peer, mut lines, port) = peer(python, &[]).await;
     let mut config = config(port);
     let smtp = config.smtp.as_mut().unwrap();
     (smtp.username, smtp.password) = (Some("ann".into()), Some(Secret::new("wrong")));
@@ -187,6 +199,49 @@ async fn a_server_of_others_understands_it() {
     let html = got["html"].as_str().unwrap();
     assert!(html.contains("pump 1 &lt;script&gt;") && !html.contains("<script>"), "{html}");
     assert!(!got["keys"].to_string().contains("Bcc"), "{}", got["keys"]);
+}
+
+#[tokio::test]
+async fn a_server_of_others_is_spoken_to_behind_tls() {
+    let Some(python) = python() else {
+        eprintln!("skipped: no Python with aiosmtpd; `make test` installs it");
+        return;
+    };
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (certificate, both) =
+        (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(certificate.path(), key.cert.pem()).unwrap();
+    std::fs::write(both.path(), key.signing_key.serialize_pem() + &key.cert.pem()).unwrap();
+    let (_peer, mut lines, port) = peer(python, &[both.path()]).await;
+    // Nobody's authority: not even the login is sent.
+    let failure = send(&behind_tls(port)).await.unwrap_err();
+    assert!(failure.may_pass && failure.reason.contains("certificate"), "{failure:?}");
+    // The system's authorities are read once per process: another process, with those of the test.
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "email::starttls_from_another_process", "--ignored"])
+        .env("SSL_CERT_FILE", certificate.path())
+        .env("MAIL_PORT", port.to_string())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(lines.next_line().await.unwrap().unwrap().contains("ann@example.com"));
+}
+
+#[tokio::test]
+#[ignore = "run by the one above, in a process of its own"]
+async fn starttls_from_another_process() {
+    let port = std::env::var("MAIL_PORT").unwrap().parse().unwrap();
+    assert_eq!(send(&behind_tls(port)).await.unwrap().said, "250 taken");
+}
+
+/// With a name that the certificate has, and a login.
+fn behind_tls(port: u16) -> Config {
+    let mut config = config(port);
+    let smtp = config.smtp.as_mut().unwrap();
+    (smtp.host, smtp.security) = ("localhost".into(), SmtpSecurity::Starttls);
+    (smtp.username, smtp.password) = (Some("ann".into()), Some(Secret::new("secret")));
+    config
 }
 
 #[tokio::test]

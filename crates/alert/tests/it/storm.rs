@@ -167,17 +167,8 @@ impl Model {
                     _ => house.alerts.resolve(&tenant(), &id, "bob", None, now),
                 };
             }
-            Event::Mute(minutes) => {
-                let (from_ms, to_ms) = (now.millis(), at(self.now_s + i64::from(*minutes) * 60).millis());
-                let of = Selection { device: Some(format!("d{}", minutes % 6)), ..Selection::default() };
-                let mute = Mute {
-                    of,
-                    when: When::Once { from_ms, to_ms },
-                    by: String::new(),
-                    reason: String::new(),
-                };
-                house.alerts.mute(&tenant(), "m", &mute, now).unwrap();
-            }
+            Event::Mute(minutes) => self.mute(house, *minutes),
+            // There may be none.
             Event::Unmute => drop(house.alerts.unmute(&tenant(), "m", now)),
             Event::Restart => house.reopen(),
             Event::Pass(seconds) => {
@@ -186,6 +177,14 @@ impl Model {
                 self.now_s = until;
             }
         }
+    }
+
+    fn mute(&self, house: &House, minutes: u8) {
+        let from_ms = at(self.now_s).millis();
+        let when = When::Once { from_ms, to_ms: from_ms + i64::from(minutes) * 60_000 };
+        let of = Selection { device: Some(format!("d{}", minutes % 6)), ..Selection::default() };
+        let mute = Mute { of, when, by: String::new(), reason: String::new() };
+        house.alerts.mute(&tenant(), "m", &mute, at(self.now_s)).unwrap();
     }
 
     /// Everything that was raised stands in exactly one sum, and was told as often as the sums say.

@@ -64,6 +64,28 @@ fn the_signature_is_that_of_standard_webhooks() {
 }
 
 #[tokio::test]
+async fn the_example_of_the_documentation_checks_a_signature() {
+    let docs = include_str!("../../../../docs/alerts.md");
+    let example = docs.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let body = r#"{"version": 1, "why": "81 °C"}"#;
+    // The example wants a message of now.
+    let at_s = record::Timestamp::now().millis() / 1000;
+    let signature = Signer::new(SECRET).unwrap().sign("id", at_s, body.as_bytes());
+    let ask = |body: &str| {
+        let headers = serde_json::json!({"webhook-id": "id", "webhook-timestamp": at_s.to_string(), "webhook-signature": signature});
+        let program = format!("{example}\nprint(is_from_penstock({headers}, {body:?}.encode(), {SECRET:?}))");
+        tokio::process::Command::new("python3").args(["-c", &program]).output()
+    };
+    let Ok(output) = ask(body).await else {
+        eprintln!("skipped: there is no python3");
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "True", "{output:?}");
+    let other = ask(&body.replace("81", "80")).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&other.stdout).trim(), "False", "{other:?}");
+}
+
+#[tokio::test]
 async fn what_is_no_success_is_a_failure_with_its_reason() {
     let said = |text: &str| Answer::Say(text.to_owned());
     let long = format!("HTTP/1.1 400 Bad\r\nconnection: close\r\n\r\n\u{1b}[31m{}", "x".repeat(9000));
