@@ -25,6 +25,7 @@ pub struct Automatic {
     pub utc_offset_minutes: i16,
     /// Not to be set.
     #[doc(hidden)]
+    #[serde(skip_serializing_if = "Tuning::is_default")]
     pub tuning: Tuning,
 }
 

@@ -25,6 +25,13 @@ pub enum Detector {
     Automatic(Automatic),
 }
 
+/// The one that needs no settings.
+impl Default for Detector {
+    fn default() -> Self {
+        Self::Automatic(Automatic::default())
+    }
+}
+
 impl Detector {
     /// Whether the settings are in their ranges.
     ///

@@ -4,6 +4,10 @@
 //! value by what was seen before it, and learns from it. A [`Score`] is between 0 and 1 and says why when somebody asks
 //! ([`Reason`]).
 //!
+//! [`Watch`] makes alarms of scores, within a [`Budget`] of false ones. [`Prior`] is what the series of a kind have in common, for
+//! new ones ([`Detector::start_with`]). [`Joint`] looks at a device's metrics together. With the feature `onnx` a user's model is a
+//! detector too (module `onnx`); [`Gate`] makes alarms of the scores of these two.
+//!
 //! Nothing here does I/O or reads a clock: the same values at the same times give the same scores.
 
 mod automatic;

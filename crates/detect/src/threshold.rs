@@ -37,7 +37,7 @@ impl Threshold {
     pub(crate) fn observe(&self, value: f64) -> Score {
         let outside = |limit: f64, above: bool| Score {
             score: 1.0,
-            raw: (value - limit).abs(),
+            raw: (value - limit).abs().min(f64::MAX),
             why: Reason::Limit { value, limit, above },
         };
         match (self.min, self.max) {

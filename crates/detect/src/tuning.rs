@@ -37,6 +37,11 @@ impl Default for Tuning {
 }
 
 impl Tuning {
+    /// Nobody writes what is not to be set.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let hours =
             [self.short_hours, self.long_hours, self.level_hours, self.shape_days * 24.0, self.tail_hours];

@@ -12,10 +12,22 @@ fn settings_are_read() {
             r#"{"kind":"seasonal","utc_offset_minutes":60}"#,
             Detector::Seasonal(Seasonal { utc_offset_minutes: 60 }),
         ),
-        (r#"{"kind":"automatic"}"#, Detector::Automatic(Automatic::default())),
+        (r#"{"kind":"automatic"}"#, Detector::default()),
     ] {
         assert_eq!(serde_json::from_str::<Detector>(text).unwrap(), detector, "{text}");
     }
+}
+
+#[test]
+fn settings_are_written_as_they_are_read() {
+    for detector in [Detector::default(), Detector::Robust(Robust { last: 50 })] {
+        let text = serde_json::to_string(&detector).unwrap();
+        assert_eq!(serde_json::from_str::<Detector>(&text).unwrap(), detector, "{text}");
+    }
+    assert_eq!(
+        serde_json::to_string(&Detector::default()).unwrap(),
+        r#"{"kind":"automatic","utc_offset_minutes":0}"#
+    );
 }
 
 #[test]

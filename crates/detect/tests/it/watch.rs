@@ -26,6 +26,16 @@ fn only_what_is_new_or_worse_is_told() {
     check(64, 12.0, true, true); // an hour and a minute later it is new
 }
 
+/// A limit compares infinite values too, and a watch that told of one can be written and read.
+#[test]
+fn an_infinite_value_is_told_and_kept() {
+    let limit = Detector::Threshold(Threshold { min: None, max: Some(10.0) });
+    let mut watch = Watch::new(&limit, Budget::default()).unwrap();
+    assert!(watch.observe(minute(0), f64::INFINITY).alarm);
+    let mut watch = Watch::from_bytes(&watch.to_bytes()).unwrap();
+    assert!(!watch.observe(minute(1), 12.0).alarm, "nothing is worse than that");
+}
+
 #[test]
 fn the_budget_says_from_which_score_on() {
     assert!((Budget::default().threshold() - detect::DEFAULT_THRESHOLD).abs() < 1e-12);
