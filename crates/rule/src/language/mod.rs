@@ -7,6 +7,7 @@ mod functions;
 mod interest;
 mod like;
 mod names;
+mod operators;
 mod parse;
 
 pub(crate) use build::{Condition, Leaf, build};
