@@ -64,6 +64,7 @@ fn look(
         None if holds => began(compiled, instant),
         Some(Active::Pending { .. }) if !holds => None,
         Some(Active::Raised { cause, taken_over: true }) if lies_ahead(compiled, cause, instant) => active,
+        Some(Active::Raised { cause, .. }) if holds => Some(Active::Raised { cause, taken_over: false }),
         Some(Active::Raised { .. }) if ends(compiled, &look, holds) => None,
         same => same,
     };
@@ -124,10 +125,12 @@ fn began(rule: &Compiled, instant: Instant) -> Option<Active> {
     Some(Active::Pending { cause, at, due: instant.now.saturating_add(at - cause) })
 }
 
-/// Whether a cause that was taken over from somebody who had read on is still to come: readings given again from before it do not end
-/// it. That of a silence is told by the server's clock, behind which the device's may be.
-fn lies_ahead(rule: &Compiled, cause: i64, instant: Instant) -> bool {
-    instant.at < cause && (rule.silences.is_empty() || instant.now < cause)
+/// Whether a cause that was taken over from somebody who had read on may still be to come: readings given again from before it do not end
+/// it, nor do those of its own time, of which a later one began it. Where silence alone begins it, its time is the server's, behind which
+/// the device's may be.
+pub(super) fn lies_ahead(rule: &Compiled, cause: i64, instant: Instant) -> bool {
+    let is_silence = rule.watches.is_empty() && !rule.wakes;
+    if is_silence { instant.now <= cause } else { instant.at <= cause }
 }
 
 fn is_open(rule: &Compiled, at: i64) -> bool {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use record::{CleanReading, DeviceId, Timestamp};
 
-use super::device::Device;
-use super::judge::{Instant, end};
+use super::device::{Active, Device};
+use super::judge::{Instant, end, lies_ahead};
 use super::step::{Ground, step, take_aside};
 use super::table::Table;
 use super::time::advance;
@@ -211,7 +211,11 @@ fn sort_in(
     let class = classes.of(tenant, message.device, message.facts);
     let active = std::mem::take(&mut device.active);
     for (rule, active) in active {
-        if class.has(tenant, rule) {
+        let is_to_come = match active {
+            Active::Raised { cause, taken_over: true } => lies_ahead(tenant.rule(rule), cause, instant),
+            _ => false,
+        };
+        if is_to_come || class.has(tenant, rule) {
             device.active.push((rule, active));
             continue;
         }

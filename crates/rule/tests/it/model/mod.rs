@@ -1,6 +1,7 @@
 //! Evaluation against a model that keeps all readings and evaluates each rule from scratch: slow, and plain to see.
 
 mod condition;
+mod crash;
 mod machine;
 mod world;
 
