@@ -47,7 +47,7 @@ fn look(
     out: &mut Output,
 ) {
     let compiled = tenant.rule(rule);
-    if device.class.as_ref().is_none_or(|class| class.plan.is_common && !class.has(tenant, rule)) {
+    if device.cohort.as_ref().is_none_or(|cohort| cohort.plan.is_common && !cohort.has(tenant, rule)) {
         return;
     }
     let look = Look { tenant, device, now: instant.now, totals: RefCell::new(std::mem::take(totals)) };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use record::{DeviceId, Facts, TenantId, Timestamp};
-use rule::{Duration, Evaluator, Kind, OpenCause, Output, RuleId, RuleSet, Settings, Transition};
+use rule::{Evaluator, Kind, OpenCause, Output, RuleId, RuleSet, Transition};
 
 use super::condition::{Asked, asked};
-use super::world::{Event, LATENESS, events, message_of};
+use super::world::{Event, events, message_of, settings};
 use super::{end_of, time};
-use crate::given::{SECOND, set};
+use crate::given::set;
 
 /// By device, rule, cause, and whether it is of the past: raised as of, and ended.
 type Book = BTreeMap<(String, String, Timestamp, bool), (Option<Timestamp>, Option<Timestamp>)>;
@@ -73,10 +73,6 @@ fn set_of(rules: &[Asked]) -> Arc<RuleSet> {
     let rules: Vec<_> =
         numbered.map(|(n, rule)| crate::given::rule(&rule.document(&format!("r{n}")))).collect();
     set(&rules)
-}
-
-fn settings() -> Settings {
-    Settings { allowed_lateness: Duration::from_nanos(LATENESS * SECOND), ..Settings::default() }
 }
 
 fn give(evaluator: &mut Evaluator, event: &Event, book: &mut Book) {
