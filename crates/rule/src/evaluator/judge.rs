@@ -63,8 +63,11 @@ fn look(
     let next = match active {
         None if holds => began(compiled, instant),
         Some(Active::Pending { .. }) if !holds => None,
+        Some(Active::Raised { cause, taken_over: true }) if holds => {
+            let is_reached = time_of(compiled, instant) >= cause;
+            Some(Active::Raised { cause, taken_over: !is_reached })
+        }
         Some(Active::Raised { cause, taken_over: true }) if lies_ahead(compiled, cause, instant) => active,
-        Some(Active::Raised { cause, .. }) if holds => Some(Active::Raised { cause, taken_over: false }),
         Some(Active::Raised { .. }) if ends(compiled, &look, holds) => None,
         same => same,
     };
@@ -126,11 +129,15 @@ fn began(rule: &Compiled, instant: Instant) -> Option<Active> {
 }
 
 /// Whether a cause that was taken over from somebody who had read on may still be to come: readings given again from before it do not end
-/// it, nor do those of its own time, of which a later one began it. Where silence alone begins it, its time is the server's, behind which
-/// the device's may be.
+/// it, nor do those of its own time, of which a later one began it.
 pub(super) fn lies_ahead(rule: &Compiled, cause: i64, instant: Instant) -> bool {
+    time_of(rule, instant) <= cause
+}
+
+/// The time of an instant as a rule's causes tell it. Where silence alone begins them that is the server's, behind which the device's may be.
+fn time_of(rule: &Compiled, instant: Instant) -> i64 {
     let is_silence = rule.watches.is_empty() && !rule.wakes;
-    if is_silence { instant.now <= cause } else { instant.at <= cause }
+    if is_silence { instant.now } else { instant.at }
 }
 
 fn is_open(rule: &Compiled, at: i64) -> bool {
