@@ -107,8 +107,14 @@ impl Cohorts {
             (!self.of_past || (compiled.retrospective && compiled.route.is_none()))
                 && compiled.applies(facts, &OfFacts(values))
         };
-        let mut rules: Vec<u32> = tenant.for_all.iter().chain(for_id).copied().filter(is_for).collect();
-        rules.sort_unstable();
+        let of_type = facts.device_type.as_ref().and_then(|device_type| tenant.for_types.get(device_type));
+        let asked = of_type.into_iter().flatten().chain(&tenant.for_some).chain(for_id);
+        let mut rules = tenant.for_everyone.clone();
+        if self.of_past {
+            rules.retain(is_for);
+        }
+        rules.extend(asked.copied().filter(is_for));
+        rules.sort(); // a few runs in order
         let mut hasher = DefaultHasher::new();
         rules.hash(&mut hasher);
         let key = hasher.finish();
