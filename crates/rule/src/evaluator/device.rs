@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kept::Kept;
 use crate::language::{Datum, Func};
 use crate::limits::TEXT_BYTES;
-use crate::set::{Class, Levels, Tenant};
+use crate::set::{Cohort, Levels, Tenant};
 
 /// What is remembered of a device. All times are ns since the epoch.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Device {
     pub(super) tenant: u32,
     pub(super) id: DeviceId,
     /// `None` until a message says what is known of it.
-    pub(super) class: Option<Arc<Class>>,
-    /// Whether its class is new: rules that hear every reading are to be looked at with the next one.
+    pub(super) cohort: Option<Arc<Cohort>>,
+    /// Whether its cohort is new: rules that hear every reading are to be looked at with the next one.
     pub(super) is_fresh: bool,
     pub(super) times: Times,
     /// The time that its timer is set to; the largest there is when none is.
@@ -96,7 +96,7 @@ impl Device {
         Self {
             tenant,
             id,
-            class: None,
+            cohort: None,
             is_fresh: true,
             times: Times { seen: i64::MIN, heard: i64::MIN, clock: i64::MIN },
             armed: i64::MAX,
@@ -108,10 +108,10 @@ impl Device {
         }
     }
 
-    /// Puts it into a class: everything is to be looked at again.
-    pub(super) fn set_class(&mut self, tenant: &Tenant, class: Arc<Class>) {
-        let plan = &class.plan;
-        self.slots.iter_mut().for_each(|slot| slot.set_place(&class));
+    /// Puts it into a cohort: everything is to be looked at again.
+    pub(super) fn set_cohort(&mut self, tenant: &Tenant, cohort: Arc<Cohort>) {
+        let plan = &cohort.plan;
+        self.slots.iter_mut().for_each(|slot| slot.set_place(&cohort));
         let is_asked = |kept: &Kept| {
             let metric = tenant.names.tracks()[kept.track as usize].metric;
             plan.metric(metric).is_some_and(|(_, plan)| plan.tracks.contains(&kept.track))
@@ -119,7 +119,7 @@ impl Device {
         self.kept.retain(is_asked);
         self.signals.clear();
         self.is_fresh = true;
-        self.class = Some(class);
+        self.cohort = Some(cohort);
     }
 
     pub(super) fn slot(&self, metric: u32) -> Option<&Slot> {
@@ -164,9 +164,9 @@ impl Slot {
         Self { metric, place: NOWHERE, is_plain: false, changed: false, level: Level::STALE, value, heard }
     }
 
-    /// Finds its place in the plan of a class; the rules there are to be looked at with the next reading, whatever it is.
-    pub(super) fn set_place(&mut self, class: &Class) {
-        let found = class.plan.metric(self.metric);
+    /// Finds its place in the plan of a cohort; the rules there are to be looked at with the next reading, whatever it is.
+    pub(super) fn set_place(&mut self, cohort: &Cohort) {
+        let found = cohort.plan.metric(self.metric);
         self.place = found.map_or(NOWHERE, |(place, _)| place);
         self.is_plain = found.is_none_or(|(_, plan)| {
             plan.change.is_empty()

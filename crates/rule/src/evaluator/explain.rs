@@ -75,7 +75,7 @@ impl Evaluator {
             }
         }
         Some(Explanation {
-            is_for_device: device.class.as_ref().is_some_and(|class| class.has(tenant, number)),
+            is_for_device: device.cohort.as_ref().is_some_and(|cohort| cohort.has(tenant, number)),
             holds: compiled.when.expr.truth(&look),
             clears: compiled.clear.as_ref().and_then(|clear| clear.expr.truth(&look)),
             phase: phase(device.active(number)),

@@ -47,7 +47,7 @@ fn look(
     out: &mut Output,
 ) {
     let compiled = tenant.rule(rule);
-    if device.class.as_ref().is_none_or(|class| class.plan.is_common && !class.has(tenant, rule)) {
+    if device.cohort.as_ref().is_none_or(|cohort| cohort.plan.is_common && !cohort.has(tenant, rule)) {
         return;
     }
     let look = Look { tenant, device, now: instant.now, totals: RefCell::new(std::mem::take(totals)) };
@@ -63,6 +63,10 @@ fn look(
     let next = match active {
         None if holds => began(compiled, instant),
         Some(Active::Pending { .. }) if !holds => None,
+        Some(Active::Raised { cause, taken_over: true }) if holds => {
+            let is_reached = time_of(compiled, instant) >= cause;
+            Some(Active::Raised { cause, taken_over: !is_reached })
+        }
         Some(Active::Raised { cause, taken_over: true }) if lies_ahead(compiled, cause, instant) => active,
         Some(Active::Raised { .. }) if ends(compiled, &look, holds) => None,
         same => same,
@@ -124,10 +128,16 @@ fn began(rule: &Compiled, instant: Instant) -> Option<Active> {
     Some(Active::Pending { cause, at, due: instant.now.saturating_add(at - cause) })
 }
 
-/// Whether a cause that was taken over from somebody who had read on is still to come: readings given again from before it do not end
-/// it. That of a silence is told by the server's clock, behind which the device's may be.
-fn lies_ahead(rule: &Compiled, cause: i64, instant: Instant) -> bool {
-    instant.at < cause && (rule.silences.is_empty() || instant.now < cause)
+/// Whether a cause that was taken over from somebody who had read on may still be to come: readings given again from before it do not end
+/// it, nor do those of its own time, of which a later one began it.
+pub(super) fn lies_ahead(rule: &Compiled, cause: i64, instant: Instant) -> bool {
+    time_of(rule, instant) <= cause
+}
+
+/// The time of an instant as a rule's causes tell it. Where silence alone begins them that is the server's, behind which the device's may be.
+fn time_of(rule: &Compiled, instant: Instant) -> i64 {
+    let is_silence = rule.watches.is_empty() && !rule.wakes;
+    if is_silence { instant.now } else { instant.at }
 }
 
 fn is_open(rule: &Compiled, at: i64) -> bool {

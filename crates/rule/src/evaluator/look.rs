@@ -51,7 +51,7 @@ impl Seen for Look<'_> {
     }
 
     fn fact(&self, fact: u32) -> Datum<'_> {
-        self.device.class.as_ref().map_or(Datum::Null, |class| class.value(fact))
+        self.device.cohort.as_ref().map_or(Datum::Null, |cohort| cohort.value(fact))
     }
 
     fn device_id(&self) -> &str {

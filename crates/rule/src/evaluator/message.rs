@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use record::{CleanReading, DeviceId, Timestamp};
 
-use super::device::Device;
-use super::judge::{Instant, end};
+use super::device::{Active, Device};
+use super::judge::{Instant, end, lies_ahead};
 use super::step::{Ground, step, take_aside};
 use super::table::Table;
 use super::time::advance;
 use super::{Evaluator, Message, Output, Rules};
-use crate::set::{Classes, Tenant};
+use crate::set::{Cohorts, Tenant};
 
 impl Evaluator {
     /// Takes a message. Messages of a partition are given in the order of its log, history where it is read.
@@ -195,23 +195,27 @@ fn restart(tenant: &Tenant, device: &mut Device, out: &mut Output) {
     *device = Device { kept_bytes, ..Device::new(device.tenant, device.id.clone()) };
 }
 
-/// Puts a device into the class that its facts make it a member of. What is raised by rules that are not for it any more ends.
+/// Puts a device into the cohort that its facts make it a member of. What is raised by rules that are not for it any more ends.
 fn sort_in(
     ground: Ground<'_>,
-    classes: &mut Classes,
+    cohorts: &mut Cohorts,
     device: &mut Device,
     message: &Message<'_>,
     instant: Instant,
     out: &mut Output,
 ) {
-    if device.class.as_ref().is_some_and(|class| class.fits(message.facts)) {
+    if device.cohort.as_ref().is_some_and(|cohort| cohort.fits(message.facts)) {
         return;
     }
     let tenant = ground.tenant;
-    let class = classes.of(tenant, message.device, message.facts);
+    let cohort = cohorts.of(tenant, message.device, message.facts);
     let active = std::mem::take(&mut device.active);
     for (rule, active) in active {
-        if class.has(tenant, rule) {
+        let is_to_come = match active {
+            Active::Raised { cause, taken_over: true } => lies_ahead(tenant.rule(rule), cause, instant),
+            _ => false,
+        };
+        if is_to_come || cohort.has(tenant, rule) {
             device.active.push((rule, active));
             continue;
         }
@@ -219,5 +223,5 @@ fn sort_in(
         let why = "what is known of the device has changed: the rule is not for it any more";
         out.transitions.extend(end(&tenant.id, (id, *version), device, active, instant, why));
     }
-    device.set_class(tenant, class);
+    device.set_cohort(tenant, cohort);
 }

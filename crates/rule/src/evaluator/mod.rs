@@ -28,7 +28,7 @@ pub use score::{Detector, Detectors, NoDetectors, Score};
 pub use settings::Settings;
 pub use state::StateError;
 
-use crate::set::{Classes, Tenant};
+use crate::set::{Cohorts, Tenant};
 use crate::{Route, RuleId, RuleSet, Transition};
 use step::Scratch;
 use table::Table;
@@ -99,8 +99,8 @@ pub struct Evaluator {
 #[derive(Debug)]
 struct Rules {
     tenant: Arc<Tenant>,
-    live: Classes,
-    past: Classes,
+    live: Cohorts,
+    past: Cohorts,
 }
 
 impl Evaluator {
@@ -148,8 +148,14 @@ impl Evaluator {
         }
         let rules = Arc::clone(self.set.tenant(tenant)?);
         let place = u32::try_from(self.tenants.len()).expect("there are fewer tenants than 2^32");
-        self.tenants.push(Rules { tenant: rules, live: Classes::new(false), past: Classes::new(true) });
+        self.tenants.push(Rules::new(rules, self.settings.indexed_rules));
         self.tenant_places.insert(tenant.into(), place);
         Some(place)
+    }
+}
+
+impl Rules {
+    fn new(tenant: Arc<Tenant>, indexed_rules: usize) -> Self {
+        Self { tenant, live: Cohorts::new(false, indexed_rules), past: Cohorts::new(true, indexed_rules) }
     }
 }

@@ -17,6 +17,8 @@ pub struct Settings {
     /// Most that is kept of readings for windows, z-scores and detectors, bytes, live and past by themselves. Beyond it the devices heard
     /// least recently are forgotten.
     pub kept_bytes: usize,
+    /// Most rules in the indexes of a tenant. Devices for which there is no room share one index of all rules.
+    pub indexed_rules: usize,
     /// What `anomaly` asks.
     pub detectors: Arc<dyn Detectors>,
 }
@@ -29,6 +31,7 @@ impl Default for Settings {
             devices: limits::DEVICES,
             past_devices: limits::PAST_DEVICES,
             kept_bytes: limits::KEPT_BYTES,
+            indexed_rules: limits::INDEXED_RULES,
             detectors: Arc::new(NoDetectors),
         }
     }

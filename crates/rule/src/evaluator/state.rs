@@ -21,7 +21,7 @@ use super::swap::{Numbers, Swap};
 use super::{Evaluator, Output, Settings};
 use crate::language::TrackKind;
 use crate::limits::STATE_BYTES;
-use crate::set::{Class, Classes, Tenant};
+use crate::set::{Cohort, Cohorts, Tenant};
 use crate::window::{Deviation, Panes, Values};
 use crate::{RuleId, RuleSet};
 
@@ -174,13 +174,13 @@ impl Evaluator {
             .facts
             .map(|number| facts.get(number as usize).ok_or_else(|| damaged("facts are missing".to_owned())));
         let facts = facts.transpose()?;
-        let mut none = Classes::new(is_past);
-        let classes = match place {
+        let mut none = Cohorts::new(is_past, 0);
+        let cohorts = match place {
             Some(place) if is_past => &mut self.tenants[*place as usize].past,
             Some(place) => &mut self.tenants[*place as usize].live,
             None => &mut none,
         };
-        swap.restored(&mut device, facts, classes, &self.set, is_past, out);
+        swap.restored(&mut device, facts, cohorts, &self.set, is_past, out);
         let table = if is_past { &mut self.past } else { &mut self.live };
         if place.is_some() && !table.is_full() {
             let place = table.add(device);
@@ -248,7 +248,7 @@ fn saved_device(device: &Device, facts: &mut FactsSaved) -> SavedDevice {
     SavedDevice {
         tenant: device.tenant,
         id: device.id.as_str().into(),
-        facts: device.class.as_ref().map(|class| facts.number(class)),
+        facts: device.cohort.as_ref().map(|cohort| facts.number(cohort)),
         times: device.times,
         slots: device.slots.iter().map(|slot| (slot.metric, slot.value.clone(), slot.heard)).collect(),
         kept: device.kept.iter().map(kept).collect(),
@@ -256,17 +256,17 @@ fn saved_device(device: &Device, facts: &mut FactsSaved) -> SavedDevice {
     }
 }
 
-/// Facts of classes, each class once.
+/// Facts of cohorts, each cohort once.
 #[derive(Default)]
 struct FactsSaved {
-    numbers: hashbrown::HashMap<*const Class, u32>,
+    numbers: hashbrown::HashMap<*const Cohort, u32>,
     saved: Vec<SavedFacts>,
 }
 
 impl FactsSaved {
-    fn number(&mut self, class: &Arc<Class>) -> u32 {
-        *self.numbers.entry(Arc::as_ptr(class)).or_insert_with(|| {
-            let Facts { device_type, site, firmware, tags, .. } = class.facts.clone();
+    fn number(&mut self, cohort: &Arc<Cohort>) -> u32 {
+        *self.numbers.entry(Arc::as_ptr(cohort)).or_insert_with(|| {
+            let Facts { device_type, site, firmware, tags, .. } = cohort.facts.clone();
             self.saved.push((device_type, site, firmware, tags.into_iter().collect()));
             u32::try_from(self.saved.len() - 1).expect("there are fewer devices than 2^32")
         })

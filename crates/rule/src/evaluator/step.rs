@@ -45,10 +45,10 @@ pub(super) fn step<'r>(
     for reading in readings {
         has_changed |= take(ground, device, reading, instant, &mut hint, touched);
     }
-    if let Some(class) = &device.class {
-        touched.extend_from_slice(&class.plan.wakes);
+    if let Some(cohort) = &device.cohort {
+        touched.extend_from_slice(&cohort.plan.wakes);
         if std::mem::take(&mut device.is_fresh) {
-            let of_device = class.plan.silences.iter().filter(|(metric, ..)| metric.is_none());
+            let of_device = cohort.plan.silences.iter().filter(|(metric, ..)| metric.is_none());
             of_device.for_each(|(_, _, rules)| touched.extend_from_slice(rules));
         }
     }
@@ -132,8 +132,8 @@ fn slot_of(
     }
     // Remembered also where no rule is for this device: what is known of it may change, and then a rule is not to depend on others.
     let mut slot = Slot::new(metric, Held::of(reading.value), instant.now);
-    if let Some(class) = &device.class {
-        slot.set_place(class);
+    if let Some(cohort) = &device.cohort {
+        slot.set_place(cohort);
     }
     device.slots.reserve_exact(1); // a device has as many metrics as it has
     device.slots.push(slot);
@@ -150,9 +150,9 @@ fn concern(
     instant: Instant,
     touched: &mut Vec<u32>,
 ) {
-    let Some(class) = device.class.as_ref().map(Arc::clone) else { return };
+    let Some(cohort) = device.cohort.as_ref().map(Arc::clone) else { return };
     let slot = &mut device.slots[place];
-    let plan = class.plan.at(slot.place);
+    let plan = cohort.plan.at(slot.place);
     let is_stale = slot.level.is_stale();
     let value = slot.value.number();
     slot.level.go(value, &plan.levels, touched);

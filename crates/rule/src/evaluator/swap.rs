@@ -11,7 +11,7 @@ use super::kept::Keeping;
 use super::table::Table;
 use super::{Evaluator, Output, Rules};
 use crate::language::TrackKind;
-use crate::set::{Classes, Tenant};
+use crate::set::{Cohorts, Tenant};
 use crate::{RuleId, RuleSet};
 
 /// What numbers stood for.
@@ -67,7 +67,7 @@ impl Swap {
     pub(super) fn device(
         &self,
         device: &mut Device,
-        classes: &mut Classes,
+        cohorts: &mut Cohorts,
         set: &RuleSet,
         is_past: bool,
         out: &mut Output,
@@ -99,9 +99,9 @@ impl Swap {
             device.times.clock = i64::MIN;
         }
         device.armed = i64::MAX;
-        if let Some(class) = device.class.take() {
-            let class = classes.of(&self.new, device.id.as_str(), &class.facts);
-            device.set_class(&self.new, class);
+        if let Some(cohort) = device.cohort.take() {
+            let cohort = cohorts.of(&self.new, device.id.as_str(), &cohort.facts);
+            device.set_cohort(&self.new, cohort);
         }
     }
 
@@ -110,15 +110,15 @@ impl Swap {
         &self,
         device: &mut Device,
         facts: Option<&Facts>,
-        classes: &mut Classes,
+        cohorts: &mut Cohorts,
         set: &RuleSet,
         is_past: bool,
         out: &mut Output,
     ) {
-        self.device(device, classes, set, is_past, out);
+        self.device(device, cohorts, set, is_past, out);
         if let Some(facts) = facts {
-            let class = classes.of(&self.new, device.id.as_str(), facts);
-            device.set_class(&self.new, class);
+            let cohort = cohorts.of(&self.new, device.id.as_str(), facts);
+            device.set_cohort(&self.new, cohort);
         }
     }
 
@@ -157,7 +157,7 @@ impl Evaluator {
             let new = self.set.tenant(rules.tenant.id.as_str()).map_or_else(gone, Arc::clone);
             let swap = Swap::new(Numbers::of(&rules.tenant), &new);
             if !swap.is_nothing() {
-                *rules = Rules { tenant: new, live: Classes::new(false), past: Classes::new(true) };
+                *rules = Rules::new(new, self.settings.indexed_rules);
                 swaps.insert(u32::try_from(place).expect("there are fewer tenants than 2^32"), swap);
             }
         }
@@ -183,8 +183,8 @@ fn swap_all(
     places.retain(|place| {
         let Some(device) = table.get_mut(*place) else { return false };
         let rules = &mut tenants[device.tenant as usize];
-        let classes = if is_past { &mut rules.past } else { &mut rules.live };
-        swaps[&device.tenant].device(device, classes, set, is_past, out);
+        let cohorts = if is_past { &mut rules.past } else { &mut rules.live };
+        swaps[&device.tenant].device(device, cohorts, set, is_past, out);
         let stays = !rules.tenant.rules.is_empty();
         if stays {
             table.weigh(*place);

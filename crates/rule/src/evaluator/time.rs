@@ -95,8 +95,8 @@ fn next_due(tenant: &Tenant, device: &Device) -> i64 {
 
 /// When the silences that rules wait for are long enough, and which rules.
 fn silences_of(device: &Device, mut each: impl FnMut(i64, &[u32])) {
-    let Some(class) = &device.class else { return };
-    for (metric, nanos, rules) in &class.plan.silences {
+    let Some(cohort) = &device.cohort else { return };
+    for (metric, nanos, rules) in &cohort.plan.silences {
         let heard = match metric {
             None => Some(device.times.heard),
             Some(metric) => device.slot(*metric).map(|slot| slot.heard),

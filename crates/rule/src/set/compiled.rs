@@ -4,7 +4,9 @@ use record::{Facts, Timestamp};
 
 use crate::document::{Document, Route, Scope};
 use crate::error::CompileError;
-use crate::language::{Condition, Expr, Names, Seen, Side, Signal, build, interest, needs, parse};
+use crate::language::{
+    Compare, Condition, Expr, Fact, Names, Seen, Side, Signal, build, interest, needs, parse,
+};
 use crate::schedule::Hours;
 
 /// One rule, compiled over the names of its tenant.
@@ -114,6 +116,26 @@ impl Compiled {
                 .iter()
                 .all(|(key, value)| facts.tags.get(key.as_str()).is_some_and(|tag| **tag == **value))
             && self.facts.iter().all(|expr| expr.truth(seen) == Some(true))
+    }
+
+    /// Whether its scope and facts let every device in.
+    pub(super) fn is_for_everyone(&self) -> bool {
+        let Scope { device_type, site, tags, .. } = &self.scope;
+        device_type.is_none() && site.is_none() && tags.is_empty() && self.facts.is_empty()
+    }
+
+    /// The one type of devices that it can be for, if its scope or its condition says so.
+    pub(super) fn only_type(&self, names: &Names) -> Option<&str> {
+        let is_type =
+            |expr: &Expr| matches!(expr, Expr::Fact(fact) if names.facts()[*fact as usize] == Fact::Type);
+        let of_facts = self.facts.iter().find_map(|expr| match expr {
+            Expr::Compare(Compare::Equal, of) => match &**of {
+                [fact, Expr::Text(text)] | [Expr::Text(text), fact] if is_type(fact) => Some(&**text),
+                _ => None,
+            },
+            _ => None,
+        });
+        self.scope.device_type.as_deref().or(of_facts)
     }
 
     /// When what holds since `cause` is raised, ns: once it has held for long enough, within the schedule. Never, if that has no day

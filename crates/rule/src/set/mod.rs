@@ -1,6 +1,6 @@
 //! Compiled rules of all tenants.
 
-mod class;
+mod cohort;
 mod compiled;
 mod plan;
 mod tenant;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use record::TenantId;
 
-pub(crate) use class::{Class, Classes};
+pub(crate) use cohort::{Cohort, Cohorts};
 pub(crate) use compiled::Compiled;
 pub(crate) use plan::{Levels, MetricPlan};
 pub(crate) use tenant::Tenant;

@@ -23,6 +23,12 @@ pub(crate) struct Tenant {
     pub(crate) longest_ns: i64,
     /// Rules for devices of all ids.
     pub(super) for_all: Vec<u32>,
+    /// Of these, those for devices of all facts,
+    pub(super) for_everyone: Vec<u32>,
+    /// those for devices of one type,
+    pub(super) for_types: HashMap<Box<str>, Vec<u32>>,
+    /// and those of which more must be asked.
+    pub(super) for_some: Vec<u32>,
     /// Rules for devices of these ids.
     pub(super) for_ids: HashMap<Box<str>, Vec<u32>>,
     /// Rules for devices whose ids fit.
@@ -42,6 +48,9 @@ impl Tenant {
             judges_past: false,
             longest_ns: 0,
             for_all: Vec::new(),
+            for_everyone: Vec::new(),
+            for_types: HashMap::new(),
+            for_some: Vec::new(),
             for_ids: HashMap::new(),
             for_patterns: Vec::new(),
             routes: 0,
@@ -90,6 +99,11 @@ impl Tenant {
         let patterns = &rule.document.scope.devices;
         if patterns.is_empty() {
             self.for_all.push(number);
+            match compiled.only_type(&self.names) {
+                Some(device_type) => self.for_types.entry(device_type.into()).or_default().push(number),
+                None if compiled.is_for_everyone() => self.for_everyone.push(number),
+                None => self.for_some.push(number),
+            }
         }
         for pattern in patterns {
             if pattern.contains('*') {

@@ -1,5 +1,6 @@
 //! The language of conditions: what it says of values, and what it refuses, where.
 
+use proptest::prelude::*;
 use record::ValueRef;
 use rule::{Document, Phase, RuleId};
 
@@ -193,4 +194,44 @@ fn what_is_too_much_is_refused() {
     // Long is not deep.
     let long = Document { name: "r".into(), when: all(400, |_| "t > 1".into()), ..Document::default() };
     assert_eq!(long.compile(), Ok(()));
+}
+
+#[test]
+fn what_the_docs_show_compiles() {
+    let rules = include_str!("../../../../docs/rules.md");
+    let guide = include_str!("../../../../docs/guides/first-rule.md");
+    let (_, block) = rules.split_once("```sql\n").unwrap();
+    let examples = block.split("```").next().unwrap().lines().map(|line| line.split("--").next().unwrap());
+    let (_, table) = guide.split_once("| to be told when |").unwrap();
+    let of_guide = table.lines().skip(2).filter_map(|line| line.split('`').nth(1));
+    let mut count = 0;
+    for condition in examples.chain(of_guide) {
+        let told = Document { name: "r".into(), when: condition.into(), ..Document::default() }.compile();
+        assert_eq!(told, Ok(()), "{condition}");
+        count += 1;
+    }
+    assert_eq!(count, 13);
+    for text in [rules, guide] {
+        let (_, block) = text.split_once("```json\n").unwrap();
+        let document: Document = serde_json::from_str(block.split("```").next().unwrap()).unwrap();
+        assert_eq!(document.compile(), Ok(()));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_strange(
+        text in "\\PC{0,60}",
+        words in prop::collection::vec(prop::sample::select(vec![
+            "t", "device", ".", "type", "tags", "(", ")", "'", "'5m'", "1e999", "-", "+", "*", ",", "AND", "NOT", "IN", "CASE", "WHEN",
+            "THEN", "END", "avg", "no_data", "LIKE", "BETWEEN", "IS", "NULL", "\"", "\n", "::", "int", "[", "]", ">", "<", "=", "ü",
+        ]), 0..20),
+    ) {
+        for when in [text, words.join(" ")] {
+            // A condition or an error that shows its place: never a panic.
+            if let Err(error) = (Document { name: "r".into(), when, ..Document::default() }).compile() {
+                prop_assert!(!error.to_string().is_empty());
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Evaluation against a model that keeps all readings and evaluates each rule from scratch: slow, and plain to see.
 
 mod condition;
+mod crash;
 mod machine;
 mod world;
 
@@ -28,13 +29,16 @@ proptest! {
         breaks in prop::collection::vec(any::<u8>(), 120),
     ) {
         let expected = by_model(&rules, &events);
-        prop_assert_eq!(&by_engine(&rules, &events, |_| Break::None), &expected, "at once: {:?}", sql(&rules));
-        let broken = by_engine(&rules, &events, |place| match breaks[place % breaks.len()] % 4 {
+        prop_assert_eq!(&by_engine(&rules, &events, world::settings(), |_| Break::None), &expected, "at once: {:?}", sql(&rules));
+        let broken = by_engine(&rules, &events, world::settings(), |place| match breaks[place % breaks.len()] % 4 {
             0 => Break::Restart,
             1 => Break::Tick,
             _ => Break::None,
         });
         prop_assert_eq!(&broken, &expected, "with breaks: {:?}", sql(&rules));
+        let without_room = Settings { indexed_rules: 0, ..world::settings() };
+        let common = by_engine(&rules, &events, without_room, |_| Break::None);
+        prop_assert_eq!(&common, &expected, "without room for indexes: {:?}", sql(&rules));
     }
 }
 
@@ -73,15 +77,16 @@ fn by_model(rules: &[Asked], events: &[Event]) -> Told {
     told
 }
 
-fn by_engine(rules: &[Asked], events: &[Event], between: impl Fn(usize) -> Break) -> Told {
+fn by_engine(
+    rules: &[Asked],
+    events: &[Event],
+    settings: Settings,
+    between: impl Fn(usize) -> Break,
+) -> Told {
     let numbered = rules.iter().enumerate();
     let rules: Vec<_> =
         numbered.map(|(number, rule)| crate::given::rule(&rule.document(&format!("r{number}")))).collect();
     let set: std::sync::Arc<RuleSet> = set(&rules);
-    let settings = Settings {
-        allowed_lateness: rule::Duration::from_nanos(world::LATENESS * SECOND),
-        ..Settings::default()
-    };
     let mut evaluator = Evaluator::new(set.clone(), settings.clone());
     let mut out = Output::default();
     for (place, event) in events.iter().enumerate() {

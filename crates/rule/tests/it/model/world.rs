@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use record::{CleanReading, Facts, TenantId, Timestamp, ValueRef, When};
-use rule::Message;
+use rule::{Duration, Message, Settings};
 
 use crate::given::{SECOND, START};
 
@@ -10,6 +10,10 @@ use crate::given::{SECOND, START};
 pub(super) const LATENESS: i64 = 20;
 pub(super) const METRICS: [&str; 3] = ["a", "b", "c"];
 pub(super) const TYPES: [&str; 2] = ["pump", "valve"];
+
+pub(super) fn settings() -> Settings {
+    Settings { allowed_lateness: Duration::from_nanos(LATENESS * SECOND), ..Settings::default() }
+}
 
 /// A message. Times are seconds after the start.
 #[derive(Clone, Debug)]

@@ -9,27 +9,28 @@ use record::Facts;
 use super::plan::Plan;
 use super::tenant::Tenant;
 use crate::language::{Datum, Fact, Func, Seen};
-use crate::limits::INDEXED_RULES;
 
 /// Devices with the same facts, for whom the same rules apply.
 #[derive(Debug)]
-pub(crate) struct Class {
+pub(crate) struct Cohort {
     /// What rules can know of the facts.
     pub(crate) facts: Facts,
     /// The facts that rules name, by number.
     values: Vec<Option<Box<str>>>,
-    /// The rules that are for devices of some ids, and for those of this class.
+    /// The rules that are for devices of some ids, and for those of this cohort.
     for_id: Vec<u32>,
     pub(crate) plan: Arc<Plan>,
 }
 
-/// The classes and plans of a tenant that are in use.
+/// The cohorts and plans of a tenant that are in use.
 #[derive(Debug, Default)]
-pub(crate) struct Classes {
+pub(crate) struct Cohorts {
     /// Whether only rules are in them that judge the past.
     of_past: bool,
-    classes: HashMap<u64, Vec<Arc<Class>>>,
-    /// How many classes there may be before those out of use are looked for.
+    /// Most rules in all plans.
+    most: usize,
+    cohorts: HashMap<u64, Vec<Arc<Cohort>>>,
+    /// How many cohorts there may be before those out of use are looked for.
     look_at: usize,
     plans: HashMap<u64, Vec<Arc<Plan>>>,
     /// Rules in all plans.
@@ -42,7 +43,7 @@ fn known(facts: &Facts) -> Facts {
     Facts { coordinates: None, place: None, ..facts.clone() }
 }
 
-impl Class {
+impl Cohort {
     /// Whether rules see the same in these facts.
     pub(crate) fn fits(&self, facts: &Facts) -> bool {
         let own = &self.facts;
@@ -68,30 +69,30 @@ impl Class {
     }
 }
 
-impl Classes {
-    pub(crate) fn new(of_past: bool) -> Self {
-        Self { of_past, look_at: 1024, ..Self::default() }
+impl Cohorts {
+    pub(crate) fn new(of_past: bool, most: usize) -> Self {
+        Self { of_past, most, look_at: 1024, ..Self::default() }
     }
 
-    /// The class of a device.
-    pub(crate) fn of(&mut self, tenant: &Tenant, id: &str, facts: &Facts) -> Arc<Class> {
+    /// The cohort of a device.
+    pub(crate) fn of(&mut self, tenant: &Tenant, id: &str, facts: &Facts) -> Arc<Cohort> {
         let for_id = for_id(tenant, id);
         let key = key(facts, &for_id);
-        let found = self.classes.get(&key).and_then(|classes| {
-            classes.iter().find(|class| class.for_id == for_id && class.fits(facts)).map(Arc::clone)
+        let found = self.cohorts.get(&key).and_then(|cohorts| {
+            cohorts.iter().find(|cohort| cohort.for_id == for_id && cohort.fits(facts)).map(Arc::clone)
         });
-        if let Some(class) = found {
-            return class;
+        if let Some(cohort) = found {
+            return cohort;
         }
-        if self.classes.len() >= self.look_at {
+        if self.cohorts.len() >= self.look_at {
             self.forget_unused();
         }
         let facts = known(facts);
         let values: Vec<_> = tenant.names.facts().iter().map(|fact| value_of(&facts, fact)).collect();
         let plan = self.plan(tenant, &facts, &values, &for_id);
-        let class = Arc::new(Class { facts, values, for_id, plan });
-        self.classes.entry(key).or_default().push(Arc::clone(&class));
-        class
+        let cohort = Arc::new(Cohort { facts, values, for_id, plan });
+        self.cohorts.entry(key).or_default().push(Arc::clone(&cohort));
+        cohort
     }
 
     fn plan(
@@ -106,8 +107,14 @@ impl Classes {
             (!self.of_past || (compiled.retrospective && compiled.route.is_none()))
                 && compiled.applies(facts, &OfFacts(values))
         };
-        let mut rules: Vec<u32> = tenant.for_all.iter().chain(for_id).copied().filter(is_for).collect();
-        rules.sort_unstable();
+        let of_type = facts.device_type.as_ref().and_then(|device_type| tenant.for_types.get(device_type));
+        let asked = of_type.into_iter().flatten().chain(&tenant.for_some).chain(for_id);
+        let mut rules = tenant.for_everyone.clone();
+        if self.of_past {
+            rules.retain(is_for);
+        }
+        rules.extend(asked.copied().filter(is_for));
+        rules.sort(); // a few runs in order
         let mut hasher = DefaultHasher::new();
         rules.hash(&mut hasher);
         let key = hasher.finish();
@@ -116,10 +123,10 @@ impl Classes {
         {
             return Arc::clone(plan);
         }
-        if self.planned + rules.len() > INDEXED_RULES {
+        if self.planned + rules.len() > self.most {
             self.forget_unused();
         }
-        if self.planned + rules.len() > INDEXED_RULES {
+        if self.planned + rules.len() > self.most {
             return self.common(tenant);
         }
         let plan = Arc::new(Plan::new(tenant, rules, false));
@@ -142,16 +149,16 @@ impl Classes {
     }
 
     fn forget_unused(&mut self) {
-        for classes in self.classes.values_mut() {
-            classes.retain(|class| Arc::strong_count(class) > 1);
+        for cohorts in self.cohorts.values_mut() {
+            cohorts.retain(|cohort| Arc::strong_count(cohort) > 1);
         }
-        self.classes.retain(|_, classes| !classes.is_empty());
+        self.cohorts.retain(|_, cohorts| !cohorts.is_empty());
         for plans in self.plans.values_mut() {
             plans.retain(|plan| Arc::strong_count(plan) > 1);
         }
         self.plans.retain(|_, plans| !plans.is_empty());
         self.planned = self.plans.values().flatten().map(|plan| plan.size()).sum();
-        self.look_at = (self.classes.len() * 2).max(1024);
+        self.look_at = (self.cohorts.len() * 2).max(1024);
     }
 }
 
