@@ -6,9 +6,10 @@ use hashbrown::HashMap;
 use record::Facts;
 
 use super::device::{Active, Device};
-use super::judge::{Instant, end};
+use super::judge::{Instant, end, look_at};
 use super::kept::Keeping;
 use super::table::Table;
+use super::time::silences_of;
 use super::{Evaluator, Output, Rules};
 use crate::language::TrackKind;
 use crate::set::{Cohorts, Tenant};
@@ -31,6 +32,8 @@ pub(super) struct Swap {
     metrics: Vec<Option<u32>>,
     tracks: Vec<Option<u32>>,
     rules: Vec<Option<u32>>,
+    /// Of the new rules, which were there before.
+    stays: Vec<bool>,
 }
 
 impl Numbers {
@@ -53,8 +56,10 @@ impl Swap {
         let rule = |(id, version): &(RuleId, u32)| {
             new.by_id.get(id).copied().filter(|number| new.rules[*number as usize].1 == *version)
         };
-        let rules = old.rules.iter().map(rule).collect();
-        Self { new: Arc::clone(new), metrics, tracks, rules, old }
+        let rules: Vec<_> = old.rules.iter().map(rule).collect();
+        let mut stays = vec![false; new.rules.len()];
+        rules.iter().flatten().for_each(|number| stays[*number as usize] = true);
+        Self { new: Arc::clone(new), metrics, tracks, rules, stays, old }
     }
 
     /// Whether nothing is another one.
@@ -94,14 +99,28 @@ impl Swap {
             }
         }
         device.active.sort_unstable_by_key(|(rule, _)| *rule);
-        if !self.is_nothing() {
-            // What time alone does is gone through again: the new rules may have waited for it.
-            device.times.clock = i64::MIN;
-        }
         device.armed = i64::MAX;
         if let Some(cohort) = device.cohort.take() {
             let cohort = cohorts.of(&self.new, device.id.as_str(), &cohort.facts);
             device.set_cohort(&self.new, cohort);
+        }
+        self.catch_up(device, is_past, out);
+    }
+
+    /// Lets rules that are new have the silences that were long enough before they came, each as of its own time.
+    fn catch_up(&self, device: &mut Device, is_past: bool, out: &mut Output) {
+        let clock = device.times.clock;
+        let mut due = Vec::new();
+        silences_of(device, |at, rules| {
+            if at <= clock {
+                let new = rules.iter().filter(|rule| !self.stays[**rule as usize]);
+                due.extend(new.map(|rule| (at, *rule)));
+            }
+        });
+        due.sort_unstable();
+        for (at, rule) in due {
+            let instant = Instant { at, now: at, retrospective: is_past };
+            look_at(&self.new, device, &mut vec![rule], instant, out);
         }
     }
 
@@ -119,6 +138,7 @@ impl Swap {
         if let Some(facts) = facts {
             let cohort = cohorts.of(&self.new, device.id.as_str(), facts);
             device.set_cohort(&self.new, cohort);
+            self.catch_up(device, is_past, out);
         }
     }
 

@@ -61,7 +61,6 @@ pub(super) fn advance(
         if due > to {
             break;
         }
-        // Of what fell due before the rules were there, each is as of its own time.
         let instant = Instant { at: i64::MIN, now: due, retrospective };
         device.times.clock = device.times.clock.max(due);
         raise(tenant, device, instant, out);
@@ -94,7 +93,7 @@ fn next_due(tenant: &Tenant, device: &Device) -> i64 {
 }
 
 /// When the silences that rules wait for are long enough, and which rules.
-fn silences_of(device: &Device, mut each: impl FnMut(i64, &[u32])) {
+pub(super) fn silences_of(device: &Device, mut each: impl FnMut(i64, &[u32])) {
     let Some(cohort) = &device.cohort else { return };
     for (metric, nanos, rules) in &cohort.plan.silences {
         let heard = match metric {

@@ -30,6 +30,8 @@ pub(crate) struct Cohorts {
     /// Most rules in all plans.
     most: usize,
     cohorts: HashMap<u64, Vec<Arc<Cohort>>>,
+    /// How many were made since those out of use were looked for.
+    made: usize,
     /// How many cohorts there may be before those out of use are looked for.
     look_at: usize,
     plans: HashMap<u64, Vec<Arc<Plan>>>,
@@ -87,6 +89,7 @@ impl Cohorts {
         if self.cohorts.len() >= self.look_at {
             self.forget_unused();
         }
+        self.made += 1;
         let facts = known(facts);
         let values: Vec<_> = tenant.names.facts().iter().map(|fact| value_of(&facts, fact)).collect();
         let plan = self.plan(tenant, &facts, &values, &for_id);
@@ -123,7 +126,7 @@ impl Cohorts {
         {
             return Arc::clone(plan);
         }
-        if self.planned + rules.len() > self.most {
+        if self.planned + rules.len() > self.most && self.made > self.cohorts.len() / 2 {
             self.forget_unused();
         }
         if self.planned + rules.len() > self.most {
@@ -149,6 +152,7 @@ impl Cohorts {
     }
 
     fn forget_unused(&mut self) {
+        self.made = 0;
         for cohorts in self.cohorts.values_mut() {
             cohorts.retain(|cohort| Arc::strong_count(cohort) > 1);
         }

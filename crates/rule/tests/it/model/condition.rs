@@ -186,7 +186,7 @@ fn compare(a: f64, op: &str, b: f64) -> bool {
     }
 }
 
-/// A window begins with the 23rd pane before that of its end; what lies a whole window behind the newest reading is not held.
+/// A window is the pane of its end, whole, and the 23 before it; what lies a whole window behind the newest reading is not held.
 fn window(func: &str, held: &[(i64, f64)], seconds: i64, seen: i64) -> Option<f64> {
     let start = crate::given::START;
     let second = crate::given::SECOND;
@@ -205,7 +205,7 @@ fn window(func: &str, held: &[(i64, f64)], seconds: i64, seen: i64) -> Option<f6
     let mut within: Vec<(i64, f64)> = held
         .iter()
         .copied()
-        .filter(|(at, _)| pane(*at) > pane(newest.max(seen)) - 24 && *at <= seen)
+        .filter(|(at, _)| pane(*at) > pane(newest.max(seen)) - 24 && pane(*at) <= pane(seen))
         .collect();
     within.sort_by_key(|(at, _)| *at);
     if func == "count" {

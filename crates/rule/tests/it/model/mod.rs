@@ -30,9 +30,10 @@ proptest! {
     ) {
         let expected = by_model(&rules, &events);
         prop_assert_eq!(&by_engine(&rules, &events, world::settings(), |_| Break::None), &expected, "at once: {:?}", sql(&rules));
-        let broken = by_engine(&rules, &events, world::settings(), |place| match breaks[place % breaks.len()] % 4 {
+        let broken = by_engine(&rules, &events, world::settings(), |place| match breaks[place % breaks.len()] % 5 {
             0 => Break::Restart,
             1 => Break::Tick,
+            2 => Break::Replace,
             _ => Break::None,
         });
         prop_assert_eq!(&broken, &expected, "with breaks: {:?}", sql(&rules));
@@ -47,6 +48,8 @@ enum Break {
     None,
     /// The state is encoded, and gone on from in another evaluator.
     Restart,
+    /// There is one rule more, or one less, of which nothing ever comes: all numbers are others.
+    Replace,
     /// Time passes, as far as the next message allows.
     Tick,
 }
@@ -86,8 +89,11 @@ fn by_engine(
     let numbered = rules.iter().enumerate();
     let rules: Vec<_> =
         numbered.map(|(number, rule)| crate::given::rule(&rule.document(&format!("r{number}")))).collect();
-    let set: std::sync::Arc<RuleSet> = set(&rules);
-    let mut evaluator = Evaluator::new(set.clone(), settings.clone());
+    let another = crate::given::rule(r#"{"name": "a", "when": "never > 1 AND c < 0"}"#);
+    let more: Vec<_> = rules.iter().cloned().chain([another]).collect();
+    // The one in use, and the other one.
+    let mut sets: [std::sync::Arc<RuleSet>; 2] = [set(&rules), set(&more)];
+    let mut evaluator = Evaluator::new(sets[0].clone(), settings.clone());
     let mut out = Output::default();
     for (place, event) in events.iter().enumerate() {
         let facts = Facts { device_type: event.device_type.map(Into::into), ..Facts::default() };
@@ -97,8 +103,12 @@ fn by_engine(
             Break::None => {}
             Break::Restart => {
                 let bytes = evaluator.encode();
-                evaluator = Evaluator::restore(set.clone(), settings.clone(), &bytes, &mut out).unwrap();
+                evaluator = Evaluator::restore(sets[0].clone(), settings.clone(), &bytes, &mut out).unwrap();
                 assert_eq!(evaluator.encode(), bytes);
+            }
+            Break::Replace => {
+                sets.swap(0, 1);
+                evaluator.replace(sets[0].clone(), &mut out);
             }
             Break::Tick => {
                 let next = events.get(place + 1).map_or(event.arrived, |next| next.arrived);
