@@ -6,11 +6,11 @@ use std::sync::Arc;
 use metadata::{Change, Metadata, Row, Table};
 use parking_lot::{Mutex, RwLock};
 use record::TenantId;
-use rule::{CompileError, Document, Rule, RuleId, RuleSet};
+use rule::{CompileError, Document, Notify, Route, Rule, RuleId, RuleSet};
 use tokio::sync::watch;
 
-use crate::Result;
 use crate::terms::{Class, Terms};
+use crate::{Address, AddressError, Result};
 
 /// Between a rule's id and the number of one of its versions, in [`Table::Rules`]. No id has it.
 const VERSION: char = '/';
@@ -25,6 +25,9 @@ pub enum RuleError {
     /// It does not compile: the author can mend it.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// Who it names cannot be told.
+    #[error("notify: {0}")]
+    Address(#[from] AddressError),
     /// There is no such rule.
     #[error("there is no rule {0:?}: list them to see which there are")]
     Unknown(String),
@@ -133,7 +136,7 @@ impl Rules {
     /// # Errors
     /// [`RuleError`]; nothing is kept.
     pub fn add(&self, tenant: &TenantId, document: Document) -> std::result::Result<Rule, RuleError> {
-        document.compile()?;
+        check(&document)?;
         let _changing = self.changing.lock();
         let held = self.list(tenant);
         if held.len() >= rule::limits::RULES_PER_TENANT {
@@ -161,7 +164,7 @@ impl Rules {
             }
             Edit::Enabled(enabled) => rule.enabled = enabled,
         }
-        rule.check()?;
+        check(&rule.document)?;
         self.keep(rule)
     }
 
@@ -278,6 +281,29 @@ fn free_id(name: &str, taken: &HashSet<&str>) -> String {
         .expect("there are fewer rules than numbers")
 }
 
+/// Where a rule's own message goes; `Err`: to a person, by id.
+fn address_of(notify: &Notify) -> std::result::Result<Address, &str> {
+    Ok(match notify {
+        Notify::Webhook(url) => Address::Webhook { url: url.clone() },
+        Notify::Email(to) => Address::Email { to: to.clone() },
+        Notify::Sms(to) => Address::Sms { to: to.clone() },
+        Notify::Mqtt(topic) => Address::Mqtt { topic: topic.clone() },
+        Notify::Person(id) => return Err(id),
+    })
+}
+
+/// Whether it compiles, and whoever it names can be told.
+fn check(document: &Document) -> std::result::Result<(), RuleError> {
+    document.compile()?;
+    for address in document.notify.iter().filter_map(|notify| address_of(notify).ok()) {
+        address.check()?;
+    }
+    if let Some(Route::Webhook(url)) = &document.route {
+        Address::Webhook { url: url.clone() }.check()?;
+    }
+    Ok(())
+}
+
 fn terms_of(document: &Document) -> Terms {
     let mut terms = Terms::of(&RuleId("".into()));
     terms.name.clone_from(&document.name);
@@ -286,6 +312,13 @@ fn terms_of(document: &Document) -> Terms {
         rule::Class::Critical => Class::Critical,
         rule::Class::Batched => Class::Batched,
     };
+    for notify in &document.notify {
+        match address_of(notify) {
+            Ok(address) => terms.notify.push(address),
+            Err(person) => terms.people.push(person.to_owned()),
+        }
+    }
+    terms.tell_retrospective = document.retrospective;
     terms.suppress_ms = document.suppress.map(|duration| duration.nanos() / 1_000_000);
     terms
 }

@@ -4,6 +4,8 @@ use record::{DeviceId, Facts, TenantId};
 use rule::{RuleId, Severity};
 use serde::{Deserialize, Serialize};
 
+use crate::Address;
+
 /// How soon people are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -29,6 +31,10 @@ pub struct Terms {
     pub suppress_ms: Option<i64>,
     /// The escalation list; `None`: the one called `default`, if there is one.
     pub escalation: Option<String>,
+    /// Addresses that are told whatever people want.
+    pub notify: Vec<Address>,
+    /// People who are told whatever they want, by all their channels; by id.
+    pub people: Vec<String>,
     /// Whether retrospective alerts are told, too.
     pub tell_retrospective: bool,
 }
@@ -43,6 +49,8 @@ impl Terms {
             class: Class::default(),
             suppress_ms: None,
             escalation: None,
+            notify: Vec::new(),
+            people: Vec::new(),
             tell_retrospective: false,
         }
     }

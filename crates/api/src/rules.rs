@@ -256,7 +256,7 @@ fn unknown(id: &str) -> Problem {
 impl From<RuleError> for Problem {
     fn from(error: RuleError) -> Self {
         match error {
-            RuleError::Compile(_) => Self::bad_request(error.to_string()),
+            RuleError::Compile(_) | RuleError::Address(_) => Self::bad_request(error.to_string()),
             RuleError::Unknown(_) => Self::not_found(error.to_string()),
             RuleError::TooMany(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
             RuleError::Metadata(error) => {

@@ -166,15 +166,15 @@ impl Alerts {
     fn empty(&self, work: &mut Work<'_>, tenant: &TenantId, id: &str, row: &str, now_ms: i64) -> Result<()> {
         let audience = self.audience(tenant)?;
         // Removed meanwhile: what was gathered went with them.
-        let Some(person) = audience.person(id) else { return Ok(()) };
-        let on = self.circumstances(work, person, now_ms);
+        let Some(person) = self.listener(&audience, tenant, id)? else { return Ok(()) };
+        let on = self.circumstances(work, &person, now_ms);
         let Some(inbox) = work.inboxes.get_mut(work.metadata, tenant.as_str(), id)? else { return Ok(()) };
         // The row of this deadline is gone with this commit.
         let due = Due::Inbox { tenant: tenant.to_string(), person: id.to_owned() };
         inbox.noted_due_ms.take_if(|at_ms| due.id(*at_ms) == row);
         let (messages, moved) = inbox.tick(on, tenant.as_str());
-        messages.into_iter().for_each(|message| self.send(work, tenant, person, message));
-        moved.into_iter().for_each(|moved| self.moved(work, tenant, person, moved, now_ms));
+        messages.into_iter().for_each(|message| self.send(work, tenant, &person, message));
+        moved.into_iter().for_each(|moved| self.moved(work, tenant, &person, moved, now_ms));
         Ok(())
     }
 

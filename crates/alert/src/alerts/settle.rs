@@ -105,10 +105,9 @@ impl Alerts {
         };
         let of = Subject { tenant, id, facts: &facts, now_ms };
         for told in alert.told.iter().filter(|told| told.how == How::Single) {
-            let Some(person) = audience.person(&told.person).filter(|person| person.document.resolved) else {
-                continue;
-            };
-            self.tell_again(work, of, person, &alert, (Kind::Resolved, "resolved"))?;
+            let person = self.listener(&audience, tenant, &told.person)?;
+            let Some(person) = person.filter(|person| person.document.resolved) else { continue };
+            self.tell_again(work, of, &person, &alert, (Kind::Resolved, "resolved"))?;
         }
         Ok(())
     }

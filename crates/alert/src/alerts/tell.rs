@@ -1,5 +1,7 @@
 //! People hear of an alert, or a mute keeps it from them.
 
+use std::sync::Arc;
+
 use record::{Facts, TenantId, Timestamp};
 use rule::Severity;
 
@@ -11,7 +13,7 @@ use crate::core::quota::Limit;
 use crate::id::delivery_key;
 use crate::message::{Kind, LISTED, Message};
 use crate::outbox::{Delivery, Outcome};
-use crate::people::{Address, CheckedPerson};
+use crate::people::{Address, CheckedPerson, recipient};
 use crate::rows::{Due, Work, put};
 use crate::terms::{Class, Terms};
 use crate::{Body, Result};
@@ -45,26 +47,65 @@ impl Alerts {
             alert.muted_by = Some(mute.id.clone());
             alert.note(now_ms, What::Muted, None, Some(mute.document.reason.clone()));
             work.tally.muted += 1;
-            self.gather_muted(work, of, &audience, (&mute.id, until_ms), alert)?;
+            self.gather_muted(work, of, &audience, (&mute.id, until_ms), (alert, terms))?;
             return Ok(true);
         }
         let gather_ms = (terms.class == Class::Batched).then_some(self.settings.group_ms);
-        for person in audience.people() {
-            let wants = person.wants(&alert.rule_id, &alert.device_id, facts, alert.severity);
-            let Some(channels) = wants else { continue };
+        for (person, channels) in self.listeners(&audience, alert, terms, facts) {
+            let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
             let notice = Notice { tenant: tenant.as_str(), id, alert, channels: &channels };
-            let on = self.circumstances(work, person, now_ms);
+            let on = self.circumstances(work, &person, now_ms);
             let inbox = work.inboxes.get_or_new(work.metadata, tenant.as_str(), &person.id)?;
             let (how, message, now) = inbox.tell(on, notice, gather_ms);
             work.tally.held_back += u64::from(how == How::Digest);
             if alert.told.len() < TOLD {
                 alert.told.push(Told { person: person.id.clone(), how, message });
             }
-            now.into_iter().for_each(|message| self.send(work, tenant, person, message));
+            now.into_iter().for_each(|message| self.send(work, tenant, &person, message));
         }
         work.tally.unheard += u64::from(alert.told.is_empty());
         self.escalate_later(work, of, &audience, terms);
         Ok(false)
+    }
+
+    /// Who hears of an alert, and by which of their channels: whoever wants to, and who its rule names.
+    fn listeners(
+        &self,
+        audience: &Audience,
+        alert: &Alert,
+        terms: &Terms,
+        facts: &Facts,
+    ) -> Vec<(Arc<CheckedPerson>, Vec<String>)> {
+        let owned = |channels: Vec<&str>| channels.into_iter().map(str::to_owned).collect();
+        let wanting = audience.people().iter().filter_map(|person| {
+            let channels = if terms.people.contains(&person.id) {
+                person.all()
+            } else {
+                person.wants(&alert.rule_id, &alert.device_id, facts, alert.severity)?
+            };
+            Some((Arc::clone(person), owned(channels)))
+        });
+        let named = recipient::of_rule(&alert.rule_id, alert.rule_version, terms);
+        let named = named.into_iter().map(|of| {
+            let all = owned(of.all());
+            (Arc::new(of), all)
+        });
+        wanting.chain(named).collect()
+    }
+
+    /// Who was told, by id; `None`: removed meanwhile.
+    pub(super) fn listener(
+        &self,
+        audience: &Audience,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<Option<Arc<CheckedPerson>>> {
+        let Some((rule, version)) = recipient::rule_of(id) else {
+            return Ok(audience.person(id).cloned());
+        };
+        let terms = self.terms(tenant, &rule, version)?;
+        let named = recipient::of_rule(&rule.0, version, &terms);
+        Ok(named.into_iter().find(|of| of.id == id).map(Arc::new))
     }
 
     fn escalate_later(&self, work: &mut Work<'_>, of: Subject<'_>, audience: &Audience, terms: &Terms) {
@@ -85,7 +126,7 @@ impl Alerts {
         of: Subject<'_>,
         audience: &Audience,
         (mute, until_ms): (&str, i64),
-        alert: &Alert,
+        (alert, terms): (&Alert, &Terms),
     ) -> Result<()> {
         let name = of.tenant.as_str();
         let muted = work.muted.get_or_new(work.metadata, name, mute)?;
@@ -93,10 +134,7 @@ impl Alerts {
             muted.until_ms = until_ms;
             work.later(until_ms, &Due::Mute { tenant: name.to_owned(), mute: mute.to_owned() });
         }
-        for person in audience.people() {
-            if person.wants(&alert.rule_id, &alert.device_id, of.facts, alert.severity).is_none() {
-                continue;
-            }
+        for (person, _) in self.listeners(audience, alert, terms, of.facts) {
             let muted = work.muted.get_or_new(work.metadata, name, mute)?;
             let gathered = muted.people.entry(person.id.clone()).or_default();
             gathered.severity = gathered.severity.max(alert.severity);
@@ -125,8 +163,8 @@ impl Alerts {
         work.muted.remove(name, mute);
         let audience = self.audience(tenant)?;
         for (id, gathered) in &muted.people {
-            let Some(person) = audience.person(id) else { continue };
-            let on = self.circumstances(work, person, now_ms);
+            let Some(person) = self.listener(&audience, tenant, id)? else { continue };
+            let on = self.circumstances(work, &person, now_ms);
             let inbox = work.inboxes.get_or_new(work.metadata, name, id)?;
             inbox.tell_muted(on, gathered.severity, &gathered.by_rule, gathered.others);
         }

@@ -4,6 +4,7 @@ mod address;
 mod escalation;
 mod mute;
 mod person;
+pub(crate) mod recipient;
 
 pub use address::{Address, AddressError};
 pub use escalation::{Escalation, Step};

@@ -90,6 +90,9 @@ impl Person {
     /// Which part is not possible, and what is.
     pub(crate) fn check(self, id: &str) -> Result<CheckedPerson, String> {
         super::check_id(id)?;
+        if !super::recipient::is_person(id) {
+            return Err(format!("the id {id:?} begins with _, as those of who a rule names: write another"));
+        }
         if self.name.is_empty() || self.name.len() > REMARK_BYTES || self.name.chars().any(char::is_control) {
             return Err(format!("name is a text of 1 to {REMARK_BYTES} bytes without control characters"));
         }
@@ -122,6 +125,11 @@ impl Person {
 }
 
 impl CheckedPerson {
+    /// One whose document is known to be good, without quiet hours.
+    pub(super) fn undisturbed(id: String, document: Person) -> Self {
+        Self { id, document, quiet: None }
+    }
+
     /// By which channels they want to hear of an alert; `None`: they do not.
     pub(crate) fn wants(
         &self,
