@@ -167,7 +167,8 @@ impl Prober {
     }
 }
 
-fn latencies(mut took: Vec<f64>) -> Option<Latencies> {
+/// Of some latencies, milliseconds; `None`: there are none.
+pub(crate) fn latencies(mut took: Vec<f64>) -> Option<Latencies> {
     took.sort_by(f64::total_cmp);
     let at = |percent: usize| Some(took[(percent * took.len()).div_ceil(100).checked_sub(1)?]);
     Some(Latencies { count: took.len(), p50_ms: at(50)?, p95_ms: at(95)?, p99_ms: at(99)?, max_ms: at(100)? })

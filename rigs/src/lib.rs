@@ -15,6 +15,7 @@
 //! Exit codes: 0 every promise kept, 1 one was broken, 2 wrong use or the rig itself failed, 77 this machine cannot
 //! run the rig.
 
+pub mod alarm;
 pub mod appender;
 pub mod blackout;
 pub mod damage;
@@ -24,6 +25,7 @@ pub mod logged;
 pub mod metrics;
 pub mod nofsync;
 pub mod outcome;
+pub mod receiver;
 pub mod retained;
 pub mod seen;
 pub mod served;

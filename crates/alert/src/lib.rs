@@ -29,7 +29,7 @@ mod template;
 mod terms;
 
 pub use alert::{Alert, Entry, HISTORY, How, REMARK_BYTES, State, TOLD, Told, WHY_BYTES, What};
-pub use alerts::{Alerts, Filter, OpenCause, Page, Raise, Raised, Taken, Ticked};
+pub use alerts::{Alerts, Filter, Forward, OpenCause, Page, Raise, Raised, Taken, Ticked};
 pub use channel::{Channels, Publish, Signer, SignerError};
 pub use config::{
     Config, ConfigError, Settings, SmsConfig, SmsFormat, SmtpConfig, SmtpSecurity, Templates, WebhookConfig,

@@ -31,6 +31,9 @@ pub enum Kind {
     /// What was held back, counted.
     #[serde(rename = "alert.digest")]
     Digest,
+    /// A routing rule passes a reading on.
+    #[serde(rename = "rule.routed")]
+    Routed,
     /// Somebody wants to see whether it arrives.
     #[serde(rename = "alert.test")]
     Test,
@@ -46,6 +49,7 @@ impl Kind {
             Self::Escalated => "alert.escalated",
             Self::Group => "alert.group",
             Self::Digest => "alert.digest",
+            Self::Routed => "rule.routed",
             Self::Test => "alert.test",
         }
     }

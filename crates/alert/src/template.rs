@@ -152,6 +152,7 @@ const fn what(kind: Kind) -> &'static str {
         Kind::Escalated => "Not acknowledged",
         Kind::Group => "Raised, together",
         Kind::Digest => "Held back",
+        Kind::Routed => "Passed on",
         Kind::Test => "Test",
     }
 }

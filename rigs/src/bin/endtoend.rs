@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use rigs::latency::{Probe, Took};
+use rigs::alarm;
+use rigs::latency::{Latencies, Probe, Took};
 use rigs::metrics::{cpu_time, lag, page, resident_bytes};
 use rigs::outcome::{Result, broken, exit};
+use rigs::receiver::Receiver;
 use rigs::server::{Place, Server, binary};
 use rigs::truth::ask::Asker;
 use serde_json::{Value, json};
@@ -36,6 +38,9 @@ struct Args {
     /// How many times as many readings come then
     #[arg(long, default_value_t = 5)]
     burst_factor: u64,
+    /// Rules that are active; of one of them an alert is raised ten times a second, and its webhook waited for. 0: none
+    #[arg(long, default_value_t = 0)]
+    rules: usize,
     /// The server [default: beside this program]
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -62,14 +67,19 @@ fn run(args: &Args) -> Result<String> {
     let program = binary(args.binary.as_deref())?;
     let mut place = Place::new(&program, &folder.join("data"), folder)?;
     r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
+    "[alert.webhook]\nallow_private = true\n".clone_into(&mut place.more);
     let server = place.start(|_| {})?;
+    let receiver = Receiver::listen(0)?;
+    if args.rules > 0 {
+        alarm::add_rules(place.http, args.rules, args.metrics as usize, &receiver.url)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let steady = runtime.block_on(phase(args, &place, &server, args.rate, args.seconds))?;
+    let steady = runtime.block_on(phase(args, &place, &server, &receiver, (args.rate, args.seconds)))?;
     let burst = match args.burst_s {
         0 => None,
         seconds => {
             let rate = args.rate * args.burst_factor;
-            Some(runtime.block_on(phase(args, &place, &server, rate, seconds))?)
+            Some(runtime.block_on(phase(args, &place, &server, &receiver, (rate, seconds)))?)
         }
     };
     runtime.shutdown_background();
@@ -95,6 +105,8 @@ fn run(args: &Args) -> Result<String> {
 struct Phase {
     generator: Value,
     took: Took,
+    /// From a reading's publish to its alert's webhook.
+    alarm: Option<(Latencies, u64)>,
     probes: u64,
     /// Until the last message was acknowledged, and until the last was stored.
     sent_s: f64,
@@ -109,12 +121,22 @@ impl Phase {
         self.generator["acknowledged"].as_u64().unwrap_or_default()
     }
 
+    fn alarms(&self) -> u64 {
+        self.alarm.as_ref().map_or(0, |(_, sent)| *sent)
+    }
+
     fn readings(&self, metrics: u64) -> u64 {
         self.acknowledged() * metrics
     }
 }
 
-async fn phase(args: &Args, place: &Place, server: &Server, rate: u64, seconds: u64) -> Result<Phase> {
+async fn phase(
+    args: &Args,
+    place: &Place,
+    server: &Server,
+    receiver: &Receiver,
+    (rate, seconds): (u64, u64),
+) -> Result<Phase> {
     // The devices are those of the phase before. Each message is a new reading all the same, as their times are later.
     let messages = (rate / args.metrics).max(1);
     eprintln!("{} readings/s for {seconds} s", messages * args.metrics);
@@ -125,6 +147,9 @@ async fn phase(args: &Args, place: &Place, server: &Server, rate: u64, seconds: 
     let mut probe =
         Probe::start(place.mqtt, place.http, (0..8).map(|n| format!("probe-{rate}-{n}")).collect()).await?;
     let over = Arc::new(AtomicBool::new(false));
+    receiver.forget();
+    let alarm = (args.rules > 0)
+        .then(|| tokio::spawn(alarm::measure(place.mqtt, receiver.clone(), Arc::clone(&over))));
     let watch = tokio::task::spawn_blocking({
         let (over, http) = (Arc::clone(&over), place.http);
         move || -> anyhow::Result<(Value, f64, f64, Vec<u64>)> {
@@ -152,7 +177,11 @@ async fn phase(args: &Args, place: &Place, server: &Server, rate: u64, seconds: 
     let took = probe.measure(|| over.load(Ordering::Relaxed) || watch.is_finished()).await?;
     let (generator, sent_s, stored_s, resident) = watch.await.context("the watch")??;
     let server_cpu_s = (cpu_time(pid)? - cpu_before).as_secs_f64();
-    Ok(Phase { generator, took, probes: probe.sent(), sent_s, stored_s, server_cpu_s, resident })
+    let alarm = match alarm {
+        Some(alarm) => Some(alarm.await.context("the alarms")??),
+        None => None,
+    };
+    Ok(Phase { generator, took, alarm, probes: probe.sent(), sent_s, stored_s, server_cpu_s, resident })
 }
 
 /// The generator, a process of its own.
@@ -183,7 +212,8 @@ fn account(place: &Place, phases: &[&Phase], metrics: u64) -> Result<u64> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let expected: u64 = phases.iter().map(|phase| phase.readings(metrics) + phase.probes).sum();
+    let expected: u64 =
+        phases.iter().map(|phase| phase.readings(metrics) + phase.probes + phase.alarms()).sum();
     let asker = Asker::new(place.http, "");
     let rows: u64 = asker.rows("SELECT count(*) AS n FROM telemetry")?[0].number("n")?;
     if rows != expected {
@@ -226,6 +256,7 @@ fn report(args: &Args, phases: &[&Phase], bytes_per_reading: f64) {
             "generator_latency": phase.generator["latency"],
             "probe_acknowledged": phase.took.acknowledged,
             "probe_queryable": phase.took.queryable,
+            "alarm_webhook": phase.alarm.as_ref().map(|(latencies, _)| latencies),
             "resident_mib_each_tenth": (0..10).map(at).collect::<Vec<_>>(),
             "resident_mib_peak": mib.iter().max(),
         })

@@ -45,6 +45,21 @@ impl Alerts {
         Ok(changes.len())
     }
 
+    /// The tenants that have alerts. Looks at all of them: for what is done once an hour.
+    ///
+    /// # Errors
+    /// [`crate::Error::Metadata`].
+    pub fn tenants(&self) -> Result<Vec<TenantId>> {
+        let mut tenants: Vec<TenantId> = Vec::new();
+        self.metadata.scan(Table::Alerts, None, &mut |row| {
+            if tenants.last().is_none_or(|last| last.as_str() != row.tenant) {
+                tenants.extend(TenantId::parse(&row.tenant).ok());
+            }
+            true
+        })?;
+        Ok(tenants)
+    }
+
     /// Alerts behind an id that are over.
     fn over(&self, tenant: &TenantId, behind: &str) -> Result<Vec<(String, Alert)>> {
         let (mut over, mut failed, mut looked_at) = (Vec::new(), None, 0);

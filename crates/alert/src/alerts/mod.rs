@@ -4,6 +4,7 @@ mod audience;
 mod deadlines;
 mod deliveries;
 mod forget;
+mod forward;
 mod list;
 mod onset;
 mod settle;
@@ -12,6 +13,7 @@ mod tell;
 
 pub use deadlines::Ticked;
 pub(crate) use deliveries::Attempt;
+pub use forward::Forward;
 pub use list::{Filter, Page};
 pub use onset::{Raise, Raised};
 pub use take::{OpenCause, Taken};

@@ -11,6 +11,9 @@ use rule::{Evaluator, Message, OpenCause, Output, RuleSet, Settings};
 use super::Counts;
 use super::checkpoint::Checkpoint;
 
+/// A shorter time away is not noticed by rules that wait for silence.
+const NOTICEABLE_NANOS: i64 = 5_000_000_000;
+
 /// See the module.
 pub(super) struct Partition {
     pub(super) index: u16,
@@ -60,6 +63,15 @@ impl Partition {
         });
         let (last, state) = (last.collect(), self.evaluator.encode());
         Checkpoint { partition: self.index, next: self.next, last, state }
+    }
+
+    /// It is `now`, and nothing was heard since the state was kept: that was ours, not the devices' silence.
+    pub(super) fn was_away(&mut self, now: Timestamp) {
+        let Some(until) = self.evaluator.clock() else { return };
+        let away = now.nanos().saturating_sub(until.nanos());
+        if away > NOTICEABLE_NANOS {
+            self.evaluator.was_away(away);
+        }
     }
 
     /// What the book has open is open, and nothing else.

@@ -345,6 +345,7 @@ fn open_partitions(
         })?;
         let open: Vec<OpenCause> = open.into_iter().map(open_cause).collect();
         partition.reconcile(&open, out);
+        partition.was_away(parts.clock.as_ref()());
         partitions.insert(index, partition);
     }
     Ok(partitions)

@@ -40,6 +40,12 @@ impl Evaluator {
         (self.watermark != i64::MIN).then(|| Timestamp::from_nanos(self.watermark))
     }
 
+    /// The server's time up to which everything is done; `None` before the first tick.
+    #[must_use]
+    pub fn clock(&self) -> Option<Timestamp> {
+        (self.now != i64::MIN).then(|| Timestamp::from_nanos(self.now))
+    }
+
     fn judge(&mut self, tenant: u32, message: &Message<'_>, arrival: i64, out: &mut Output) {
         let mut found = self.live.find(tenant, message.device);
         let first = message.readings[0].when.time.nanos();

@@ -30,6 +30,23 @@ impl Evaluator {
         out.transitions[first..].sort_by(|a, b| (&a.tenant, &a.device).cmp(&(&b.tenant, &b.device)));
     }
 
+    /// The server was not there for so long, and heard nobody: that time says nothing of who is silent. What is raised stays so.
+    pub fn was_away(&mut self, nanos: i64) {
+        let places: Vec<u32> = self.live.places().map(|(place, _)| place).collect();
+        for place in places {
+            let Some(device) = self.live.get_mut(place) else { continue };
+            if is_silent(device) {
+                continue;
+            }
+            device.times.heard = device.times.heard.saturating_add(nanos);
+            for slot in &mut device.slots {
+                slot.heard = slot.heard.saturating_add(nanos);
+            }
+            device.armed = i64::MAX;
+            self.arm(place);
+        }
+    }
+
     /// Sets a device's timer to what comes next.
     pub(super) fn arm(&mut self, place: u32) {
         let Some(device) = self.live.get_mut(place) else { return };
@@ -77,6 +94,15 @@ pub(super) fn advance(
 }
 
 /// When time alone does something to a device next; the largest time there is when never.
+/// Whether a rule that waits for silence is raised.
+fn is_silent(device: &Device) -> bool {
+    let mut silent = false;
+    silences_of(device, |_, rules| {
+        silent |= rules.iter().any(|rule| matches!(device.active(*rule), Some(Active::Raised { .. })));
+    });
+    silent
+}
+
 fn next_due(tenant: &Tenant, device: &Device) -> i64 {
     let pending = device.active.iter().filter_map(|(rule, active)| match active {
         Active::Pending { due, .. } if (*rule as usize) < tenant.rules.len() => Some(*due),

@@ -16,6 +16,23 @@ fn a_threshold_is_crossed_and_crossed_back() {
 }
 
 #[test]
+fn a_time_in_which_the_server_was_away_is_nobodys_silence() {
+    let mut given = Given::new(&[when("no_data('10 minutes')")]);
+    given.number(0, "t", 1.0).tick(60);
+    given.evaluator.was_away(3600 * SECOND);
+    given.tick(3660 + 500);
+    assert!(given.told().is_empty());
+    given.tick(3660 + 540);
+    assert_eq!(given.told(), ["+r@4200 4200"]);
+    // What was silent before it went away stays so, under the same cause.
+    given.evaluator.was_away(3600 * SECOND);
+    given.tick(9000);
+    assert!(given.told().is_empty());
+    given.number(9100, "t", 1.0);
+    assert_eq!(given.told(), ["-r@4200 9100"]);
+}
+
+#[test]
 fn for_is_proven_by_a_reading_or_by_time() {
     let hot = rule(r#"{"name": "hot", "when": "t > 80", "for": "1m"}"#);
     let mut given = Given::new(&[hot]);

@@ -24,6 +24,8 @@ pub(crate) use table::Shown;
 
 /// How often deadlines are looked at: groups, digests, escalations.
 const TICK_EVERY: Duration = Duration::from_secs(1);
+/// How often alerts that are over and old are removed.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How often time is let pass for rules: how late it is told that a device is silent.
 const RULES_TICK_EVERY: Duration = Duration::from_millis(250);
 /// How often the state of rules is made durable: what a start does again at most.
@@ -90,7 +92,10 @@ impl Alerting {
             log: log.clone(),
             alerts: Arc::clone(&self.alerts),
             rules: Arc::clone(&self.rules),
-            routes: Arc::new(publish::Routes { publisher: Publisher { log: log.clone() } }),
+            routes: Arc::new(publish::Routes {
+                publisher: Publisher { log: log.clone() },
+                alerts: Arc::clone(&self.alerts),
+            }),
             settings: settings(config),
             folder: config.data_dir.join("rules"),
             settled: Arc::new(settled),
@@ -107,7 +112,8 @@ impl Alerting {
         );
         let tasks = vec![
             tokio::spawn(courier.run(until(stopped.clone()))),
-            tokio::spawn(tick(Arc::clone(&self.alerts), stopped)),
+            tokio::spawn(tick(Arc::clone(&self.alerts), stopped.clone())),
+            tokio::spawn(forget(Arc::clone(&self.alerts), stopped)),
         ];
         Ok(Working { evaluating, stop, tasks })
     }
@@ -162,6 +168,31 @@ async fn tick(alerts: Arc<Alerts>, stopped: watch::Receiver<bool>) {
                 false
             }
         };
+    }
+}
+
+/// Removes what is older than it is to be kept.
+async fn forget(alerts: Arc<Alerts>, stopped: watch::Receiver<bool>) {
+    let mut stopping = std::pin::pin!(until(stopped));
+    loop {
+        tokio::select! {
+            () = &mut stopping => return,
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+        }
+        let forgetting = Arc::clone(&alerts);
+        let forgotten = tokio::task::spawn_blocking(move || {
+            for tenant in forgetting.tenants()? {
+                while forgetting.forget(&tenant, Timestamp::now())? > 0 {}
+            }
+            Ok::<_, alert::Error>(())
+        });
+        match forgotten.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "old alerts cannot be removed; trying again in an hour")
+            }
+            Err(error) => tracing::error!(%error, "removing old alerts ended in a panic"),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alert::Publish;
+use alert::{Alerts, Forward, Publish};
 use async_trait::async_trait;
 use bytes::Bytes;
 use log::{Batch, EmbeddedLog, Lane, Log as _, PartitionId, Topic};
@@ -19,6 +19,7 @@ pub(crate) struct Publisher {
 /// Where routing rules pass readings on to.
 pub(crate) struct Routes {
     pub(crate) publisher: Publisher,
+    pub(crate) alerts: Arc<Alerts>,
 }
 
 impl Publisher {
@@ -55,9 +56,9 @@ impl Publish for Publisher {
 
 #[async_trait]
 impl alert::Routes for Routes {
-    /// One commit of the log for all of them.
+    /// One commit of the log for all that go to topics, one of the outbox for all that go to webhooks.
     async fn pass_on(&self, routed: &[Routed]) -> Result<(), String> {
-        let mut batch = Batch::new();
+        let (mut batch, mut forwards) = (Batch::new(), Vec::new());
         for routed in routed {
             match &routed.route {
                 Route::Mqtt(topic) => {
@@ -65,8 +66,11 @@ impl alert::Routes for Routes {
                     self.publisher.push(routed.tenant.as_str(), topic, payload.as_bytes(), &mut batch);
                 }
                 Route::Log(severity) => say(routed, *severity),
-                Route::Webhook(_) => {}
+                Route::Webhook(_) => forwards.push(Forward { routed, body: body(routed).to_string() }),
             }
+        }
+        if !forwards.is_empty() {
+            self.alerts.forward(&forwards, Timestamp::now()).map_err(|error| error.to_string())?;
         }
         if batch.is_empty() {
             return Ok(());
