@@ -54,7 +54,8 @@ pub struct Rules {
     /// Held from the reading of rows to their writing.
     changing: Mutex<()>,
     current: RwLock<Current>,
-    changed: watch::Sender<Arc<RuleSet>>,
+    /// How often they were changed.
+    changed: watch::Sender<u64>,
 }
 
 /// What is in force.
@@ -89,18 +90,26 @@ impl Rules {
             failed.is_none()
         })?;
         failed.map_or(Ok(()), Err)?;
-        let (set, refused) = current.compile();
-        for (tenant, rule, error) in refused {
-            tracing::error!(%tenant, rule = %rule.0, %error, "a rule no longer compiles and is not evaluated");
-        }
-        let (changed, _) = watch::channel(set);
+        let (changed, _) = watch::channel(0);
         Ok(Self { metadata, changing: Mutex::default(), current: RwLock::new(current), changed })
     }
 
-    /// The compiled rules, and whoever holds this sees when there are others.
+    /// Whoever holds this sees when there are others.
     #[must_use]
-    pub fn compiled(&self) -> watch::Receiver<Arc<RuleSet>> {
+    pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// The rules, compiled. It takes a tenth of a second for ten thousand, so it is done by who evaluates them, once for all changes
+    /// there were meanwhile. One that no longer compiles is told and left out.
+    #[must_use]
+    pub fn compile(&self) -> Arc<RuleSet> {
+        let rules: Vec<Rule> = self.current.read().rules.values().cloned().collect();
+        let (set, refused) = RuleSet::compile(&rules);
+        for (tenant, rule, error) in refused {
+            tracing::error!(%tenant, rule = %rule.0, %error, "a rule no longer compiles and is not evaluated");
+        }
+        Arc::new(set)
     }
 
     /// Whether a tenant has a rule that is evaluated.
@@ -138,12 +147,15 @@ impl Rules {
     pub fn add(&self, tenant: &TenantId, document: Document) -> std::result::Result<Rule, RuleError> {
         check(&document)?;
         let _changing = self.changing.lock();
-        let held = self.list(tenant);
-        if held.len() >= rule::limits::RULES_PER_TENANT {
-            return Err(RuleError::TooMany(held.len()));
-        }
-        let taken: HashSet<&str> = held.iter().map(|rule| &*rule.id.0).collect();
-        let id = RuleId(free_id(&document.name, &taken).into());
+        let id = {
+            let current = self.current.read();
+            let held = current.of(tenant).count();
+            if held >= rule::limits::RULES_PER_TENANT {
+                return Err(RuleError::TooMany(held));
+            }
+            let is_taken = |id: &str| current.rules.contains_key(&(tenant.clone(), RuleId(id.into())));
+            RuleId(free_id(&document.name, is_taken).into())
+        };
         let version = self.last_version(tenant, &id)? + 1;
         let rule = Rule { tenant: tenant.clone(), id, version, enabled: true, document };
         self.keep(rule)
@@ -206,8 +218,7 @@ impl Rules {
     }
 
     fn publish(&self) {
-        let (set, _) = self.current.read().compile();
-        self.changed.send_replace(set);
+        self.changed.send_modify(|changes| *changes += 1);
     }
 
     /// What a version of a rule wants of its alerts.
@@ -249,12 +260,6 @@ impl Current {
             self.with_rules.remove(&tenant);
         }
     }
-
-    fn compile(&self) -> (Arc<RuleSet>, Vec<(TenantId, RuleId, CompileError)>) {
-        let rules: Vec<Rule> = self.rules.values().cloned().collect();
-        let (set, refused) = RuleSet::compile(&rules);
-        (Arc::new(set), refused)
-    }
 }
 
 fn version_id(id: &RuleId, version: u32) -> String {
@@ -262,7 +267,7 @@ fn version_id(id: &RuleId, version: u32) -> String {
 }
 
 /// An id for people: the name's letters and digits, in lower case, and a number if that is taken.
-fn free_id(name: &str, taken: &HashSet<&str>) -> String {
+fn free_id(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut id = String::new();
     for c in name.chars().flat_map(char::to_lowercase) {
         match c {
@@ -277,7 +282,7 @@ fn free_id(name: &str, taken: &HashSet<&str>) -> String {
     let numbered = (2..).map(|number| format!("{id}-{number}"));
     std::iter::once(id.to_owned())
         .chain(numbered)
-        .find(|id| !taken.contains(id.as_str()))
+        .find(|id| !is_taken(id))
         .expect("there are fewer rules than numbers")
 }
 

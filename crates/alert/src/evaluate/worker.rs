@@ -31,7 +31,7 @@ pub(super) struct Worker {
     partitions: BTreeMap<u16, Partition>,
     live: Box<dyn Reader>,
     backfill: Box<dyn Reader>,
-    compiled: watch::Receiver<Arc<RuleSet>>,
+    changed: watch::Receiver<u64>,
     stop: watch::Receiver<bool>,
     tick_at: Instant,
     checkpoint_at: Instant,
@@ -58,9 +58,9 @@ enum Flow {
 impl Worker {
     pub(super) fn open(parts: Parts, counts: Arc<Counts>, stop: watch::Receiver<bool>) -> Result<Self> {
         let checkpoints = Checkpoints::open(&parts.folder)?;
-        let compiled = parts.rules.compiled();
+        let changed = parts.rules.changed();
         let mut out = Output::default();
-        let partitions = open_partitions(&parts, &checkpoints, &compiled.borrow(), &mut out)?;
+        let partitions = open_partitions(&parts, &checkpoints, &parts.rules.compile(), &mut out)?;
         let live = read(&parts, &partitions, Lane::Live)?;
         let backfill = read(&parts, &partitions, Lane::Backfill)?;
         let now = Instant::now();
@@ -73,7 +73,7 @@ impl Worker {
             partitions,
             live,
             backfill,
-            compiled,
+            changed,
             stop,
             tick_at,
             checkpoint_at,
@@ -123,7 +123,7 @@ impl Worker {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
-            changed = self.compiled.changed() => if changed.is_ok() { Next::Rules } else { Next::Stop },
+            changed = self.changed.changed() => if changed.is_ok() { Next::Rules } else { Next::Stop },
             () = sleep_until(tick_at.into()) => Next::Tick,
             read = self.live.next(CHUNK_BYTES) => Next::Read(Lane::Live, read),
             read = self.backfill.next(CHUNK_BYTES) => Next::Read(Lane::Backfill, read),
@@ -132,7 +132,7 @@ impl Worker {
 
     /// Goes on with other rules.
     async fn adopt(&mut self) -> Flow {
-        let set = Arc::clone(&self.compiled.borrow_and_update());
+        let set = self.parts.rules.compile();
         for partition in self.partitions.values_mut() {
             partition.evaluator.replace(Arc::clone(&set), &mut self.out);
         }
