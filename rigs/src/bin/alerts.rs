@@ -24,7 +24,7 @@ struct Args {
     #[arg(long, default_value_t = 20)]
     rounds: u32,
     /// Devices that become hot and cool down, again and again
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 3)]
     devices: u32,
     /// The server [default: beside this program]
     #[arg(long)]
@@ -42,6 +42,8 @@ struct Args {
 
 /// How long the last deliveries may take: those that failed are tried again after pauses.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long devices stay hot, and cool. Each takes two deliveries, which are made faster than this.
+const PACE: Duration = Duration::from_millis(30);
 /// Every so manyth webhook is answered with 500.
 const FAILS_EVERY: u64 = 37;
 
@@ -102,6 +104,7 @@ fn feed(place: &Place, devices: u32, over: &AtomicBool) -> anyhow::Result<BTreeM
     let mut last_ms = 0;
     while !over.load(Ordering::Relaxed) {
         for value in [90, 20] {
+            std::thread::sleep(PACE);
             let now_ms = i64::try_from(
                 std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis(),
             )?;
