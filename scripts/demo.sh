@@ -43,17 +43,17 @@ device=$(tr -cd 'A-Za-z0-9._-' </proc/sys/kernel/hostname)
     --topic 'devices/{kind}-{i}/telemetry' --anomalies 0.3 --faults duplicate=0.002,malformed=0.0005 \
     >"$work/fleet" 2>&1 & pids+=($!)
 
-# What these devices really do: vehicles are too fast every few minutes, doors are opened by day and now and then left open, and meters and
-# bearings are among the faults. A second run finds its rules.
+# What these devices really do: vehicles are too fast every few minutes, motors idle in each of their cycles, doors are opened by day, and
+# a meter that runs backwards is among the faults. A second run finds its rules.
 rule() {
     local id=$1
     shift
     "$penstock" rule show "$id" --server "$http" >/dev/null 2>&1 || "$penstock" rule add "$@" --server "$http" >/dev/null
 }
 rule too-fast --name "Too fast" --when "speed_kmh > 70" --for 5s --clear-when "speed_kmh < 65" --severity info
+rule motor-idles --name "Motor idles" --when "load_pct < 16" --for 30s --severity info
 rule door-open --name "Door open" --when "door_open = 1" --for 30s
 rule meter-runs-backwards --name "Meter runs backwards" --when "rate(energy_kwh, '1 minute') < 0" --severity critical
-rule bearing-worn --name "Bearing worn" --when "avg(vibration_mm_s, '30 seconds') > 3" --severity critical
 
 ask() { "$penstock" query --server "$http" "$@"; }
 for _ in $(seq 300); do
