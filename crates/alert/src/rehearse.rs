@@ -20,8 +20,6 @@ const HOUR_NANOS: i64 = 3600 * 1_000_000_000;
 pub const EPISODES: usize = 10_000;
 /// Devices on a page.
 const PAGE: u32 = 1000;
-/// For how long an alert stands for those that follow, unless the rule says otherwise.
-const SUPPRESS_NANOS: i64 = 300 * 1_000_000_000;
 
 /// What a rehearsal stands on. Calls block.
 #[derive(Clone, Copy)]
@@ -32,6 +30,8 @@ pub struct Stage<'a> {
     pub directory: &'a dyn Directory,
     /// How rules are evaluated.
     pub settings: &'a rule::Settings,
+    /// For how long an alert stands for those that follow, milliseconds, unless the rule says otherwise.
+    pub suppress_ms: i64,
 }
 
 /// From when to when a rule's condition would have held.
@@ -107,7 +107,9 @@ pub fn rehearse(
                 return Ok(rehearsal);
             }
             let found = of_device(stage, &rule, &set, &device.id, range, &mut rehearsal.readings)?;
-            rehearsal.add(found, &rule);
+            let suppress =
+                rule.document.suppress.map_or(stage.suppress_ms * 1_000_000, rule::Duration::nanos);
+            rehearsal.add(found, suppress);
         }
     }
 }
@@ -170,9 +172,9 @@ fn metrics(stage: Stage<'_>, set: &RuleSet, tenant: &TenantId, device: &DeviceId
 }
 
 impl Rehearsal {
-    fn add(&mut self, found: Output, rule: &Rule) {
+    /// What was found of a device.
+    fn add(&mut self, found: Output, suppress: i64) {
         self.devices += 1;
-        let suppress = rule.document.suppress.map_or(SUPPRESS_NANOS, rule::Duration::nanos);
         let (mut stands, mut alerts) = (None::<i64>, 0);
         let mut episodes: Vec<Episode> = Vec::new();
         for transition in found.transitions {

@@ -2,7 +2,8 @@
 
 use alert::{Address, Alert, AlertId, Escalation, Filter, Mute, Person, Raise, State as Stands};
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{Path, Query as Parameters, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +13,7 @@ use rule::{RuleId, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::rules::{alerting, of_alerts, refused, time};
+use crate::rules::{alerting, of_alerts, optional, refused, time};
 use crate::{Ask, Asker, Problem};
 
 /// Alerts on a page unless the asker says otherwise, and at most.
@@ -139,9 +140,9 @@ pub(crate) async fn acknowledge(
     State(shared): Ask,
     Asker(tenant): Asker,
     Path(id): Path<String>,
-    body: Result<Json<Said>, JsonRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let (id, said) = (alert_id(&id)?, said(body)?);
+    let (id, said) = (alert_id(&id)?, optional::<Said>(body)?);
     let of = id.clone();
     let ask = move |alerting: &crate::Alerting, tenant: &_| {
         let by = said.by.as_deref().unwrap_or(SOMEBODY);
@@ -154,9 +155,9 @@ pub(crate) async fn resolve(
     State(shared): Ask,
     Asker(tenant): Asker,
     Path(id): Path<String>,
-    body: Result<Json<Said>, JsonRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let (id, said) = (alert_id(&id)?, said(body)?);
+    let (id, said) = (alert_id(&id)?, optional::<Said>(body)?);
     let of = id.clone();
     let ask = move |alerting: &crate::Alerting, tenant: &_| {
         let by = said.by.as_deref().unwrap_or(SOMEBODY);
@@ -312,13 +313,4 @@ fn instant(ms: i64) -> String {
 fn alert_id(text: &str) -> Result<AlertId, Problem> {
     let unknown = || alert::Error::Unknown { what: "alert", id: text.chars().take(80).collect() };
     AlertId::parse(text).ok_or_else(|| unknown().into())
-}
-
-/// An empty body says nothing.
-fn said(body: Result<Json<Said>, JsonRejection>) -> Result<Said, Problem> {
-    match body {
-        Ok(Json(said)) => Ok(said),
-        Err(JsonRejection::MissingJsonContentType(_)) => Ok(Said::default()),
-        Err(wrong) => Err(refused(wrong)),
-    }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use alert::{Difference, Edit, Episode, Rehearsal, RuleError, Stage, difference, rehearse};
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +14,7 @@ use query::{parse_rfc3339, rfc3339};
 use record::{TenantId, Timestamp};
 use rule::{Document, Rule, RuleId};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{Alerting, Ask, Asker, Problem, Shared};
@@ -102,9 +104,9 @@ pub(crate) async fn dry_run(
     State(shared): Ask,
     Asker(tenant): Asker,
     Path(id): Path<String>,
-    body: Result<Json<Trial>, JsonRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let trial = trial(body)?;
+    let trial: Trial = optional(body)?;
     let rule = alerting(&shared)?.rules.get(&tenant, &id).ok_or_else(|| unknown(&id))?;
     let other = trial.document.clone().map(|document| Rule { document, ..rule.clone() });
     run(&shared, rule, other, &trial).await
@@ -114,9 +116,9 @@ pub(crate) async fn dry_run(
 pub(crate) async fn dry_run_new(
     State(shared): Ask,
     Asker(tenant): Asker,
-    body: Result<Json<Trial>, JsonRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let mut trial = trial(body)?;
+    let mut trial: Trial = optional(body)?;
     let Some(document) = trial.document.take() else {
         return Err(Problem::bad_request("there is no rule: write it as document"));
     };
@@ -231,13 +233,17 @@ fn document(body: Result<Json<Document>, JsonRejection>) -> Result<Document, Pro
     body.map(|Json(document)| document).map_err(refused)
 }
 
-/// An empty body stands for the defaults.
-fn trial(body: Result<Json<Trial>, JsonRejection>) -> Result<Trial, Problem> {
-    match body {
-        Ok(Json(trial)) => Ok(trial),
-        Err(JsonRejection::MissingJsonContentType(_)) => Ok(Trial::default()),
-        Err(wrong) => Err(refused(wrong)),
+/// A body that may be left out: an empty one stands for the defaults.
+pub(crate) fn optional<T: Default + DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, Problem> {
+    let body = body.map_err(|wrong| Problem::new(wrong.status(), wrong.body_text()))?;
+    if body.is_empty() {
+        return Ok(T::default());
     }
+    let wrong =
+        |wrong: serde_json::Error| Problem::bad_request(format!("the body is not as it should be: {wrong}"));
+    serde_json::from_slice(&body).map_err(wrong)
 }
 
 pub(crate) fn refused(wrong: JsonRejection) -> Problem {

@@ -4,11 +4,11 @@ use record::Timestamp;
 use rule::{Route, Routed, Severity};
 
 use super::Alerts;
+use crate::Result;
 use crate::id::{backwards, delivery_key};
 use crate::message::Kind;
 use crate::outbox::{Delivery, Outcome};
 use crate::people::Address;
-use crate::{Error, Result};
 
 /// What is delivered of a reading that a routing rule passes on.
 #[derive(Clone, Debug)]
@@ -20,20 +20,22 @@ pub struct Forward<'a> {
 }
 
 impl Alerts {
-    /// Puts readings whose route is a webhook into the outbox, in one commit. The same reading again has the same key.
+    /// Puts readings whose route is a webhook into the outbox, in one commit. The same reading again has the same key. Those for
+    /// which there is no room, because a receiver takes none, are given up and counted as failed: they must not hold up rules and alerts.
     ///
     /// # Errors
-    /// [`Error::Refused`] while there is no room in the outbox: the same may be given again later; [`Error::Metadata`].
+    /// [`crate::Error::Metadata`].
     pub fn forward(&self, readings: &[Forward<'_>], now: Timestamp) -> Result<()> {
         let (_changing, mut work) = self.begin();
+        let mut given_up = 0;
         for forward in readings {
             let Routed { tenant, device, rule, version, route: Route::Webhook(url), at, .. } = forward.routed
             else {
                 continue;
             };
             if !self.has_room(&work) {
-                let reason = "the outbox is full: readings wait until deliveries went out".to_owned();
-                return Err(Error::Refused { what: "route", reason });
+                given_up += 1;
+                continue;
             }
             let name = format!("{}/{version}/{device}", rule.0);
             let message = format!("{}-route.{}", backwards(*at), &delivery_key(tenant.as_str(), &name)[..16]);
@@ -57,6 +59,10 @@ impl Alerts {
                 said: None,
             };
             work.outgoing.push((tenant.to_string(), delivery));
+        }
+        if given_up > 0 {
+            work.tally.failed += given_up;
+            tracing::error!(given_up, "the outbox is full: readings of routing rules are not passed on");
         }
         self.commit(work)
     }

@@ -86,6 +86,12 @@ impl Alerts {
         })
     }
 
+    /// For how long an alert stands for those that follow, milliseconds, unless its rule says otherwise.
+    #[must_use]
+    pub const fn suppress_ms(&self) -> i64 {
+        self.settings.suppress_ms
+    }
+
     /// What happened since the start.
     #[must_use]
     pub fn counters(&self) -> Tally {

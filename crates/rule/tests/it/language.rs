@@ -147,7 +147,7 @@ fn what_is_refused_is_shown_in_its_place() {
         ),
         (
             "anomaly(t, 'magic') > 1",
-            "when at line 1, column 12: there is no detector \"magic\": there are usual, seasonal\n  anomaly(t, 'magic') > 1\n             ^",
+            "when at line 1, column 12: there is no detector \"magic\": there are usual, seasonal, robust\n  anomaly(t, 'magic') > 1\n             ^",
         ),
         (
             "t IN (SELECT 1)",
