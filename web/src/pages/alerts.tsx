@@ -101,7 +101,7 @@ function Filters({ params, rules }: { params: URLSearchParams; rules: Rule[] }) 
           </option>
         ))}
       </select>
-      <input type="search" aria-label="Device" placeholder="A device, by its whole name" value={device} onInput={(event) => setDevice(event.currentTarget.value)} />
+      <input type="search" class="long" aria-label="Device" placeholder="A device, by its whole name" value={device} onInput={(event) => setDevice(event.currentTarget.value)} />
     </div>
   );
 }
@@ -114,15 +114,11 @@ function List({ title, wanted, children }: { title: string; wanted: Wanted; chil
   return (
     <Panel title={`${title}${n ? ` · ${count(n)}${more ? " and more" : ""}` : ""}`} flush>
       <Shown of={found}>
-        {({ alerts }) =>
-          alerts.length ? (
-            <Rows title={title} alerts={alerts} again={found.again} />
-          ) : more ? (
-            <Note title="None among the newest">There are older alerts that were not looked at yet.</Note>
-          ) : (
-            children
-          )
-        }
+        {({ alerts }) => (
+          <Rows title={title} alerts={alerts} again={found.again}>
+            {more ? <Note title="None among the newest">There are older alerts that were not looked at yet.</Note> : children}
+          </Rows>
+        )}
       </Shown>
       {more && (
         <div class="bar after">
@@ -151,7 +147,8 @@ async function pagesOf(wanted: Wanted, turns: number, signal: AbortSignal): Prom
   return { alerts, next };
 }
 
-function Rows({ title, alerts, again }: { title: string; alerts: Alert[]; again: () => void }) {
+/** The list, or what stands in its place where it is empty; and what was done last, which may have emptied it. */
+function Rows({ title, alerts, again, children }: { title: string; alerts: Alert[]; again: () => void; children: preact.ComponentChildren }) {
   const steady = useSteady(alerts);
   const [asked, ask] = useState<{ alert: Alert; deed: Deed } | null>(null);
   const [said, say] = useState<{ text?: string; error?: Error }>({});
@@ -181,7 +178,7 @@ function Rows({ title, alerts, again }: { title: string; alerts: Alert[]; again:
           <Alarm>{said.error.message}</Alarm>
         </div>
       )}
-      <AlertTable label={`${title}, alerts`} alerts={steady.shown} past={steady.past} act={act} />
+      {steady.shown.length ? <AlertTable label={`${title}, alerts`} alerts={steady.shown} past={steady.past} act={act} /> : children}
       <DeedDialog of={asked} leave={() => ask(null)} done={done} />
     </div>
   );

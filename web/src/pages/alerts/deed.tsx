@@ -64,25 +64,7 @@ export function DeedForm({ alert, deeds, done, aside }: { alert: Alert; deeds: D
   };
   return (
     <form class="stack" onSubmit={submit}>
-      {deeds.includes("mute") && (
-        <div class="bar">
-          <label class="field">
-            <span>Mute for</span>
-            <select value={length} onChange={(event) => setLength(event.currentTarget.value)}>
-              <option value="1">1 hour</option>
-              <option value="8">8 hours</option>
-              <option value="until">until …</option>
-            </select>
-          </label>
-          {length === "until" && (
-            <label class="field">
-              <span>Until</span>
-              <input type="datetime-local" required value={until} onInput={(event) => setUntil(event.currentTarget.value)} />
-            </label>
-          )}
-        </div>
-      )}
-      <div class="halves">
+      <div class="halves narrow">
         <label class="field">
           <span>Your name, for the history</span>
           <input type="text" maxLength={100} autocomplete="name" placeholder="web" value={name} onInput={(event) => setWho(event.currentTarget.value)} />
@@ -104,10 +86,34 @@ export function DeedForm({ alert, deeds, done, aside }: { alert: Alert; deeds: D
             {DEEDS[deed]}
           </button>
         ))}
+        {deeds.includes("mute") && <Length length={length} setLength={setLength} until={until} setUntil={setUntil} />}
         {aside}
       </div>
       {state.error && <Alarm>{state.error.message}</Alarm>}
     </form>
+  );
+}
+
+interface LengthProps {
+  /** Hours, or `until`. */
+  length: string;
+  setLength: (length: string) => void;
+  until: string;
+  setUntil: (until: string) => void;
+}
+
+function Length({ length, setLength, until, setUntil }: LengthProps) {
+  return (
+    <>
+      <select aria-label="Mute for" value={length} onChange={(event) => setLength(event.currentTarget.value)}>
+        <option value="1">for 1 hour</option>
+        <option value="8">for 8 hours</option>
+        <option value="until">until …</option>
+      </select>
+      {length === "until" && (
+        <input type="datetime-local" aria-label="Mute until" required value={until} onInput={(event) => setUntil(event.currentTarget.value)} />
+      )}
+    </>
   );
 }
 

@@ -28,7 +28,11 @@ export function Episodes({ trial, shown }: { trial: Trial; shown: Rehearsal }) {
   ] as const;
   return (
     <>
-      {difference && <Choices label="Which of them" options={options} value={which} choose={choose} />}
+      {difference && (
+        <div class="bar">
+          <Choices label="Which of them" options={options} value={which} choose={choose} />
+        </div>
+      )}
       {episodes.length ? <List episodes={episodes} n={n} /> : <Note title={which === "all" ? "It would have raised nothing" : "None"} />}
     </>
   );

@@ -107,7 +107,7 @@ function many(n: number, what: string): string {
 
 function said({ both, only_before, only_after }: NonNullable<Trial["difference"]>): string {
   if (!only_before && !only_after) return "The version in force would have raised the same.";
-  return `${count(only_after)} of them the version in force would not have raised, ${count(both)} are of both, and ${count(only_before)} would be missing.`;
+  return `Compared with the version in force: ${count(only_after)} more, ${count(only_before)} missing, ${count(both)} the same.`;
 }
 
 function ByHour({ trial, of, label }: { trial: Trial; of: Rehearsal; label: string }) {
