@@ -86,7 +86,11 @@ function Mutes() {
   const end = (id: string) => unmute(id).then(mutes.again, fail);
   return (
     <Panel title="Mutes" flush aside={<span class="muted">what is raised meanwhile is kept, and told nobody</span>}>
-      {error && <Alarm>{error.message}</Alarm>}
+      {error && (
+        <div class="note">
+          <Alarm>{error.message}</Alarm>
+        </div>
+      )}
       <Shown of={mutes}>
         {(mutes) =>
           mutes.length === 0 ? (

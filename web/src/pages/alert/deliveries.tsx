@@ -55,8 +55,8 @@ function List({ deliveries }: { deliveries: Delivery[] }) {
           </tr>
         </thead>
         <tbody>
-          {deliveries.map((one) => (
-            <tr key={one.key}>
+          {deliveries.map((one, n) => (
+            <tr key={`${one.key} ${n}`}>
               <td>
                 <Ago at={one.created_at_ms} />
               </td>

@@ -17,7 +17,7 @@ export interface AlertTableProps {
 export function AlertTable({ label, alerts, past, withoutDevice, act }: AlertTableProps) {
   return (
     <Scroll label={label}>
-      <table>
+      <table class="alerts">
         <thead>
           <tr>
             <th scope="col">Severity</th>
@@ -52,7 +52,7 @@ export function AlertTable({ label, alerts, past, withoutDevice, act }: AlertTab
               <td class="wraps">
                 {alert.why} {alert.suppressed > 0 && <span class="muted">{heldBack(alert.suppressed)}</span>}
               </td>
-              {act && <td>{!past?.has(alert.id) && <Deeds alert={alert} act={act} />}</td>}
+              {act && <td class="last">{!past?.has(alert.id) && <Deeds alert={alert} act={act} />}</td>}
             </tr>
           ))}
         </tbody>
