@@ -136,13 +136,16 @@ export function settle(alert: Alert, what: "ack" | "resolve", said: Said): Promi
   return postJson<Alert>(`/v1/alerts/${encodeURIComponent(alert.id)}/${what}`, said);
 }
 
+/** Mutes begin by the server's clock, and the browser's may be ahead of it. */
+const AHEAD_MS = 3_600_000;
+
 /** Keeps alerts of the same rule and device from people for a while. */
 export function mute(alert: Alert, untilMs: number, said: Said): Promise<Named<Mute>> {
   // Mutes need an id of their own; two people may mute the same at the same moment.
   const chance = crypto.getRandomValues(new Uint32Array(1))[0]!.toString(36);
   const body: Mute = {
     of: { rule: alert.rule_id, device: alert.device_id },
-    when: { once: { from_ms: Date.now(), to_ms: untilMs } },
+    when: { once: { from_ms: Date.now() - AHEAD_MS, to_ms: untilMs } },
     by: said.by,
     reason: said.remark ?? "",
   };
