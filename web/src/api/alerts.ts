@@ -29,7 +29,8 @@ export interface Alert {
 export interface AlertInFull extends Alert {
   history: { at: string; what: string; who: string | null; remark: string | null }[];
   history_more: number;
-  told: { person: string; how: "single" | "group" | "digest"; message: string }[];
+  /** Ids of messages, which say to whom and how: [`toldBy`]. */
+  told: string[];
   deliveries: Delivery[];
 }
 
@@ -170,6 +171,23 @@ export function putPerson(id: string, person: Person): Promise<Named<Person>> {
 
 export function removePerson(id: string): Promise<void> {
   return remove(`/v1/people/${encodeURIComponent(id)}`);
+}
+
+export interface Told {
+  person: string;
+  how: "single" | "group" | "digest";
+}
+
+/** `<alert>.raised.<person>`, `<time>-group.<person>.<number>` or `<time>-digest.<person>.<number>`. */
+export function toldBy(message: string): Told {
+  const [first = "", second = "", third = ""] = message.split(".");
+  if (first.endsWith("-group")) return { person: second, how: "group" };
+  return first.endsWith("-digest") ? { person: second, how: "digest" } : { person: third, how: "single" };
+}
+
+/** Whoever a rule names is nobody's person: their ids begin so, and there is no page of them. */
+export function isPerson(id: string): boolean {
+  return !id.startsWith("_");
 }
 
 /** Sends a test message now. */

@@ -76,7 +76,7 @@ function Editor({ person, taken }: { person: Named<Person> | null; taken: string
           {!person && (
             <label class="field">
               <span>Id, which stays</span>
-              <input type="text" required pattern="[a-z0-9_\-]{1,64}" title="Letters a to z, digits, - and _" value={id} onInput={(event) => set({ id: event.currentTarget.value })} />
+              <input type="text" required pattern="[a-z0-9\-][a-z0-9_\-]{0,63}" title="Letters a to z, digits, - and _, which does not come first" value={id} onInput={(event) => set({ id: event.currentTarget.value })} />
             </label>
           )}
         </div>

@@ -1,10 +1,13 @@
 // Who was told of an alert, by which way, and what the receivers said.
-import type { Address, AlertInFull, Delivery } from "../../api/alerts";
+import { type Address, type AlertInFull, type Delivery, isPerson, toldBy } from "../../api/alerts";
 import { count } from "../../format";
 import { href } from "../../router";
 import { Ago, Note, Panel, Scroll } from "../../ui/parts";
 
 const HOW = { single: "by itself", group: "with others of the rule", digest: "in a digest" } as const;
+
+/** Addresses that stand in the rule itself. */
+const NAMED = "whoever the rule names";
 
 const OUTCOMES: Record<Delivery["outcome"], [string, string]> = {
   pending: ["waits", "warn"],
@@ -18,10 +21,10 @@ export function Deliveries({ alert }: { alert: AlertInFull }) {
     <Panel title="Who was told" flush aside={<a href={href(["people"])}>People and mutes</a>}>
       {alert.told.length > 0 && (
         <p class="note">
-          {alert.told.map(({ person, how }, n) => (
-            <span key={`${person} ${n}`}>
+          {alert.told.map(toldBy).map(({ person, how }, n) => (
+            <span key={n}>
               {n > 0 && ", "}
-              <a href={href(["people", person])}>{person}</a> {HOW[how]}
+              {isPerson(person) ? <a href={href(["people", person])}>{person}</a> : NAMED} {HOW[how]}
             </span>
           ))}
         </p>
@@ -61,7 +64,7 @@ function List({ deliveries }: { deliveries: Delivery[] }) {
                 <Ago at={one.created_at_ms} />
               </td>
               <td class="wraps">
-                {one.person}, {one.channel} <span class="muted">{shownAddress(one.address)}</span>
+                {isPerson(one.person) ? one.person : NAMED}, {one.channel} <span class="muted">{shownAddress(one.address)}</span>
               </td>
               <td>{one.kind.replace(/^alert\./, "")}</td>
               <td>

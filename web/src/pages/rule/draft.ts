@@ -146,7 +146,7 @@ export function faultOf(words: string): Fault {
   }
   // What is no document at all is refused by who reads JSON, with the path to the part.
   const read = /^Failed to deserialize the JSON body into the target type: (?:([a-z_]+)[^ :]*: )?([\s\S]*?)(?: at line \d+ column \d+)?$/.exec(words);
-  const [key, message] = read ? [read[1], read[2]!] : [/^([a-z_]+) /.exec(words)?.[1], words];
+  const [key, message] = read ? [read[1], read[2]!] : [/^([a-z_]+):? /.exec(words)?.[1], words];
   const unknown = /^unknown field/.test(message);
   const field = unknown || OTHERS.includes(key ?? "") ? "rest" : FIELDS.includes(key ?? "") ? (key as Field) : null;
   return { field, message };

@@ -13,7 +13,7 @@ export function NotifyList({ draft, set, fault }: FormProps) {
     <fieldset>
       <legend>Who is told</legend>
       <p class="muted">
-        <a href={href(["people"])}>People</a> say themselves of which alerts they want to hear. What stands here is written into the rule beside that.
+        <a href={href(["people"])}>People</a> say themselves of which alerts they want to hear. Whoever stands here is told of every alert of this rule.
       </p>
       {draft.notify.map(({ way, address }, at) => (
         <div class="bar" key={at}>
