@@ -1,5 +1,5 @@
 // Pictures of every page for docs/images, from a running server: PENSTOCK_TEST_DEPS=… node scripts/web-screenshots.mjs HTTP DEVICE [ONLY …]
-// The overview is taken dark, too, and two pages as on a phone. The server has a dead letter, a rule, an open alert and a person.
+// The overview is taken dark, too, and two pages as on a phone. The server has a dead letter, an open alert of a rule, and a person.
 import { PAGES } from "../crates/penstock/tests/it/web/pages.mjs";
 import { browser, open } from "../crates/penstock/tests/it/web/tools.mjs";
 
@@ -18,15 +18,14 @@ WHERE metric = 'temperature' AND device_id IN ('sim-1', 'sim-2', 'sim-3')
   AND time >= now() - INTERVAL '30 minutes'
 GROUP BY 1, 2 ORDER BY 1`;
 const alerts = await (await fetch(`${http}/v1/alerts?state=open&limit=1`)).json();
-const { rules } = await (await fetch(`${http}/v1/rules`)).json();
 const { people } = await (await fetch(`${http}/v1/people`)).json();
 const at = {
-  rule: `#/rules/${rules[0].id}`,
+  rule: `#/rules/${alerts.alerts[0].rule_id}`,
   person: `#/people/${people[0].id}`,
   device: `#/devices/${device}?span=15m`,
   explore: `#/explore?q=${encodeURIComponent(statement)}`,
 };
-const sizes = { rule: { viewport: { width: 1280, height: 1560 } } };
+const sizes = { rule: { viewport: { width: 1280, height: 2000 } } };
 const shots = [
   ...PAGES.map(({ name, at: path }) => ({ name, path: at[name] ?? path, options: sizes[name] })),
   { name: "dead-letter", path: `#/dead-letters/${letter.id}` },

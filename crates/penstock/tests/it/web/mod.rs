@@ -61,10 +61,8 @@ fn people_write_rules_and_answer_alerts() {
     let Some(deps) = deps() else { return };
     let dir = tempfile::tempdir().unwrap();
     let served = Served::with(dir.path(), TO_OURSELVES);
-    let said = run(Command::new("node")
-        .arg(script("alerts.mjs"))
-        .arg(&served.http)
-        .env("PENSTOCK_TEST_DEPS", deps));
+    let said =
+        run(Command::new("node").arg(script("alerts.mjs")).arg(&served.http).env("PENSTOCK_TEST_DEPS", deps));
     print!("{}", text(&said.stdout));
 
     // What was said in the browser is what the server keeps.
