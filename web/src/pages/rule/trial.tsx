@@ -120,9 +120,14 @@ function ByHour({ trial, of, label }: { trial: Trial; of: Rehearsal; label: stri
           {time(Date.parse(trial.since))} to {time(Date.parse(trial.until))}
         </span>
       </figcaption>
-      <Chart label={label} times={times} series={[{ name: "alerts", values }]} range={range} height={150} group="trial" bars fromZero />
+      <Chart label={label} times={times} series={[{ name: "alerts", values }]} range={range} height={150} group="trial" top={most(trial)} bars fromZero />
     </figure>
   );
+}
+
+/** Both versions are drawn to the same measure. */
+function most(trial: Trial): number {
+  return Math.max(1, ...trial.by_hour.map(([, n]) => n), ...(trial.other?.by_hour.map(([, n]) => n) ?? []));
 }
 
 /** Hours without an alert are nought. */
