@@ -79,6 +79,13 @@ await flow("another version is compared with the one in force", {}, async (page)
   await until("two rows are left", async () => (await page.locator("[aria-label='What would have been raised'] tbody tr").count()) === 2);
   check((await page.locator(".plot canvas").count()) === 2, "both are drawn");
   await when.fill("temperature > 79");
+  // It names somebody itself, too.
+  await page.getByRole("button", { name: "Add a way" }).click();
+  await page.getByLabel("Way 1", { exact: true }).selectOption("webhook");
+  await page.getByLabel("Address 1", { exact: true }).fill("the board");
+  await page.getByRole("button", { name: "Keep as a new version" }).click();
+  await see(page, "fieldset:has-text('Who is told') .alarm:has-text('the board')");
+  await page.getByLabel("Address 1", { exact: true }).fill(`${hook.url}/board`);
   await page.getByRole("button", { name: "Keep as a new version" }).click();
   await see(page, "h2:has-text('Version 2, in force')");
   await see(page, ".alarm.fine:has-text('Kept as version 2')");
@@ -118,6 +125,7 @@ await flow("an alert is raised, told, acknowledged, and over", {}, async (page) 
   await row(page, "oven-1").getByRole("link", { name: "Oven too hot" }).click();
   await see(page, "[aria-label='History'] tr:has-text('acknowledged'):has-text('web')");
   await see(page, "[aria-label='Deliveries'] tr:has-text('ann'):has-text('arrived'):has-text('202')");
+  await see(page, "[aria-label='Deliveries'] tr:has-text('whoever the rule names'):has-text('arrived'):has-text('/board')");
   check(hook.taken.some(({ type, alert }) => type === "alert.raised" && alert), "the receiver was told");
   await accessible(page, "an alert");
   await page.goto(http);
