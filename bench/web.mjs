@@ -4,13 +4,14 @@
 //
 // Feeds the server at HTTP with DEVICES devices first. A page can be used when what it shows first is there (pages.mjs says what)
 // and the browser has nothing else to do. Prints a markdown table, milliseconds since the request for the page.
-import { dead, fleet, stored, story } from "../crates/penstock/tests/it/web/feed.mjs";
+import { alerting, dead, fleet, stored, story } from "../crates/penstock/tests/it/web/feed.mjs";
 import { PAGES } from "../crates/penstock/tests/it/web/pages.mjs";
 import { browser, open } from "../crates/penstock/tests/it/web/tools.mjs";
 
 const [http, mqttPort, devices, runs] = process.argv.slice(2);
 await fleet(http, Number(devices));
 await story(http);
+await alerting(http);
 await dead(mqttPort);
 await stored(http, Number(devices) + 3, 3);
 

@@ -11,9 +11,9 @@ export interface Page {
   /** First part of the address; empty for the overview. */
   name: string;
   title: string;
-  group: "Fleet" | "Data" | "Operations";
+  group: "Fleet" | "Alerts" | "Data" | "Operations";
   load: () => Promise<{ default: ComponentType<PageProps> }>;
-  /** The page of one thing of the list: a device, a dead letter. */
+  /** The page of one thing of the list: a device, an alert, a dead letter. */
   one?: () => Promise<{ default: ComponentType<PageProps> }>;
 }
 
@@ -27,6 +27,27 @@ export const pages: Page[] = [
     one: () => import("./pages/device"),
   },
   { name: "live", title: "Live tail", group: "Fleet", load: () => import("./pages/live") },
+  {
+    name: "alerts",
+    title: "Alerts",
+    group: "Alerts",
+    load: () => import("./pages/alerts"),
+    one: () => import("./pages/alert"),
+  },
+  {
+    name: "rules",
+    title: "Rules",
+    group: "Alerts",
+    load: () => import("./pages/rules"),
+    one: () => import("./pages/rule"),
+  },
+  {
+    name: "people",
+    title: "People and mutes",
+    group: "Alerts",
+    load: () => import("./pages/people"),
+    one: () => import("./pages/person"),
+  },
   { name: "explore", title: "Explore", group: "Data", load: () => import("./pages/explore") },
   {
     name: "dead-letters",

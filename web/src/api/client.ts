@@ -73,10 +73,18 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
   return exact(await (await request(path, { signal: signal ?? null })).text()) as T;
 }
 
-export async function postJson<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+export function postJson<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+  return sendJson("POST", path, body, signal);
+}
+
+export async function sendJson<T>(method: "POST" | "PUT" | "PATCH", path: string, body: unknown, signal?: AbortSignal): Promise<T> {
   const headers = { "content-type": "application/json" };
-  const init = { method: "POST", headers, body: JSON.stringify(body), signal: signal ?? null };
+  const init = { method, headers, body: JSON.stringify(body), signal: signal ?? null };
   return exact(await (await request(path, init)).text()) as T;
+}
+
+export async function remove(path: string): Promise<void> {
+  await request(path, { method: "DELETE" });
 }
 
 /** JSON whose integers beyond 2^53 stay what they are, as text: a number of JavaScript would round them. */

@@ -30,6 +30,8 @@ export interface ChartProps {
   /** Shows each point: what is drawn is all there is. */
   points?: boolean;
   fromZero?: boolean;
+  /** The axis of values reaches at least so high: for charts that are compared. */
+  top?: number;
 }
 
 export function Chart(props: ChartProps) {
@@ -113,6 +115,7 @@ function options(props: { current: ChartProps }, width: number, height: number):
       y: {
         range: (_, low, high) => {
           if (low === null || low === undefined) return [0, 1];
+          high = Math.max(high, props.current.top ?? high);
           const pad = low === high ? Math.abs(low) * 0.1 || 1 : (high - low) * 0.08;
           return [fromZero ? 0 : low - pad, high + pad];
         },

@@ -7,6 +7,7 @@ import type { PageProps } from "../pages";
 import { href, setParams } from "../router";
 import { Ago, Note, Panel, Scroll, Shown, Title } from "../ui/parts";
 import { type Answer, useAnswer } from "../ui/use-answer";
+import { DeviceAlerts } from "./device/alerts";
 import { Curves } from "./device/curves";
 import { Events } from "./device/events";
 import { Facts } from "./device/facts";
@@ -49,6 +50,7 @@ export default function Device({ rest, params }: PageProps) {
           <Facts at={at} id={id} />
         </div>
       </div>
+      <DeviceAlerts id={id} />
       <Events id={id} />
     </div>
   );

@@ -1,6 +1,7 @@
 // How the fleet stands, at a glance.
 import { useMemo } from "preact/hooks";
 
+import { openCounts } from "../api/alerts";
 import { getJson } from "../api/client";
 import { type Metrics, metrics, perSecond } from "../api/prometheus";
 import { rows } from "../api/sql";
@@ -12,6 +13,7 @@ import { href, setParams } from "../router";
 import { Ago, Choices, Figure, Note, Panel, Scroll, Shown, Title } from "../ui/parts";
 import { useAnswer } from "../ui/use-answer";
 import { useWatched } from "../ui/use-watched";
+import { SEVERITIES } from "./alerts/marks";
 
 const SPANS = [
   ["1", "1 h"],
@@ -81,7 +83,26 @@ function Counts({ now, before }: { now: Metrics | null; before: Metrics | null }
       <Figure name="Dead letters" tone={dead ? "warn" : undefined}>
         {dead === undefined ? "–" : count(dead)}
       </Figure>
+      <OpenAlerts />
     </dl>
+  );
+}
+
+/** How many are open, and how many of them how bad. */
+function OpenAlerts() {
+  const open = useAnswer(openCounts, [], 10_000);
+  const of = (severity?: string) =>
+    open.data?.filter((one) => !severity || one.severity === severity).reduce((sum, one) => sum + one.n, 0) ?? 0;
+  const parts = SEVERITIES.filter((severity) => of(severity) > 0).map((severity, n) => (
+    <>
+      {n > 0 && ", "}
+      {count(of(severity))} {severity}
+    </>
+  ));
+  return (
+    <Figure name="Open alerts" tone={of("critical") ? "bad" : of("warning") ? "warn" : undefined} note={parts.length ? parts : undefined}>
+      {open.data ? <a href={href(["alerts"], { state: of() ? "open" : null })}>{count(of())}</a> : "–"}
+    </Figure>
   );
 }
 

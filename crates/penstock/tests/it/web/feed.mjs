@@ -14,7 +14,7 @@ const SITES = [
   ["fremantle", -32.05, 115.74],
 ];
 
-async function send(http, method, path, body) {
+export async function send(http, method, path, body) {
   const response = await fetch(http + path, { method, headers: { "content-type": "application/json" }, body });
   const text = await response.text();
   check(response.ok, `${method} ${path}: ${response.status} ${text.slice(0, 300)}`);
@@ -53,6 +53,15 @@ export async function story(http) {
   await send(http, "POST", "/v1/telemetry", JSON.stringify({ device_id: "pump-1", ts: now, metrics: { flow: 11.5 } }));
   const moving = ["truck-1", "truck-2"].map((device_id, n) => ({ device_id, ts: now, metrics: { position: { lat: 48 + n, lng: 11 + n } } }));
   await send(http, "POST", "/v1/telemetry", JSON.stringify(moving));
+}
+
+/** A rule that its pump has broken within the hour, somebody who is told, and an alert that was raised from outside. */
+export async function alerting(http) {
+  const rule = { name: "Pump too warm", when: "temperature > 47", clear_when: "temperature < 45", severity: "critical", scope: { devices: ["pump-*"] } };
+  await send(http, "POST", "/v1/rules", JSON.stringify(rule));
+  const ann = { name: "Ann Lee", channels: { board: { kind: "mqtt", topic: "alerts/ann" } }, quiet: { hours: { from: "22:00", to: "07:00", zone: "Europe/Berlin" } } };
+  await send(http, "PUT", "/v1/people/ann", JSON.stringify(ann));
+  await send(http, "POST", "/v1/alerts", JSON.stringify({ device_id: "pump-1", rule: "seal-check", severity: "warning", why: "the seal was found wet", by: "inspection" }));
 }
 
 /** Messages that cannot be used: acknowledged, and kept as dead letters. */

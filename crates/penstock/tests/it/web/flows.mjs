@@ -1,9 +1,9 @@
 // What people do with the web interface. node flows.mjs HTTP MQTT-PORT GUARDED-HTTP KEY
 import { readFileSync } from "node:fs";
 
-import { dead, fleet, query, story, stored } from "./feed.mjs";
+import { alerting, dead, fleet, query, story, stored } from "./feed.mjs";
 import { PAGES } from "./pages.mjs";
-import { accessible, browser, check, open, until } from "./tools.mjs";
+import { accessible, browser, check, figure, flows, see, until } from "./tools.mjs";
 
 const [http, mqttPort, guarded, key] = process.argv.slice(2);
 const DEVICES = 1000;
@@ -11,29 +11,12 @@ const LETTERS = 3;
 
 await fleet(http, DEVICES);
 await story(http);
+await alerting(http);
 await dead(mqttPort);
 await stored(http, DEVICES + 3, LETTERS);
 
 const chromium = await browser();
-
-async function flow(name, options, steps) {
-  const began = Date.now();
-  const page = await open(chromium, options);
-  try {
-    await steps(page);
-    check(page.wrong.length === 0, page.wrong.join("\n"));
-  } catch (error) {
-    const seen = await page.locator("main").innerText().catch(() => "");
-    console.error(`${name}: ${error.message}\n${page.url()}\n${page.wrong.join("\n")}\n${seen.slice(0, 1500)}`);
-    await chromium.close();
-    process.exit(1);
-  }
-  await page.context().close();
-  console.log(`${name}: ${Date.now() - began} ms`);
-}
-
-const see = (page, selector) => page.locator(selector).first().waitFor();
-const figure = (page, name) => page.locator(`.figures > div:has(dt:text-is("${name}")) dd`).first();
+const flow = flows(chromium);
 
 await flow("the overview counts", {}, async (page) => {
   await page.goto(http);
@@ -166,6 +149,10 @@ await flow("empty pages help", {}, async (page) => {
   await page.addInitScript((key) => sessionStorage.setItem("penstock.key", key), key);
   for (const [at, says] of [
     ["#/", "Nothing arrived in this time"],
+    ["#/alerts", "There are no rules yet"],
+    ["#/rules", "There are no rules yet"],
+    ["#/people", "Nobody is told yet"],
+    ["#/people", "Nothing is muted"],
     ["#/devices", "No device has sent anything yet"],
     ["#/dead-letters", "There are no dead letters"],
     ["#/ledger", "Nothing was accepted in this time"],
@@ -190,7 +177,14 @@ await flow("dark follows the system and the choice", { colorScheme: "dark" }, as
 });
 
 const [letter] = await query(http, "SELECT id FROM dlq LIMIT 1");
-const all = [...PAGES, { name: "dead-letter", at: `#/dead-letters/${letter.id}`, all: ["textarea"] }];
+const [alert] = await query(http, "SELECT id FROM alerts LIMIT 1");
+const all = [
+  ...PAGES,
+  { name: "dead-letter", at: `#/dead-letters/${letter.id}`, all: ["textarea"] },
+  { name: "alert", at: `#/alerts/${alert.id}`, all: ["[aria-label='History'] tbody tr", ".facts dd"] },
+  { name: "new-rule", at: "#/rules/New", all: ["textarea"] },
+  { name: "new-person", at: "#/people/New", all: ["fieldset"] },
+];
 
 await flow("every page is accessible, light and dark", {}, async (page) => {
   for (const { name, at, all: parts } of all) {

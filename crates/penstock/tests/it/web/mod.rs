@@ -1,6 +1,6 @@
 //! The web interface in Debian's Chromium, against the real binary: what people do there, page by page.
 //!
-//! `flows.mjs` is what they do; `feed.mjs` what the fleet sends. Chromium, playwright-core and axe-core come by
+//! `flows.mjs` and `alerts.mjs` are what they do; `feed.mjs` what the fleet sends. Chromium, playwright-core and axe-core come by
 //! scripts/install-test-deps.sh.
 
 use std::path::Path;
@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::served::{Served, penstock, run, text};
 
 const REQUIRED: &[(&str, &str)] = &[("PENSTOCK__AUTH__MODE", "required")];
+
+/// The receiver of webhooks is on the same machine.
+const TO_OURSELVES: &[(&str, &str)] = &[("PENSTOCK__ALERT__WEBHOOK__ALLOW_PRIVATE", "true")];
 
 fn script(name: &str) -> String {
     format!("{}/tests/it/web/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -51,4 +54,22 @@ fn people_find_their_way() {
     let verdict = served.curl(&[], "/v1/ledger/verify");
     let verdict: Value = serde_json::from_str(verdict.lines().next().unwrap()).unwrap();
     assert_eq!(verdict["balanced"], true, "{verdict}");
+}
+
+#[test]
+fn people_write_rules_and_answer_alerts() {
+    let Some(deps) = deps() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::with(dir.path(), TO_OURSELVES);
+    let said =
+        run(Command::new("node").arg(script("alerts.mjs")).arg(&served.http).env("PENSTOCK_TEST_DEPS", deps));
+    print!("{}", text(&said.stdout));
+
+    // What was said in the browser is what the server keeps.
+    let kept = served.query(&[
+        "--format",
+        "csv",
+        "SELECT rule, state, count(*) FROM alerts WHERE device_id = 'oven-1' GROUP BY rule, state",
+    ]);
+    assert!(kept.contains("Oven too hot,resolved,2"), "{kept}");
 }

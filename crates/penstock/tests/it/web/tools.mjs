@@ -54,3 +54,27 @@ export async function until(what, ask) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
+
+export const see = (page, selector) => page.locator(selector).first().waitFor();
+
+/** A figure among those at the head of a page. */
+export const figure = (page, name) => page.locator(`.figures > div:has(dt:text-is("${name}")) dd`).first();
+
+/** Runs what a person does, in a page of its own; the first that goes wrong is told with what was in sight, and ends everything. */
+export function flows(chromium) {
+  return async (name, options, steps) => {
+    const began = Date.now();
+    const page = await open(chromium, options);
+    try {
+      await steps(page);
+      check(page.wrong.length === 0, page.wrong.join("\n"));
+    } catch (error) {
+      const seen = await page.locator("main").innerText().catch(() => "");
+      console.error(`${name}: ${error.message}\n${page.url()}\n${page.wrong.join("\n")}\n${seen.slice(0, 1500)}`);
+      await chromium.close();
+      process.exit(1);
+    }
+    await page.context().close();
+    console.log(`${name}: ${Date.now() - began} ms`);
+  };
+}
