@@ -137,8 +137,12 @@ async fn run(shared: &Shared, rule: Rule, other: Option<Rule>, trial: &Trial) ->
     let alerting = alerting(shared)?.clone();
     let tried = shared.ask(move |query| {
         let began = Instant::now();
-        let stage =
-            Stage { history: query.history(), directory: &*alerting.directory, settings: &alerting.settings };
+        let stage = Stage {
+            history: query.history(),
+            directory: &*alerting.directory,
+            settings: &alerting.settings,
+            suppress_ms: alerting.alerts.suppress_ms(),
+        };
         let goes_on = |_| began.elapsed() < REHEARSAL;
         let try_out = |rule: &Rule| rehearse(stage, rule, &range, &goes_on);
         let found = try_out(&rule);

@@ -61,6 +61,8 @@ impl Worker {
         let changed = parts.rules.changed();
         let mut out = Output::default();
         let partitions = open_partitions(&parts, &checkpoints, &parts.rules.compile(), &mut out)?;
+        // From where it begins the first time is kept at once: a start after a crash must not begin at another end.
+        parts.alerts.take(&[], &told(&partitions), parts.clock.as_ref()())?;
         let live = read(&parts, &partitions, Lane::Live)?;
         let backfill = read(&parts, &partitions, Lane::Backfill)?;
         let now = Instant::now();
@@ -211,13 +213,7 @@ impl Worker {
             return Flow::On;
         }
         self.told = Instant::now();
-        let positions: Vec<(String, u64)> = self
-            .partitions
-            .values()
-            .flat_map(|of| {
-                [Lane::Live, Lane::Backfill].map(|lane| (name(lane, of.index), of.next[lane as usize]))
-            })
-            .collect();
+        let positions = told(&self.partitions);
         let moved = self.partitions.values().any(|of| of.has_moved);
         if moved { self.insist(&[], &positions).await } else { Flow::On }
     }
@@ -365,6 +361,13 @@ fn read(parts: &Parts, partitions: &BTreeMap<u16, Partition>, lane: Lane) -> Res
         })
         .collect();
     Ok(parts.log.read(&from)?)
+}
+
+/// Where partitions stand, as the book is told.
+fn told(partitions: &BTreeMap<u16, Partition>) -> Vec<(String, u64)> {
+    let lanes = [Lane::Live, Lane::Backfill];
+    let of = |of: &Partition| lanes.map(|lane| (name(lane, of.index), of.next[lane as usize]));
+    partitions.values().flat_map(of).collect()
 }
 
 /// The name of a reader's position in the book.
