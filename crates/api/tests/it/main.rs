@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in a test a panic is the verdict
 
+mod alerts;
 mod datasets;
 mod devices;
 mod dlq;
@@ -46,7 +47,8 @@ impl Rig {
         let store = Arc::new(Sqlite::open(&dir.path().join("series.db")).unwrap());
         let log = Arc::new(MemoryLog::new(Partitions::uniform(PARTITIONS).unwrap()));
         let metadata = Arc::new(metadata::Sqlite::open(&dir.path().join("metadata.db")).unwrap());
-        let devices = Arc::new(Devices::new(metadata, Some(dir.path())));
+        let devices = Arc::new(Devices::new(metadata.clone(), Some(dir.path())));
+        let alerting = alerts::alerting(metadata);
         let sql = Arc::new(Engine::new(store.clone()).unwrap().with_facts(Arc::clone(&devices)));
         let mut exporter = Exporter::default();
         let books = store.clone();
@@ -75,6 +77,7 @@ impl Rig {
             exporter: Arc::new(exporter),
             access: Arc::new(tenant_of),
             devices,
+            alerting: Some(alerting),
             registers: true,
         });
         Self { _dir: dir, store, log, health, tail, router }

@@ -194,7 +194,7 @@ fn alerts_from_outside_and_rules_that_are_removed() {
     until("it is over with its rule", || states(&served).contains("cold,m-1,warning,resolved").then_some(()));
     for (path, body) in [
         ("/v1/rules", json!({ "name": "x" })),
-        ("/v1/rules", json!({ "name": "x", "when": "temperature > 'hot'" })),
+        ("/v1/rules", json!({ "name": "x", "when": "avg(temperature, '5 minutes') > 'hot'" })),
         ("/v1/rules", json!({ "name": "x", "when": "t > 1", "color": "red" })),
         ("/v1/alerts", json!({ "rule": "x" })),
     ] {
