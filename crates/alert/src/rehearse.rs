@@ -237,5 +237,6 @@ pub fn difference(before: &Rehearsal, after: &Rehearsal) -> Difference {
 
 fn overlap(one: &Episode, other: &Episode) -> bool {
     let end = |of: &Episode| of.ended.unwrap_or(Timestamp::from_nanos(i64::MAX));
-    one.cause <= end(other) && other.cause <= end(one)
+    // One that begins where another ends is another.
+    one.cause < end(other) && other.cause < end(one)
 }
