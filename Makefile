@@ -37,3 +37,4 @@ web: ## the web interface from its sources, into web/dist, which is kept (needs 
 bench: ## the benchmarks, against Debian's Mosquitto in the same run; the blackout and memory
 	bench/run.sh
 	bench/stream.sh
+	bench/rules.sh

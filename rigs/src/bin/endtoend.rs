@@ -39,7 +39,7 @@ struct Args {
     #[arg(long, default_value_t = 5)]
     burst_factor: u64,
     /// Rules that are active; of one of them an alert is raised ten times a second, and its webhook waited for. 0: none
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 100)]
     rules: usize,
     /// The server [default: beside this program]
     #[arg(long)]
