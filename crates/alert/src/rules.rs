@@ -73,23 +73,22 @@ impl std::fmt::Debug for Rules {
 }
 
 impl Rules {
-    /// Reads and compiles what is kept. A rule that no longer compiles is told and left out.
+    /// Reads what is kept. A row that is no rule is told and left out: it must not keep all others, and the readings, from being
+    /// looked at.
     ///
     /// # Errors
-    /// [`crate::Error::Metadata`]; [`crate::Error::Row`] when a row is no rule.
+    /// [`crate::Error::Metadata`].
     pub fn open(metadata: Arc<dyn Metadata>) -> Result<Self> {
         let mut current = Current::default();
-        let mut failed = None;
         metadata.scan(Table::Rules, None, &mut |row| {
             if !row.id.contains(VERSION) {
                 match crate::rows::read::<Rule>(Table::Rules, &row) {
                     Ok(rule) => current.put(rule),
-                    Err(error) => failed = Some(error),
+                    Err(error) => tracing::error!(%error, "a rule cannot be read and is not evaluated"),
                 }
             }
-            failed.is_none()
+            true
         })?;
-        failed.map_or(Ok(()), Err)?;
         let (changed, _) = watch::channel(0);
         Ok(Self { metadata, changing: Mutex::default(), current: RwLock::new(current), changed })
     }

@@ -6,6 +6,7 @@ mod config;
 mod courier;
 mod crash;
 mod email;
+mod evaluate;
 mod format;
 mod house;
 mod life;
