@@ -1,6 +1,6 @@
 //! `/v1/alerts`, and who is told of them: `/v1/people`, `/v1/escalations`, `/v1/mutes`.
 
-use alert::{Address, Alert, AlertId, Escalation, Filter, Mute, Person, Raise, State as Stands};
+use alert::{Address, Alert, AlertId, Alerts, Escalation, Filter, Mute, Person, Raise, State as Stands};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
@@ -8,13 +8,13 @@ use axum::extract::{Path, Query as Parameters, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use query::rfc3339;
-use record::{DeviceId, Timestamp};
+use record::{DeviceId, TenantId, Timestamp};
 use rule::{RuleId, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::rules::{alerting, of_alerts, optional, refused, time};
-use crate::{Ask, Asker, Problem};
+use crate::{Alerting, Ask, Asker, Problem, Shared};
 
 /// Alerts on a page unless the asker says otherwise, and at most.
 const PAGE: (usize, usize) = (100, 1000);
@@ -50,9 +50,8 @@ pub(crate) async fn list(
         until: time("until", wanted.until.as_deref())?,
     };
     let limit = wanted.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let ask = move |of: &crate::Alerting, tenant: &_| {
-        of.alerts.list(tenant, &filter, wanted.after.as_deref(), limit)
-    };
+    let ask =
+        move |of: &Alerting, tenant: &_| of.alerts.list(tenant, &filter, wanted.after.as_deref(), limit);
     let page = of_alerts(&shared, tenant, ask).await?;
     let alerts: Vec<Value> = page.alerts.iter().map(|(id, alert)| shown(id, alert).into()).collect();
     Ok(Json(json!({ "alerts": alerts, "next": page.next })).into_response())
@@ -76,7 +75,7 @@ pub(crate) async fn one(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = alert_id(&id)?;
-    let ask = move |of: &crate::Alerting, tenant: &_| {
+    let ask = move |of: &Alerting, tenant: &_| {
         let Some(alert) = of.alerts.get(tenant, &id)? else {
             return Err(alert::Error::Unknown { what: "alert", id: id.as_str().to_owned() });
         };
@@ -122,7 +121,7 @@ pub(crate) async fn raise(
         by: outside.by,
         at: time("at", outside.at.as_deref())?.unwrap_or_else(Timestamp::now),
     };
-    let ask = move |of: &crate::Alerting, _: &_| of.alerts.raise(&raise, Timestamp::now());
+    let ask = move |of: &Alerting, _: &_| of.alerts.raise(&raise, Timestamp::now());
     let raised = of_alerts(&shared, tenant, ask).await?;
     let status = if raised.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(shown(&raised.id, &raised.alert))).into_response())
@@ -142,13 +141,7 @@ pub(crate) async fn acknowledge(
     Path(id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let (id, said) = (alert_id(&id)?, optional::<Said>(body)?);
-    let of = id.clone();
-    let ask = move |alerting: &crate::Alerting, tenant: &_| {
-        let by = said.by.as_deref().unwrap_or(SOMEBODY);
-        alerting.alerts.acknowledge(tenant, &of, by, said.remark.as_deref(), Timestamp::now())
-    };
-    Ok(Json(shown(&id, &of_alerts(&shared, tenant, ask).await?)).into_response())
+    answer(&shared, tenant, &id, body, Alerts::acknowledge).await
 }
 
 pub(crate) async fn resolve(
@@ -157,13 +150,26 @@ pub(crate) async fn resolve(
     Path(id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let (id, said) = (alert_id(&id)?, optional::<Said>(body)?);
+    answer(&shared, tenant, &id, body, Alerts::resolve).await
+}
+
+/// What people do with an alert: who, and with which remark.
+type Answer = fn(&Alerts, &TenantId, &AlertId, &str, Option<&str>, Timestamp) -> alert::Result<Alert>;
+
+async fn answer(
+    shared: &Shared,
+    tenant: TenantId,
+    id: &str,
+    body: Result<Bytes, BytesRejection>,
+    answer: Answer,
+) -> Result<Response, Problem> {
+    let (id, said) = (alert_id(id)?, optional::<Said>(body)?);
     let of = id.clone();
-    let ask = move |alerting: &crate::Alerting, tenant: &_| {
+    let ask = move |alerting: &Alerting, tenant: &_| {
         let by = said.by.as_deref().unwrap_or(SOMEBODY);
-        alerting.alerts.resolve(tenant, &of, by, said.remark.as_deref(), Timestamp::now())
+        answer(&alerting.alerts, tenant, &of, by, said.remark.as_deref(), Timestamp::now())
     };
-    Ok(Json(shown(&id, &of_alerts(&shared, tenant, ask).await?)).into_response())
+    Ok(Json(shown(&id, &of_alerts(shared, tenant, ask).await?)).into_response())
 }
 
 pub(crate) async fn people(State(shared): Ask, Asker(tenant): Asker) -> Result<Response, Problem> {
@@ -177,11 +183,7 @@ pub(crate) async fn put_person(
     Path(id): Path<String>,
     body: Result<Json<Person>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(person) = body.map_err(refused)?;
-    let ask = move |of: &crate::Alerting, tenant: &_| {
-        of.alerts.put_person(tenant, &id, &person).map(|()| named(vec![(id, person)]).remove(0))
-    };
-    Ok(Json(of_alerts(&shared, tenant, ask).await?).into_response())
+    put(&shared, tenant, id, body, Alerts::put_person).await
 }
 
 pub(crate) async fn remove_person(
@@ -204,11 +206,7 @@ pub(crate) async fn put_escalation(
     Path(id): Path<String>,
     body: Result<Json<Escalation>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(list) = body.map_err(refused)?;
-    let ask = move |of: &crate::Alerting, tenant: &_| {
-        of.alerts.put_escalation(tenant, &id, &list).map(|()| named(vec![(id, list)]).remove(0))
-    };
-    Ok(Json(of_alerts(&shared, tenant, ask).await?).into_response())
+    put(&shared, tenant, id, body, Alerts::put_escalation).await
 }
 
 pub(crate) async fn remove_escalation(
@@ -231,12 +229,8 @@ pub(crate) async fn mute(
     Path(id): Path<String>,
     body: Result<Json<Mute>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(mute) = body.map_err(refused)?;
-    let ask = move |of: &crate::Alerting, tenant: &_| {
-        let muted = of.alerts.mute(tenant, &id, &mute, Timestamp::now());
-        muted.map(|()| named(vec![(id, mute)]).remove(0))
-    };
-    Ok(Json(of_alerts(&shared, tenant, ask).await?).into_response())
+    put(&shared, tenant, id, body, |alerts, tenant, id, mute| alerts.mute(tenant, id, mute, Timestamp::now()))
+        .await
 }
 
 pub(crate) async fn unmute(
@@ -244,7 +238,7 @@ pub(crate) async fn unmute(
     Asker(tenant): Asker,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let ask = move |of: &crate::Alerting, tenant: &_| of.alerts.unmute(tenant, &id, Timestamp::now());
+    let ask = move |of: &Alerting, tenant: &_| of.alerts.unmute(tenant, &id, Timestamp::now());
     of_alerts(&shared, tenant, ask).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -264,6 +258,21 @@ pub(crate) async fn test(
         Err(failure) => json!({ "delivered": false, "said": failure.reason }),
     };
     Ok(Json(outcome).into_response())
+}
+
+/// Puts a document under an id, and shows it.
+async fn put<T: Serialize + Send + 'static>(
+    shared: &Shared,
+    tenant: TenantId,
+    id: String,
+    body: Result<Json<T>, JsonRejection>,
+    put: fn(&Alerts, &TenantId, &str, &T) -> alert::Result<()>,
+) -> Result<Response, Problem> {
+    let Json(document) = body.map_err(refused)?;
+    let ask = move |of: &Alerting, tenant: &_| {
+        put(&of.alerts, tenant, &id, &document).map(|()| named(vec![(id, document)]).remove(0))
+    };
+    Ok(Json(of_alerts(shared, tenant, ask).await?).into_response())
 }
 
 /// Documents with their ids in them.
