@@ -322,6 +322,7 @@ fn terms_of(document: &Document) -> Terms {
             Err(person) => terms.people.push(person.to_owned()),
         }
     }
+    terms.escalation.clone_from(&document.escalation);
     terms.tell_retrospective = document.retrospective;
     terms.suppress_ms = document.suppress.map(|duration| duration.nanos() / 1_000_000);
     terms

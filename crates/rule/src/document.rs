@@ -47,6 +47,9 @@ pub struct Document {
     /// Who is told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Notify>,
+    /// The list of who is told further when nobody acknowledges; without it, the one called `default`, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<String>,
     /// Where readings go for which the condition holds. A rule with a route raises no alerts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Route>,
@@ -143,6 +146,7 @@ impl Document {
             );
         }
         self.notify.iter().try_for_each(check_notify)?;
+        self.escalation.as_ref().map_or(Ok(()), |list| text("escalation", list, ADDRESS_BYTES))?;
         self.route.as_ref().map_or(Ok(()), |route| self.check_route(route))
     }
 

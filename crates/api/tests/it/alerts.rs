@@ -50,7 +50,10 @@ async fn a_rule_has_versions_and_belongs_to_its_tenant() {
     let hot = json!({ "name": "Hot & wet", "when": "temperature > 80" });
     let (status, rule) = rig.post_as("acme", "/v1/rules", &hot).await;
     assert_eq!((status, &rule["id"], &rule["version"]), (StatusCode::CREATED, &json!("hot-wet"), &json!(1)));
-    let (_, second) = rig.post_as("acme", "/v1/rules", &hot).await;
+    let mut listed = hot.clone();
+    listed["escalation"] = "night".into();
+    let (_, second) = rig.post_as("acme", "/v1/rules", &listed).await;
+    assert_eq!(second["escalation"], "night");
     assert_eq!(second["id"], "hot-wet-2");
     // The same again changes nothing; another document is a version more, also after the rule was removed and made anew.
     let (_, same) = rig.send("PUT", "/v1/rules/hot-wet", &hot.to_string()).await;
