@@ -25,8 +25,7 @@ const LOST: Duration = Duration::from_secs(120);
 /// # Errors
 /// The server refuses one.
 pub fn add_rules(http: SocketAddr, rules: usize, metrics: usize, url: &str) -> anyhow::Result<()> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(60)));
-    let agent: ureq::Agent = config.build().into();
+    let agent = agent();
     let shape = Shape::new(Kind::Simple, Some(metrics));
     for number in 0..rules {
         let metric = &shape.names()[number % metrics];
@@ -47,9 +46,28 @@ pub fn add_rules(http: SocketAddr, rules: usize, metrics: usize, url: &str) -> a
                 json!({ "name": format!("r{number}"), "when": format!("{metric} > {}", 1e6 + number as f64) })
             }
         };
-        let mut answer = agent.post(format!("http://{http}/v1/rules")).send_json(&rule)?;
-        let _: Value = answer.body_mut().read_json().with_context(|| format!("rule {number}"))?;
+        add(&agent, http, &rule)?;
     }
+    Ok(())
+}
+
+/// Adds a rule that begins or ends with each message of the load.
+///
+/// # Errors
+/// The server refuses it.
+pub fn add_storm(http: SocketAddr, url: &str) -> anyhow::Result<()> {
+    let shape = Shape::new(Kind::Simple, Some(1));
+    let when = format!("changed({})", shape.names()[0]);
+    add(&agent(), http, &json!({ "name": "storm", "when": when, "notify": [{ "webhook": url }] }))
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).build().into()
+}
+
+fn add(agent: &ureq::Agent, http: SocketAddr, rule: &Value) -> anyhow::Result<()> {
+    let mut answer = agent.post(format!("http://{http}/v1/rules")).send_json(rule)?;
+    let _: Value = answer.body_mut().read_json().with_context(|| format!("the answer to {rule}"))?;
     Ok(())
 }
 
@@ -89,8 +107,8 @@ fn await_webhooks(receiver: &Receiver, sent: &[(String, i64, Instant)]) -> anyho
     let deadline = Instant::now() + LOST;
     loop {
         let received = receiver.received();
-        let raised: Vec<_> =
-            received.values().filter(|received| received.body["type"] == "alert.raised").collect();
+        let is_ours = |body: &Value| body["type"] == "alert.raised" && body["rule"]["id"] == "alarm";
+        let raised: Vec<_> = received.values().filter(|received| is_ours(&received.body)).collect();
         ensure!(raised.len() <= sent.len(), "{} alerts came of {} causes", raised.len(), sent.len());
         if raised.len() == sent.len() {
             let took = sent.iter().map(|(device, ts_ms, intended)| {

@@ -34,6 +34,13 @@ pub fn lag(page: &str, lane: Option<&str>) -> Option<u64> {
     values.sum()
 }
 
+/// The sum of the values whose lines begin so.
+#[must_use]
+pub fn named(page: &str, beginning: &str) -> f64 {
+    let lines = page.lines().filter(|line| line.starts_with(beginning));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
 /// Resident memory of a process, bytes.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use rigs::alarm;
 use rigs::latency::{Latencies, Probe, Took};
-use rigs::metrics::{cpu_time, lag, page, resident_bytes};
+use rigs::metrics::{cpu_time, lag, named, page, resident_bytes};
 use rigs::outcome::{Result, broken, exit};
 use rigs::receiver::Receiver;
 use rigs::server::{Place, Server, binary};
@@ -41,6 +41,9 @@ struct Args {
     /// Rules that are active; of one of them an alert is raised ten times a second, and its webhook waited for. 0: none
     #[arg(long, default_value_t = 100)]
     rules: usize,
+    /// A storm: one rule more, whose condition begins or ends with each message of the load
+    #[arg(long)]
+    storm: bool,
     /// The server [default: beside this program]
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -70,6 +73,9 @@ fn run(args: &Args) -> Result<String> {
     "[alert.webhook]\nallow_private = true\n".clone_into(&mut place.more);
     let server = place.start(|_| {})?;
     let receiver = Receiver::listen(0)?;
+    if args.storm {
+        alarm::add_storm(place.http, &receiver.url)?;
+    }
     if args.rules > 0 {
         alarm::add_rules(place.http, args.rules, args.metrics as usize, &receiver.url)?;
     }
@@ -107,6 +113,8 @@ struct Phase {
     took: Took,
     /// From a reading's publish to its alert's webhook.
     alarm: Option<(Latencies, u64)>,
+    /// What was raised, suppressed ones among it; suppressed; held back by limits.
+    alerts: Value,
     probes: u64,
     /// Until the last message was acknowledged, and until the last was stored.
     sent_s: f64,
@@ -181,7 +189,26 @@ async fn phase(
         Some(alarm) => Some(alarm.await.context("the alarms")??),
         None => None,
     };
-    Ok(Phase { generator, took, alarm, probes: probe.sent(), sent_s, stored_s, server_cpu_s, resident })
+    let page = page(place.http, None)?;
+    let of = |name: &str| named(&page, name);
+    let alerts = json!({
+        "raised": of("penstock_alerts_raised_total"),
+        "suppressed": of("penstock_alerts_suppressed_total"),
+        "resolved": of("penstock_alerts_resolved_total"),
+        "messages_delivered": of("penstock_alert_deliveries_total{outcome=\"delivered\"}"),
+        "rules_behind_by_records": of("penstock_reader_lag_records{reader=\"rules\""),
+    });
+    Ok(Phase {
+        generator,
+        took,
+        alarm,
+        alerts,
+        probes: probe.sent(),
+        sent_s,
+        stored_s,
+        server_cpu_s,
+        resident,
+    })
 }
 
 /// The generator, a process of its own.
@@ -256,6 +283,7 @@ fn report(args: &Args, phases: &[&Phase], bytes_per_reading: f64) {
             "generator_latency": phase.generator["latency"],
             "probe_acknowledged": phase.took.acknowledged,
             "probe_queryable": phase.took.queryable,
+            "alerts": phase.alerts,
             "alarm_webhook": phase.alarm.as_ref().map(|(latencies, _)| latencies),
             "resident_mib_each_tenth": (0..10).map(at).collect::<Vec<_>>(),
             "resident_mib_peak": mib.iter().max(),
