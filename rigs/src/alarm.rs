@@ -51,14 +51,21 @@ pub fn add_rules(http: SocketAddr, rules: usize, metrics: usize, url: &str) -> a
     Ok(())
 }
 
-/// Adds a rule that begins or ends with each message of the load.
+/// Adds four rules, each of whose conditions holds for about every second message of the load: at 5 000 messages a second 5 000
+/// conditions begin in a second, and as many end.
 ///
 /// # Errors
-/// The server refuses it.
+/// The server refuses one.
 pub fn add_storm(http: SocketAddr, url: &str) -> anyhow::Result<()> {
-    let shape = Shape::new(Kind::Simple, Some(1));
-    let when = format!("changed({})", shape.names()[0]);
-    add(&agent(), http, &json!({ "name": "storm", "when": when, "notify": [{ "webhook": url }] }))
+    const RULES: usize = 4;
+    let (agent, shape) = (agent(), Shape::new(Kind::Simple, Some(RULES)));
+    for metric in shape.names() {
+        // Whether the last digit but those behind the tenths is even.
+        let when = format!("floor({metric} * 10) - 2 * floor({metric} * 5) = 0");
+        let name = format!("storm {metric}");
+        add(&agent, http, &json!({ "name": name, "when": when, "notify": [{ "webhook": url }] }))?;
+    }
+    Ok(())
 }
 
 fn agent() -> ureq::Agent {

@@ -41,7 +41,7 @@ struct Args {
     /// Rules that are active; of one of them an alert is raised ten times a second, and its webhook waited for. 0: none
     #[arg(long, default_value_t = 100)]
     rules: usize,
-    /// A storm: one rule more, whose condition begins or ends with each message of the load
+    /// A storm: four rules more, each of whose conditions begins or ends with about every second message of the load
     #[arg(long)]
     storm: bool,
     /// The server [default: beside this program]
