@@ -104,12 +104,11 @@ impl Partition {
 
     fn record(&mut self, record: &CleanRecord<'_>, counts: &Counts, out: &mut Output) {
         let CleanSource { lane, partition, offset, part } = record.source;
-        let last = self.last.entry((lane as u8, partition)).or_insert((0, 0));
-        let is_first = *last == (0, 0) && (offset, part) == (0, 0);
-        if (offset, part) <= *last && !is_first {
+        let last = self.last.get(&(lane as u8, partition));
+        if last.is_some_and(|last| (offset, part) <= *last) {
             return;
         }
-        *last = (offset, part);
+        self.last.insert((lane as u8, partition), (offset, part));
         if lane == Lane::Live {
             self.newest = self.newest.max(record.arrived_at);
         }
