@@ -40,6 +40,7 @@ need gcc gcc
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then
+    command -v apt-get >/dev/null || { echo "install these (the names are Debian's), then run again: ${missing[*]}" >&2; exit 1; }
     as_root=()
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null || { echo "install as root, then run again: ${missing[*]}" >&2; exit 1; }

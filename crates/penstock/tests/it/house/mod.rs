@@ -2,6 +2,7 @@
 
 mod files;
 mod floors;
+mod make;
 mod readme;
 
 use std::path::PathBuf;
