@@ -33,7 +33,9 @@ pub(crate) fn server() -> PathBuf {
             }
             let beside = Path::new(env!("CARGO_BIN_EXE_kill9")).with_file_name("penstock");
             let mut build = Command::new(env!("CARGO"));
-            build.args(["build", "--quiet", "-p", "penstock", "--bin", "penstock"]);
+            // With the features that the workspace's tests have, so that after them there is nothing to do: alone, the
+            // package would have the SQL engine built once more, in silence.
+            build.args(["build", "--quiet", "--workspace", "--bin", "penstock", "--test", "it"]);
             if beside.parent().is_some_and(|folder| folder.ends_with("release")) {
                 build.arg("--release");
             }
