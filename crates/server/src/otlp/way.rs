@@ -186,14 +186,15 @@ fn spans(way: &Watched, batch: &Batch) -> Vec<Value> {
             "endTimeUnixNano": to.nanos().max(from.nanos()).to_string(),
         })
     };
+    // What the store is given is durable, though this node may look at the log after that.
+    let durable = way.durable.min(batch.began);
     let root = format!("{:016x}", 1);
     let mut whole = span(1, "", "reading", CONSUMER, way.arrived, batch.ended);
     whole["attributes"] = json!(way.attributes);
     vec![
         whole,
-        span(2, &root, "commit", INTERNAL, way.arrived, way.durable),
-        // The store may have it before this node has looked at the log.
-        span(3, &root, "process", INTERNAL, way.durable.min(batch.began), batch.began),
+        span(2, &root, "commit", INTERNAL, way.arrived, durable),
+        span(3, &root, "process", INTERNAL, durable, batch.began),
         span(4, &root, "store", INTERNAL, batch.began, batch.ended),
     ]
 }
