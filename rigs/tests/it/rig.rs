@@ -36,6 +36,7 @@ pub(crate) fn server() -> PathBuf {
             // With the features that the workspace's tests have, so that after them there is nothing to do: alone, the
             // package would have the SQL engine built once more, in silence.
             build.args(["build", "--quiet", "--workspace", "--bin", "penstock", "--test", "it"]);
+            forget_this_package(&mut build);
             if beside.parent().is_some_and(|folder| folder.ends_with("release")) {
                 build.arg("--release");
             }
@@ -43,4 +44,14 @@ pub(crate) fn server() -> PathBuf {
             beside
         })
         .clone()
+}
+
+/// What cargo tells a test about its package. ring's build script asks for the same names: handed on, they would be news to
+/// it, and all that stands on ring would be built again, the SQL engine, too; and then by the next cargo once more.
+fn forget_this_package(build: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of)) {
+            build.env_remove(name);
+        }
+    }
 }
