@@ -2,6 +2,7 @@
 //! when one of them fails.
 
 mod commit;
+mod pending;
 mod saving;
 mod trial;
 
@@ -16,15 +17,15 @@ use series::{Completeness, DeadLetter, DeadMessage};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
-use crate::answers::Unanswered;
 use crate::bite::{Bite, Bites};
 use crate::checkpoint::Checkpoints;
 use crate::clean::Owed;
 use crate::counts::Shared;
-use crate::engine::{Engine, Turn};
+use crate::engine::Engine;
 use crate::stretch::Purpose;
 use crate::{Error, Parts, READER, partitions, recover, source_of};
 
+use pending::Pending;
 use saving::Saving;
 
 /// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     purpose: Purpose,
     /// Away while a turn is computed; absent once it gave up.
     engine: Option<Box<Engine>>,
+    /// The turn that was computed last and is not in the store yet.
+    pending: Option<Pending>,
     checkpoints: Option<Checkpoints>,
     live: Box<dyn Reader>,
     backfill: Bites,
@@ -116,6 +119,8 @@ enum Flow {
 }
 
 enum Next {
+    /// Nothing was there at once, and the turn in hand was committed.
+    Settled(Flow),
     Stop,
     Quiet,
     /// Windows wait to be computed again.
@@ -160,6 +165,7 @@ impl Worker {
             parts,
             purpose,
             engine: Some(engine),
+            pending: None,
             checkpoints,
             live,
             backfill,
@@ -194,6 +200,7 @@ impl Worker {
                 },
             }
         }
+        self.settle().await;
         self.checkpoint_all().await;
         self.tell_log().await;
         self.flush_trial().await;
@@ -213,7 +220,8 @@ impl Worker {
             return self.finish().await;
         }
         self.give_way().await;
-        match self.next().await {
+        match self.next_or_settle().await {
+            Next::Settled(flow) => flow,
             Next::Stop => Flow::Stop,
             Next::Quiet => Flow::On,
             Next::Revise => self.revise().await,
@@ -300,7 +308,7 @@ impl Worker {
         match lane {
             Lane::Live => {
                 if flow == Flow::On {
-                    self.shared.arrived(arrived);
+                    self.arrived(arrived);
                 }
                 self.live_turns += 1;
                 self.live_read = Some((began, began.elapsed()));
@@ -404,40 +412,12 @@ impl Worker {
         if flow == Flow::On { self.reopen().await } else { flow }
     }
 
-    /// Computes a turn on a thread that may block, and commits it.
-    async fn turn(
-        &mut self,
-        lane: Lane,
-        compute: impl FnOnce(&mut Engine) -> Result<Option<Turn>, Unanswered> + Send + 'static,
-    ) -> Flow {
-        let mut engine = self.engine.take().expect("the engine is here between two turns");
-        let job = tokio::task::spawn_blocking(move || {
-            let turn = compute(&mut engine);
-            (engine, turn)
-        });
-        let Some((engine, turn)) = outcome_of(job).await else { return Flow::Stop };
-        let turn = match turn {
-            Ok(None) => {
-                self.engine = Some(engine);
-                return Flow::On;
-            }
-            Ok(Some(turn)) => turn,
-            // The state went half-way: it is not kept.
-            Err(Unanswered::Stopping) => return Flow::Stop,
-            Err(error @ Unanswered::Mismatch(_)) => {
-                tracing::error!(%error, "a turn broke off; the state is built again");
-                return Flow::Rebuild;
-            }
-        };
-        let flow = self.commit(lane, &turn).await;
-        if flow == Flow::On {
-            self.engine = Some(engine);
-        }
-        flow
-    }
-
     /// Opens the readers where the store stands now.
     async fn reopen(&mut self) -> Flow {
+        let flow = self.settle().await;
+        if flow != Flow::On {
+            return flow;
+        }
         let mut wait = RETRY.0;
         loop {
             let readers =
@@ -465,7 +445,8 @@ impl Worker {
     /// Builds the state again from checkpoints and notes.
     async fn rebuild(&mut self) -> Flow {
         let mut wait = RETRY.0;
-        // It is of the state that is thrown away.
+        // They are of the state that is thrown away.
+        self.pending = None;
         self.saved().await;
         loop {
             let (parts, purpose, checkpoints) =

@@ -55,8 +55,12 @@ impl Worker {
             let waits = self.engine.as_ref();
             let waits = waits.is_some_and(|of| of.wants_time(now, &ends) || of.has_revisions_due(now));
             if !waits {
-                self.end = End::Complete;
-                return Flow::Stop;
+                flow = self.settle().await;
+                if flow == Flow::On {
+                    self.end = End::Complete;
+                    return Flow::Stop;
+                }
+                return flow;
             }
             if *self.stop.borrow() {
                 return Flow::Stop;
