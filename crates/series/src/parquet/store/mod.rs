@@ -19,6 +19,7 @@ mod cold;
 mod compact;
 mod fresh;
 mod kinds;
+mod known;
 mod last;
 mod late;
 mod latest;
