@@ -1,6 +1,7 @@
 //! A turn is computed while the one before it is written: the pipelines have one processor, the store another.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use log::Lane;
 
@@ -9,29 +10,57 @@ use crate::answers::Unanswered;
 use crate::engine::{Engine, Turn};
 use crate::underway::Underway;
 
+/// What a turn is for, and how large it is.
+pub(super) enum Errand {
+    /// Live records, and when the newest of each partition arrived, by the log's clock.
+    Live {
+        bytes: usize,
+        arrived_ms: Vec<(u16, i64)>,
+    },
+    /// Records of history.
+    History {
+        bytes: usize,
+    },
+    /// Windows to be computed again, so many at most.
+    Revisions {
+        most: usize,
+    },
+    Other(Lane),
+}
+
 /// A turn that is computed and not in the store yet.
 pub(super) struct Pending {
-    lane: Lane,
+    errand: Errand,
     turn: Turn,
-    /// When the newest live record of each partition in it arrived, by the log's clock, milliseconds.
-    arrived_ms: Vec<(u16, i64)>,
+    computed_in: Duration,
     underway: Arc<Underway>,
+}
+
+impl Errand {
+    fn lane(&self) -> Lane {
+        match *self {
+            Self::Live { .. } => Lane::Live,
+            Self::History { .. } | Self::Revisions { .. } => Lane::Backfill,
+            Self::Other(lane) => lane,
+        }
+    }
 }
 
 impl Worker {
     /// Computes a turn on a thread that may block, and meanwhile commits the one before it.
     pub(super) async fn turn(
         &mut self,
-        lane: Lane,
+        errand: Errand,
         compute: impl FnOnce(&mut Engine) -> Result<Option<Turn>, Unanswered> + Send + 'static,
     ) -> Flow {
         let mut engine = self.engine.take().expect("the engine is here between two turns");
         let job = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
             let turn = compute(&mut engine);
-            (engine, turn)
+            (engine, turn, began.elapsed())
         });
         let flow = self.settle().await;
-        let Some((engine, turn)) = outcome_of(job).await else { return Flow::Stop };
+        let Some((engine, turn, computed_in)) = outcome_of(job).await else { return Flow::Stop };
         if flow != Flow::On {
             // The turn before is not stored, so what went on from it is not kept either.
             return flow;
@@ -53,28 +82,43 @@ impl Worker {
         let teaches = !turn.news.is_empty();
         engine.underway.begin();
         let underway = Arc::clone(&engine.underway);
-        self.pending = Some(Pending { lane, turn, arrived_ms: Vec::new(), underway });
+        self.pending = Some(Pending { errand, turn, computed_in, underway });
         self.engine = Some(engine);
         if teaches { self.settle().await } else { Flow::On }
     }
 
     /// Commits the turn that is computed, if one is. Where that cannot be done the state is thrown away.
     pub(super) async fn settle(&mut self) -> Flow {
-        let Some(Pending { lane, turn, arrived_ms, underway }) = self.pending.take() else { return Flow::On };
-        let flow = self.commit(lane, &turn).await;
+        let Some(Pending { errand, turn, computed_in, underway }) = self.pending.take() else {
+            return Flow::On;
+        };
+        let began = Instant::now();
+        let flow = self.commit(errand.lane(), &turn).await;
         underway.end(flow == Flow::On);
         match flow {
-            Flow::On => self.shared.arrived(arrived_ms),
+            Flow::On => self.done(errand, computed_in + began.elapsed()),
             _ => self.engine = None,
         }
         flow
     }
 
-    /// Live records up to these arrivals are done once the turn in hand is stored.
-    pub(super) fn arrived(&mut self, newest_ms: Vec<(u16, i64)>) {
-        match &mut self.pending {
-            Some(pending) => pending.arrived_ms = newest_ms,
-            None => self.shared.arrived(newest_ms),
+    /// A turn is stored: the next one of its kind is sized by how long it took.
+    fn done(&mut self, errand: Errand, took: Duration) {
+        match errand {
+            Errand::Live { bytes, arrived_ms } => {
+                self.shared.arrived(arrived_ms);
+                self.live_read = Some((Instant::now(), took));
+                self.live_bite.took(bytes, took, Duration::ZERO);
+            }
+            Errand::History { bytes } => {
+                self.backfill_bite.took(bytes, took, self.history_may_take());
+                self.rest(took);
+            }
+            Errand::Revisions { most } => {
+                self.revisions_bite.took(most, took, self.history_may_take());
+                self.rest(took);
+            }
+            Errand::Other(_) => {}
         }
     }
 
