@@ -6,8 +6,10 @@
 
 mod cache;
 mod document;
+mod list;
 
 pub use document::{FactsDocument, Location};
+pub use list::Depth;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -141,30 +143,18 @@ impl Devices {
         entry(tenant, device.clone(), stored, learned).map(Some)
     }
 
-    /// Registered devices by rising id, those after `after`, at most `limit`. Blocks.
+    /// The devices of a tenant of which something else may be known than when a number was told (`None`: never), and the number to
+    /// ask with the next time. `None` instead of them: any of them, for it was too long ago, or another process changed something. Blocks.
     ///
     /// # Errors
-    /// [`Error::Metadata`], [`Error::Row`].
-    pub fn registered(
+    /// [`Error::Metadata`].
+    pub fn changes(
         &self,
         tenant: &TenantId,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<DeviceEntry>, Error> {
-        let mut rows = Vec::new();
-        self.metadata.scan(Table::Devices, Some(tenant.as_str()), &mut |row| {
-            if after.is_none_or(|after| row.id.as_str() > after) {
-                rows.push(row);
-            }
-            rows.len() < limit
-        })?;
-        let entries = rows.into_iter().map(|row| {
-            let stored = StoredRow::read(&row)?;
-            let learned = self.learned(tenant, &row.id)?;
-            let id = DeviceId::parse(&row.id).map_err(|error| broken("devices", &row, &error.to_string()))?;
-            entry(tenant, id, Some(stored), learned)
-        });
-        entries.collect()
+        since: Option<u64>,
+    ) -> Result<(u64, Option<Vec<Box<str>>>), Error> {
+        self.refresh()?;
+        Ok(self.cache.lock().changes(tenant, since))
     }
 
     /// Registers a device with exactly these facts. Blocks.
