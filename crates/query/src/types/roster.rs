@@ -119,8 +119,8 @@ impl Roster {
             // Somebody looked with a later snapshot, which this one cannot add to.
             return Ok(());
         }
-        let (facts, changed) = devices.changes(tenant, self.facts).map_err(failed)?;
-        match changed {
+        let changes = devices.changes(tenant, self.facts).map_err(failed)?;
+        match changes.devices {
             Some(changed) if now.erasure == self.series.erasure => {
                 for device in changed {
                     let found = DeviceId::parse(&device).ok().map(|id| devices.find(tenant, &id));
@@ -130,7 +130,7 @@ impl Roster {
             }
             _ => self.begin(tenant, devices).map_err(failed)?,
         }
-        self.facts = Some(facts);
+        self.facts = Some(changes.mark);
         self.read_series(moments)?;
         self.series = now;
         Ok(())

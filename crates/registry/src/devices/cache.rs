@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use record::{Facts, Known, Learned, TenantId};
 
+use super::Changes;
+
 /// Devices of a generation: more than a tenant has by default, for a fleet that speaks in turn finds only what fits
 /// into one. Two of them are kept, at about 200 bytes for a device: some 50 MB at most where devices have few facts. Of a
 /// larger fleet those that speak least are read from disk when they do.
@@ -85,16 +87,14 @@ impl Cache {
         self.young_len += usize::from(devices.insert(device.into(), known).is_none());
     }
 
-    /// The devices of a tenant whose facts changed since a number was told, and the number to ask with the next time. `None`: that
-    /// is too long ago, or nobody knows which.
-    pub(super) fn changes(&self, tenant: &TenantId, since: Option<u64>) -> (u64, Option<Vec<Box<str>>>) {
-        let next = self.first_change + self.changed.len() as u64;
+    /// The devices of a tenant whose facts changed since a mark was told.
+    pub(super) fn changes(&self, tenant: &TenantId, since: Option<u64>) -> Changes {
         let from = since.and_then(|since| since.checked_sub(self.first_change));
         let of_tenant = |from: u64| {
             let later = self.changed.iter().skip(usize::try_from(from).unwrap_or(usize::MAX));
             later.filter(|(of, _)| of == tenant).map(|(_, device)| device.clone()).collect()
         };
-        (next, from.map(of_tenant))
+        Changes { mark: self.first_change + self.changed.len() as u64, devices: from.map(of_tenant) }
     }
 
     fn note(&mut self, tenant: &TenantId, device: &str) {
@@ -168,22 +168,23 @@ mod tests {
     #[test]
     fn changes_are_told_once_to_who_follows_and_not_for_ever() {
         let (mut cache, tenant) = (Cache::default(), TenantId::default_tenant());
-        let (start, all) = cache.changes(&tenant, None);
+        let Changes { mark: start, devices: all } = cache.changes(&tenant, None);
         assert_eq!(all, None, "who asks for the first time knows nothing");
         cache.forget(&tenant, "d1");
         cache.learn(&TenantId::parse("other").unwrap(), "d9", &Learned::default());
         cache.learn(&tenant, "d2", &Learned::default());
-        let (next, changed) = cache.changes(&tenant, Some(start));
-        assert_eq!(changed, Some(vec!["d1".into(), "d2".into()]));
-        assert_eq!(cache.changes(&tenant, Some(next)), (next, Some(Vec::new())));
+        let Changes { mark, devices } = cache.changes(&tenant, Some(start));
+        assert_eq!(devices, Some(vec!["d1".into(), "d2".into()]));
+        assert_eq!(cache.changes(&tenant, Some(mark)), Changes { mark, devices: Some(Vec::new()) });
         cache.marked(Some(vec![1]));
-        let (next, changed) = cache.changes(&tenant, Some(next));
-        assert_eq!(changed, None, "another process changed something");
+        let Changes { mark, devices } = cache.changes(&tenant, Some(mark));
+        assert_eq!(devices, None, "another process changed something");
         for n in 0..=CHANGES {
             cache.forget(&tenant, &n.to_string());
         }
-        assert_eq!(cache.changes(&tenant, Some(next)).1, None);
-        assert_eq!(cache.changes(&tenant, Some(next + 1)).1.map(|changed| changed.len()), Some(CHANGES));
+        assert_eq!(cache.changes(&tenant, Some(mark)).devices, None);
+        let later = cache.changes(&tenant, Some(mark + 1)).devices;
+        assert_eq!(later.map(|devices| devices.len()), Some(CHANGES));
         assert_eq!(cache.changed.len(), CHANGES);
     }
 

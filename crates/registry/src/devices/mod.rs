@@ -66,6 +66,16 @@ impl DeviceEntry {
     }
 }
 
+/// What changed, to who follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// What to ask with the next time.
+    pub mark: u64,
+    /// The devices whose facts may be others now, some of them more than once. `None`: all of them, for it was too long ago, or
+    /// another process changed something.
+    pub devices: Option<Vec<Box<str>>>,
+}
+
 /// What a message said of its device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
@@ -143,16 +153,11 @@ impl Devices {
         entry(tenant, device.clone(), stored, learned).map(Some)
     }
 
-    /// The devices of a tenant of which something else may be known than when a number was told (`None`: never), and the number to
-    /// ask with the next time. `None` instead of them: any of them, for it was too long ago, or another process changed something. Blocks.
+    /// What may be known otherwise of a tenant's devices than when a mark was told (`None`: never). Blocks.
     ///
     /// # Errors
     /// [`Error::Metadata`].
-    pub fn changes(
-        &self,
-        tenant: &TenantId,
-        since: Option<u64>,
-    ) -> Result<(u64, Option<Vec<Box<str>>>), Error> {
+    pub fn changes(&self, tenant: &TenantId, since: Option<u64>) -> Result<Changes, Error> {
         self.refresh()?;
         Ok(self.cache.lock().changes(tenant, since))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metadata::{Metadata, Sqlite};
-use penstock_registry::{Depth, DeviceEntry, Devices, Error, FactsDocument, News};
+use penstock_registry::{Changes, Depth, DeviceEntry, Devices, Error, FactsDocument, News};
 use record::{DeviceId, Said, TenantId, Timestamp};
 use serde_json::json;
 
@@ -159,15 +159,15 @@ fn pages_of_what_is_known_are_what_is_known_of_each() {
 fn who_follows_changes_is_told_of_them() {
     let place = Place::new();
     let (devices, others) = (place.open(), place.open());
-    let (mark, all) = devices.changes(&tenant(), None).unwrap();
+    let Changes { mark, devices: all } = devices.changes(&tenant(), None).unwrap();
     assert_eq!(all, None);
     devices.patch(&tenant(), &id("d1"), &json!({"site": "a"}), at(1)).unwrap();
-    let (mark, changed) = devices.changes(&tenant(), Some(mark)).unwrap();
+    let Changes { mark, devices: changed } = devices.changes(&tenant(), Some(mark)).unwrap();
     assert_eq!(changed, Some(vec!["d1".into()]));
     others.patch(&tenant(), &id("d2"), &json!({"site": "b"}), at(1)).unwrap();
     let began = Instant::now();
     // What is not said cannot be told; that something was, is, within the time of a look.
-    while devices.changes(&tenant(), Some(mark)).unwrap().1.is_some() {
+    while devices.changes(&tenant(), Some(mark)).unwrap().devices.is_some() {
         assert!(began.elapsed() < Duration::from_secs(10), "another process's change never shows");
         std::thread::yield_now();
     }
