@@ -28,6 +28,7 @@ mod metrics;
 mod moment;
 mod names;
 mod period;
+mod presence;
 mod read;
 mod remove;
 mod roll;
