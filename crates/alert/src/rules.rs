@@ -220,15 +220,22 @@ impl Rules {
         self.changed.send_modify(|changes| *changes += 1);
     }
 
-    /// What a version of a rule wants of its alerts.
+    /// What a version of a rule wants of its alerts. One that cannot be read is told and counts as unknown: an alert under the rule's id is
+    /// better than none.
     ///
     /// # Errors
-    /// [`crate::Error::Metadata`], [`crate::Error::Row`].
+    /// [`crate::Error::Metadata`].
     pub fn terms(&self, tenant: &TenantId, id: &RuleId, version: u32) -> Result<Option<Terms>> {
         let current = self.current.read().rules.get(&(tenant.clone(), id.clone())).cloned();
         let rule = match current {
             Some(rule) if rule.version == version => Some(rule),
-            _ => self.version(tenant, id, version)?,
+            _ => match self.version(tenant, id, version) {
+                Err(error @ crate::Error::Row { .. }) => {
+                    tracing::error!(%error, "what a rule wants of its alerts is not known");
+                    None
+                }
+                found => found?,
+            },
         };
         Ok(rule.map(|rule| terms_of(&rule.document)))
     }

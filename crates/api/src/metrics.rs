@@ -109,6 +109,7 @@ metrics! {
     AlertsMuted counter "alerts_muted_total" "Alerts that a mute kept from people."
     AlertsHeldBack counter "alerts_held_back_total" "How often a person hears of an alert in a digest, because of their limit or quiet hours."
     AlertsResolved counter "alerts_resolved_total" "Alerts that are over."
+    AlertsPassedOver counter "alerts_passed_over_total" "Findings of rules, and steps of alerts that were put off, left undone because they need a damaged row."
     AlertDeliveries counter "alert_deliveries_total" "Deliveries of messages about alerts, by outcome: delivered, retried, failed."
     AlertOutbox gauge "alert_outbox_messages" "Messages about alerts that wait for delivery."
     StateBytes gauge "stream_state_bytes" "State of all partitions, as of their checkpoints."

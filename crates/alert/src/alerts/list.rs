@@ -52,10 +52,10 @@ impl Alerts {
     }
 
     /// Alerts by the time of their cause, the newest first: those after `after`, at most `limit` and 1000. A page may hold
-    /// fewer, or none, and still have a next one.
+    /// fewer, or none, and still have a next one. One that cannot be read is told in the server's log and left out: the others are to be seen.
     ///
     /// # Errors
-    /// [`crate::Error::Metadata`], [`crate::Error::Row`].
+    /// [`crate::Error::Metadata`].
     pub fn list(
         &self,
         tenant: &TenantId,
@@ -68,7 +68,7 @@ impl Alerts {
         let until = filter.until.map(|until| format!("{}~", backwards(until))).unwrap_or_default();
         let after = after.unwrap_or_default().max(&until);
         let last = filter.since.map(|since| format!("{}~", backwards(since)));
-        let (mut page, mut failed, mut looked_at) = (Page::default(), None, 0);
+        let (mut page, mut looked_at) = (Page::default(), 0);
         let (mut next, mut is_all) = (None, true);
         self.metadata.scan_after(Table::Alerts, tenant.as_str(), after, &mut |row| {
             if last.as_ref().is_some_and(|last| row.id > *last) {
@@ -83,12 +83,12 @@ impl Alerts {
             match (read::<Alert>(Table::Alerts, &row), AlertId::parse(&row.id)) {
                 (Ok(alert), Some(id)) if filter.means(&alert) => page.alerts.push((id, alert)),
                 (Ok(_), _) => {}
-                (Err(error), _) => failed = Some(error),
+                (Err(error), _) => tracing::error!(%error, "an alert cannot be shown"),
             }
-            failed.is_none()
+            true
         })?;
         page.next = next.filter(|_| !is_all);
-        failed.map_or(Ok(page), Err)
+        Ok(page)
     }
 }
 

@@ -5,6 +5,7 @@ mod deadlines;
 mod deliveries;
 mod forget;
 mod forward;
+mod halves;
 mod list;
 mod onset;
 mod settle;

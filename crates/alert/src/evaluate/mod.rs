@@ -24,6 +24,8 @@ use worker::Worker;
 
 /// The reader's name in the log.
 pub const READER: &str = "rules";
+/// The name of its thread.
+const THREAD: &str = "rules";
 
 /// Up to which time of the server's clock all live messages of a partition of `iot-telemetry-raw` have gone through the stream, given
 /// what time it is.
@@ -149,16 +151,16 @@ impl Gauge {
 /// runtime. Blocks.
 ///
 /// # Errors
-/// [`crate::Error::Checkpoint`], [`crate::Error::Log`], [`crate::Error::Metadata`].
+/// [`crate::Error::Checkpoint`], [`crate::Error::Log`], [`crate::Error::Metadata`], [`crate::Error::Row`] of a position,
+/// [`crate::Error::Thread`].
 pub fn start(parts: Parts) -> crate::Result<Evaluating> {
     let (stop, stopped) = watch::channel(false);
     let counts = Arc::new(Counts::default());
     let worker = Worker::open(parts, Arc::clone(&counts), stopped)?;
     let runtime = tokio::runtime::Handle::current();
     let run = move || runtime.block_on(worker.run());
-    let thread = std::thread::Builder::new().name("rules".to_owned()).spawn(run);
-    let thread = thread
-        .map_err(|error| crate::Error::Checkpoint { place: "a thread".into(), reason: error.to_string() })?;
+    let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(run);
+    let thread = thread.map_err(|error| crate::Error::Thread { name: THREAD, reason: error.to_string() })?;
     Ok(Evaluating { thread, stop, counts })
 }
 

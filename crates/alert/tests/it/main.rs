@@ -5,6 +5,7 @@
 mod config;
 mod courier;
 mod crash;
+mod damaged;
 mod email;
 mod evaluate;
 mod format;
@@ -13,6 +14,7 @@ mod life;
 mod listing;
 mod people;
 mod receiver;
+mod routes;
 mod storm;
 mod suppression;
 mod webhook;
