@@ -37,7 +37,7 @@ pub use config::{
 pub use core::inbox::Sums;
 pub use counters::Tally;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluating, Figures, Gauge, Parts, READER, Routes, Settled, start};
+pub use evaluate::{Evaluating, Figures, Gauge, Parts, Past, READER, Routes, Settled, start};
 pub use id::AlertId;
 pub use message::{AlertBody, BODY_VERSION, Body, DigestBody, Kind, LISTED, RuleBody};
 pub use outbox::{

@@ -103,6 +103,7 @@ metrics! {
     RuleTransitions counter "rule_transitions_total" "Conditions of rules that began to hold or ended, for a device."
     RuleRouted counter "rule_routed_total" "Readings passed on by routing rules."
     RuleDevices gauge "rule_devices" "Devices of which rules remember something, as of the last checkpoint."
+    RuleFilled counter "rule_devices_filled_total" "Devices whose windows, for a new rule, were filled with what was stored."
     RuleMissed counter "rule_records_missed_total" "Clean records that rules did not see, because the log lost them or they could not be read."
     AlertsRaised counter "alerts_raised_total" "Alerts raised, whatever became of them."
     AlertsSuppressed counter "alerts_suppressed_total" "Alerts suppressed by one of the same rule and device before them."

@@ -241,6 +241,7 @@ pub(crate) fn alerting(exporter: &mut Exporter, alerts: Arc<Alerts>, gauge: Gaug
         page.sample(Metric::RuleTransitions, &[], figures.transitions as f64);
         page.sample(Metric::RuleRouted, &[], figures.routed as f64);
         page.sample(Metric::RuleDevices, &[], figures.devices as f64);
+        page.sample(Metric::RuleFilled, &[], figures.filled as f64);
         page.sample(Metric::RuleMissed, &[], (figures.lost + figures.unreadable) as f64);
         for Position { partition, offset } in gauge.positions() {
             let Ok(extent) = log.extent(partition) else { continue };

@@ -5,6 +5,7 @@
 //! there, and what the book has open is open.
 
 mod checkpoint;
+mod fill;
 mod partition;
 mod worker;
 
@@ -20,6 +21,7 @@ use record::Timestamp;
 use tokio::sync::watch;
 
 use crate::{Alerts, Rules};
+pub use fill::Past;
 use worker::Worker;
 
 /// The reader's name in the log.
@@ -54,6 +56,8 @@ pub struct Parts {
     pub routes: Arc<dyn Routes>,
     /// How.
     pub settings: rule::Settings,
+    /// Where what was stored is asked for, for windows that are new.
+    pub past: Past,
     /// The folder of the checkpoints.
     pub folder: PathBuf,
     /// How far the stream is.
@@ -75,6 +79,7 @@ pub(crate) struct Counts {
     lost: AtomicU64,
     transitions: AtomicU64,
     routed: AtomicU64,
+    filled: AtomicU64,
     evaluated_nanos: AtomicU64,
     retries: AtomicU64,
     devices: AtomicU64,
@@ -97,6 +102,8 @@ pub struct Figures {
     pub transitions: u64,
     /// Readings passed on by routing rules.
     pub routed: u64,
+    /// Devices whose windows were filled with what was stored.
+    pub filled: u64,
     /// Time that evaluation took.
     pub evaluated: Duration,
     /// Attempts of the book to take something that failed and were tried again.
@@ -115,6 +122,7 @@ impl Counts {
             lost: of(&self.lost),
             transitions: of(&self.transitions),
             routed: of(&self.routed),
+            filled: of(&self.filled),
             evaluated: Duration::from_nanos(of(&self.evaluated_nanos)),
             retries: of(&self.retries),
             devices: of(&self.devices),
