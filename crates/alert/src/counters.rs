@@ -33,6 +33,8 @@ pub struct Tally {
     pub unmatched: u64,
     /// Findings of rules, and things that were put off, that were left undone because they need a damaged row.
     pub passed_over: u64,
+    /// Steps of alerts that were left out of the topic, because too many wait for it.
+    pub unpublished: u64,
     /// Messages that were written, one for each person.
     pub messages: u64,
     /// How often a person was not told of an alert at once, because of the limit or quiet hours.
@@ -59,7 +61,7 @@ impl Counters {
 }
 
 impl Tally {
-    const fn each(&mut self) -> [&mut u64; 17] {
+    const fn each(&mut self) -> [&mut u64; 18] {
         [
             &mut self.raised,
             &mut self.repeated,
@@ -73,6 +75,7 @@ impl Tally {
             &mut self.escalated,
             &mut self.unmatched,
             &mut self.passed_over,
+            &mut self.unpublished,
             &mut self.messages,
             &mut self.held_back,
             &mut self.delivered,

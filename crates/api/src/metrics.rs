@@ -111,6 +111,7 @@ metrics! {
     AlertsHeldBack counter "alerts_held_back_total" "How often a person hears of an alert in a digest, because of their limit or quiet hours."
     AlertsResolved counter "alerts_resolved_total" "Alerts that are over."
     AlertsPassedOver counter "alerts_passed_over_total" "Findings of rules, and steps of alerts that were put off, left undone because they need a damaged row."
+    AlertsUnpublished counter "alert_steps_unpublished_total" "Steps of alerts left out of the topic iot-alerts, because too many waited for it."
     AlertDeliveries counter "alert_deliveries_total" "Deliveries of messages about alerts, by outcome: delivered, retried, failed."
     AlertOutbox gauge "alert_outbox_messages" "Messages about alerts that wait for delivery."
     StateBytes gauge "stream_state_bytes" "State of all partitions, as of their checkpoints."

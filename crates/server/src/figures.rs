@@ -253,6 +253,7 @@ pub(crate) fn alerting(exporter: &mut Exporter, alerts: Arc<Alerts>, gauge: Gaug
         page.sample(Metric::AlertsMuted, &[], tally.muted as f64);
         page.sample(Metric::AlertsHeldBack, &[], tally.held_back as f64);
         page.sample(Metric::AlertsResolved, &[], tally.resolved as f64);
+        page.sample(Metric::AlertsUnpublished, &[], tally.unpublished as f64);
         page.sample(Metric::AlertsPassedOver, &[], tally.passed_over as f64);
         let outcomes = [("delivered", tally.delivered), ("retried", tally.retried), ("failed", tally.failed)];
         for (outcome, count) in outcomes {

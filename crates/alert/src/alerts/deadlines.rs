@@ -13,6 +13,7 @@ use crate::core::pair::Pair;
 use crate::id::forwards;
 use crate::message::Kind;
 use crate::rows::{Due, Work, read};
+use crate::step::{AlertStep, StepKind};
 use crate::{Error, Result};
 
 /// Most deadlines that one tick looks at: so much is in memory and in one commit. The next tick does the rest.
@@ -130,6 +131,7 @@ impl Alerts {
         let facts = self.facts(tenant, device)?;
         let of = Subject { tenant, id: &waiting.alert, facts: &facts, now_ms };
         let is_muted = self.stand(work, of, &mut alert, &terms)?;
+        work.steps.push(AlertStep::of(name, &waiting.alert, &alert, StepKind::Raised, now_ms));
         work.alerts.put(name, &waiting.alert, alert);
         if is_muted {
             work.pairs.remove(name, &pair_id);

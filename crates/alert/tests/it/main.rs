@@ -16,6 +16,7 @@ mod listing;
 mod people;
 mod receiver;
 mod routes;
+mod steps;
 mod storm;
 mod suppression;
 mod webhook;

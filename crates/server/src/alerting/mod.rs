@@ -3,6 +3,7 @@
 mod directory;
 mod publish;
 mod table;
+mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +117,7 @@ impl Alerting {
         let tasks = vec![
             tokio::spawn(courier.run(until(stopped.clone()))),
             tokio::spawn(tick(Arc::clone(&self.alerts), stopped.clone())),
+            tokio::spawn(topic::publish(Arc::clone(&self.alerts), log.clone(), stopped.clone())),
             tokio::spawn(forget(Arc::clone(&self.alerts), stopped)),
         ];
         Ok(Working { evaluating, stop, tasks })
