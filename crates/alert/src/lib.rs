@@ -31,7 +31,7 @@ mod terms;
 
 pub use alert::{Alert, Entry, HISTORY, How, REMARK_BYTES, State, TOLD, Told, WHY_BYTES, What};
 pub use alerts::{
-    Alerts, Filter, Forward, OpenCause, Page, Raise, Raised, STEPS_WAITING, Taken, Ticked,
+    Alerts, COUNTED, Counts, Filter, Forward, OpenCause, Page, Raise, Raised, STEPS_WAITING, Taken, Ticked,
     Waiting,
 };
 pub use channel::{Channels, Publish, Signer, SignerError};

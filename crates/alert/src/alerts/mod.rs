@@ -16,7 +16,7 @@ mod tell;
 pub use deadlines::Ticked;
 pub(crate) use deliveries::Attempt;
 pub use forward::Forward;
-pub use list::{Filter, Page};
+pub use list::{COUNTED, Counts, Filter, Page};
 pub use onset::{Raise, Raised};
 pub use steps::{STEPS_WAITING, Waiting};
 pub use take::{OpenCause, Taken};

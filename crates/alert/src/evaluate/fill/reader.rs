@@ -22,6 +22,8 @@ const READINGS: u64 = 100_000_000;
 const HEARD_NANOS: i64 = rule::limits::WINDOW_NS;
 /// How often the store is looked at until it holds what was in the raw topic, and the pause between: half a minute.
 const WAITS: (u32, Duration) = (1200, Duration::from_millis(25));
+/// The longest rest after a page: a server that stops waits for it.
+const REST: Duration = Duration::from_secs(1);
 /// What is newer than this is read apart, so that it can be read between two writes of the store.
 const RECENT_NANOS: i64 = 120 * 1_000_000_000;
 /// What of a device is in memory at once.
@@ -52,6 +54,8 @@ struct Done {
     readings: u64,
     /// Devices whose windows begin empty.
     left: u64,
+    /// Whether the store was too far behind: nobody waits for it any longer.
+    is_behind: bool,
 }
 
 impl Reader {
@@ -65,7 +69,7 @@ impl Reader {
                 tracing::error!(%tenant, %error, "what was stored cannot be read: windows of rules begin empty");
             }
             Ok(Ok(())) if done.left > 0 => {
-                let Done { devices, readings, left } = done;
+                let Done { devices, readings, left, .. } = done;
                 tracing::warn!(%tenant, devices, readings, left, "windows of rules are filled, but for some devices");
             }
             Ok(Ok(())) => {}
@@ -89,7 +93,7 @@ impl Reader {
             let mut page: Vec<Device> = page.into_iter().filter(|of| of.last_seen.nanos() >= since).collect();
             let began = Instant::now();
             for _ in 0..AGAIN {
-                if page.is_empty() || done.readings >= READINGS {
+                if page.is_empty() || done.readings >= READINGS || done.is_behind {
                     break;
                 }
                 let again = match self.page(&page, now, done)? {
@@ -100,7 +104,7 @@ impl Reader {
             }
             done.left += page.len() as u64;
             // Half of a core is for those who work now.
-            thread::sleep(began.elapsed());
+            thread::sleep(began.elapsed().min(REST));
         }
     }
 
@@ -118,7 +122,10 @@ impl Reader {
         let history = answered.blocking_recv().map_err(|_| Gone)?;
         match self.wait(&history) {
             Ok(true) => {}
-            Ok(false) => return Ok(Ok(page.iter().map(|device| device.id.clone()).collect())),
+            Ok(false) => {
+                done.is_behind = true;
+                return Ok(Ok(page.iter().map(|device| device.id.clone()).collect()));
+            }
             Err(error) => return Ok(Err(error)),
         }
         let mut stored = Vec::new();

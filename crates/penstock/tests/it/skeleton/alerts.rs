@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use log::{EmbeddedLog, Lane, Log as _, PartitionId, Position, Topic};
 use serde_json::{Value, json};
 
 use super::receiver::{Receiver, post};
@@ -105,6 +106,60 @@ fn a_reading_becomes_an_alert_once_and_is_over_once() {
     );
     assert_eq!(compared["difference"]["both"], json!(1), "{compared}");
     assert!(served.terminate().success());
+    assert_eq!(
+        steps(&dir.path().join("data/log")),
+        ["raised too-hot", "acknowledged too-hot", "resolved too-hot"]
+    );
+}
+
+#[test]
+fn a_new_rule_looks_back_over_what_was_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    for value in [90.0, 91.0, 92.0, 93.0] {
+        reading(&served, value);
+    }
+    // No rule has seen these.
+    let stored = "SELECT count(*) FROM telemetry HAVING count(*) = 4";
+    assert_eq!(served.eventually(stored), "4");
+    let (status, rule) =
+        post(&served, "/v1/rules", &json!({ "name": "long hot", "when": "avg(temperature, '1 hour') > 60" }));
+    assert_eq!(status, 201, "{rule}");
+    // Without the hour before, the average would be this one.
+    reading(&served, 10.0);
+    until("the hour is hot", || states(&served).contains("long-hot,m-1,warning,raised").then_some(()));
+    assert!(served.terminate().success());
+}
+
+/// What a reader of the topic of alerts takes: what happened, of which rule.
+fn steps(log: &std::path::Path) -> Vec<String> {
+    let log = EmbeddedLog::open(log, log::Options::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (mut steps, mut last) = (Vec::new(), 0);
+    for index in 0..log.partitions(Topic::Alerts) {
+        let partition = PartitionId { topic: Topic::Alerts, lane: Lane::Live, index };
+        let (mut next, end) = (0, log.extent(partition).unwrap().end);
+        while next < end {
+            let mut reader = log.read(&[Position { partition, offset: next }]).unwrap();
+            for record in
+                runtime.block_on(reader.next(1 << 20)).unwrap().runs.iter().flat_map(|run| &run.records)
+            {
+                next += 1;
+                let step: Value = serde_json::from_slice(&record.value).unwrap();
+                // A crash may repeat one, with its number.
+                if step["seq"].as_u64().unwrap() > last {
+                    last = step["seq"].as_u64().unwrap();
+                    steps.push(format!(
+                        "{} {}",
+                        step["step"].as_str().unwrap(),
+                        step["rule_id"].as_str().unwrap()
+                    ));
+                }
+            }
+        }
+    }
+    runtime.block_on(log.close()).unwrap();
+    steps
 }
 
 #[test]
