@@ -19,6 +19,16 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
+    /// The system gives no thread.
+    #[error(
+        "the thread {name:?} cannot be started: {reason}: free memory or allow more threads, then start again"
+    )]
+    Thread {
+        /// What it is called.
+        name: &'static str,
+        /// The system's words.
+        reason: String,
+    },
     /// A rule does not compile.
     #[error(transparent)]
     Rule(#[from] rule::CompileError),

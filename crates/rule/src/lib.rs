@@ -25,8 +25,8 @@ pub use document::{Class, Document, DocumentError, Notify, Route, Scope};
 pub use duration::{Duration, DurationError};
 pub use error::CompileError;
 pub use evaluator::{
-    Detector, Detectors, Evaluator, Explanation, Message, NoDetectors, OpenCause, Output, Part, Phase,
-    Routed, Score, Settings, StateError,
+    Detector, Detectors, Evaluator, Explanation, Filled, Filling, Message, NoDetectors, OpenCause,
+    OpenWindows, Output, Part, Phase, Routed, Score, Settings, StateError,
 };
 pub use rule::Rule;
 pub use schedule::{Day, Schedule};

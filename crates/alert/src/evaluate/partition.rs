@@ -10,6 +10,7 @@ use rule::{Evaluator, Message, OpenCause, Output, RuleSet, Settings};
 
 use super::Counts;
 use super::checkpoint::Checkpoint;
+use super::fill::Watch;
 
 /// A shorter time away is not noticed by rules that wait for silence.
 const NOTICEABLE_NANOS: i64 = 5_000_000_000;
@@ -24,6 +25,8 @@ pub(super) struct Partition {
     last: BTreeMap<(u8, u16), (u64, u32)>,
     /// When the newest live record arrived.
     newest: Timestamp,
+    /// The devices whose windows are being filled.
+    pub(super) watch: Option<Watch>,
     /// Whether something came since the last checkpoint.
     pub(super) has_moved: bool,
 }
@@ -33,7 +36,7 @@ impl Partition {
     pub(super) fn new(index: u16, next: [u64; 2], set: Arc<RuleSet>, settings: Settings) -> Self {
         let evaluator = Evaluator::new(set, settings);
         let newest = Timestamp::from_nanos(i64::MIN);
-        Self { index, evaluator, next, last: BTreeMap::new(), newest, has_moved: false }
+        Self { index, evaluator, next, last: BTreeMap::new(), newest, watch: None, has_moved: false }
     }
 
     /// One as its checkpoint has it. Where its state cannot be read, it begins anew from the same place.
@@ -102,6 +105,12 @@ impl Partition {
         counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
     }
 
+    /// The next offset of each backfill partition of the raw topic that is before what was taken.
+    pub(super) fn history(&self) -> impl Iterator<Item = (u16, u64)> {
+        let of_history = self.last.iter().filter(|((lane, _), _)| *lane == Lane::Backfill as u8);
+        of_history.map(|((_, partition), (offset, _))| (*partition, offset + 1))
+    }
+
     fn record(&mut self, record: &CleanRecord<'_>, counts: &Counts, out: &mut Output) {
         let CleanSource { lane, partition, offset, part } = record.source;
         let last = self.last.get(&(lane as u8, partition));
@@ -111,6 +120,9 @@ impl Partition {
         self.last.insert((lane as u8, partition), (offset, part));
         if lane == Lane::Live {
             self.newest = self.newest.max(record.arrived_at);
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.see(record);
         }
         counts.readings.fetch_add(record.readings.len() as u64, Ordering::Relaxed);
         let message = Message {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::checkpoint::Checkpoints;
+use super::fill::{Ask, Filler};
 use super::partition::Partition;
 use super::{Counts, Parts, READER};
 use crate::{Error, Result};
@@ -36,6 +37,7 @@ pub(super) struct Worker {
     tick_at: Instant,
     checkpoint_at: Instant,
     told: Instant,
+    filling: Filler,
     out: Output,
     /// Whether all that came of what was evaluated has been taken.
     is_settled: bool,
@@ -45,6 +47,7 @@ enum Next {
     Stop,
     Rules,
     Tick,
+    Fill(Ask),
     Read(Lane, log::Result<Chunk>),
 }
 
@@ -60,7 +63,7 @@ impl Worker {
         let checkpoints = Checkpoints::open(&parts.folder)?;
         let changed = parts.rules.changed();
         let mut out = Output::default();
-        let partitions = open_partitions(&parts, &checkpoints, &parts.rules.compile(), &mut out)?;
+        let mut partitions = open_partitions(&parts, &checkpoints, &parts.rules.compile(), &mut out)?;
         // From where it begins the first time is kept at once: a start after a crash must not begin at another end.
         parts.alerts.take(&[], &told(&partitions), parts.clock.as_ref()())?;
         let live = read(&parts, &partitions, Lane::Live)?;
@@ -68,6 +71,8 @@ impl Worker {
         let now = Instant::now();
         let (tick_at, checkpoint_at) = (now + parts.tick_every, now + parts.checkpoint_every);
         let told = now;
+        let mut filling = Filler::new(parts.clock.as_ref()());
+        filling.begin(&parts, &mut partitions);
         Ok(Self {
             parts,
             counts,
@@ -80,6 +85,7 @@ impl Worker {
             tick_at,
             checkpoint_at,
             told,
+            filling,
             out,
             is_settled: true,
         })
@@ -94,6 +100,7 @@ impl Worker {
         if self.is_settled {
             self.checkpoint();
         }
+        self.filling.end().await;
     }
 
     async fn step(&mut self) -> Flow {
@@ -101,6 +108,7 @@ impl Worker {
             Next::Stop => return Flow::Stop,
             Next::Rules => self.adopt().await,
             Next::Tick => self.tick().await,
+            Next::Fill(ask) => self.fill(ask).await,
             Next::Read(lane, Ok(chunk)) => self.chunk(lane, &chunk).await,
             Next::Read(_, Err(log::Error::Closed)) => return Flow::Stop,
             Next::Read(_, Err(log::Error::Expired { partition, wanted, start })) => {
@@ -127,6 +135,7 @@ impl Worker {
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
             changed = self.changed.changed() => if changed.is_ok() { Next::Rules } else { Next::Stop },
             () = sleep_until(tick_at.into()) => Next::Tick,
+            Some(ask) = self.filling.ask() => Next::Fill(ask),
             read = self.live.next(CHUNK_BYTES) => Next::Read(Lane::Live, read),
             read = self.backfill.next(CHUNK_BYTES) => Next::Read(Lane::Backfill, read),
         }
@@ -138,6 +147,13 @@ impl Worker {
         for partition in self.partitions.values_mut() {
             partition.evaluator.replace(Arc::clone(&set), &mut self.out);
         }
+        self.filling.begin(&self.parts, &mut self.partitions);
+        self.take().await
+    }
+
+    /// Brings in what was stored before the rules came.
+    async fn fill(&mut self, ask: Ask) -> Flow {
+        self.filling.answer(ask, &self.parts, &mut self.partitions, &self.counts, &mut self.out);
         self.take().await
     }
 
@@ -148,6 +164,7 @@ impl Worker {
             let partition = partition.expect("only partitions that there are were asked for");
             partition.records((lane, run.base), &run.records, &self.counts, &mut self.out);
         }
+        self.filling.apply(&mut self.partitions, &self.counts, &mut self.out);
         let took = began.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
         self.counts.evaluated_nanos.fetch_add(took, Ordering::Relaxed);
         self.take().await
@@ -321,7 +338,7 @@ fn open_partitions(
     let (count, of_raw) = (parts.log.partitions(Topic::Clean), parts.log.partitions(Topic::Raw));
     let mut partitions = BTreeMap::new();
     for index in 0..count {
-        let settings = parts.settings.clone();
+        let settings = rule::Settings { fills: true, ..parts.settings.clone() };
         let (mut ends, mut next) = ([0, 0], [0, 0]);
         for lane in [Lane::Live, Lane::Backfill] {
             let end = parts.log.extent(PartitionId { topic: Topic::Clean, lane, index })?.end;

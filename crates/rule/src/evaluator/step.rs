@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use record::CleanReading;
 
 use super::Output;
@@ -24,6 +25,8 @@ pub(super) struct Scratch {
 #[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
     pub(super) tenant: &'a Arc<Tenant>,
+    /// Windows that wait for what was stored; of the past, none.
+    pub(super) open: Option<&'a HashSet<u32>>,
     pub(super) detectors: &'a dyn Detectors,
 }
 
@@ -186,7 +189,11 @@ fn track(
     if !value.is_nan() {
         for &number in &plan.tracks {
             let track = &ground.tenant.names.tracks()[number as usize];
-            let place = device.kept.iter().position(|kept| kept.track == number).unwrap_or_else(|| {
+            let found = device.kept.iter().position(|kept| kept.track == number);
+            if found.is_none() && ground.open.is_some_and(|open| open.contains(&number)) {
+                continue;
+            }
+            let place = found.unwrap_or_else(|| {
                 device.kept.reserve_exact(1);
                 device.kept.push(Kept { track: number, state: Keeping::new(track, ground.detectors) });
                 device.kept.len() - 1

@@ -5,6 +5,7 @@
 extern crate penstock_rule as rule;
 
 mod documents;
+mod fill;
 mod given;
 mod language;
 mod model;

@@ -3,11 +3,12 @@
 mod directory;
 mod publish;
 mod table;
+mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert::{Alerts, Channels, Courier, Directory, Evaluating, Gauge, Rules};
+use alert::{Alerts, Channels, Courier, Directory, Evaluating, Gauge, Past, Rules};
 use log::{EmbeddedLog, Log as _, Topic};
 use metadata::Metadata;
 use record::Timestamp;
@@ -16,6 +17,7 @@ use stream::Monitor;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::stores::Store;
 use crate::{Config, StartError};
 use directory::Known;
 use publish::Publisher;
@@ -80,6 +82,7 @@ impl Alerting {
         &self,
         config: &Config,
         log: &Arc<EmbeddedLog>,
+        store: Arc<dyn Store>,
         stream: Monitor,
     ) -> Result<Working, StartError> {
         let (of_raw, of_clean) = (log.partitions(Topic::Raw), log.partitions(Topic::Clean));
@@ -97,6 +100,7 @@ impl Alerting {
                 alerts: Arc::clone(&self.alerts),
             }),
             settings: settings(config),
+            past: self.past(store),
             folder: config.data_dir.join("rules"),
             settled: Arc::new(settled),
             clock: Arc::new(Timestamp::now),
@@ -113,9 +117,22 @@ impl Alerting {
         let tasks = vec![
             tokio::spawn(courier.run(until(stopped.clone()))),
             tokio::spawn(tick(Arc::clone(&self.alerts), stopped.clone())),
+            tokio::spawn(topic::publish(Arc::clone(&self.alerts), log.clone(), stopped.clone())),
             tokio::spawn(forget(Arc::clone(&self.alerts), stopped)),
         ];
         Ok(Working { evaluating, stop, tasks })
+    }
+}
+
+impl Alerting {
+    /// What was stored, for windows that are new.
+    fn past(&self, store: Arc<dyn Store>) -> Past {
+        let positions = Arc::clone(&store);
+        Past {
+            store,
+            positions: Arc::new(move || positions.positions()),
+            directory: Arc::clone(&self.directory),
+        }
     }
 }
 
