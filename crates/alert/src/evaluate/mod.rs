@@ -5,6 +5,7 @@
 //! there, and what the book has open is open.
 
 mod checkpoint;
+mod fleet;
 mod partition;
 mod worker;
 

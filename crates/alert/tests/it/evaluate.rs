@@ -11,7 +11,7 @@ use penstock_alert::{Alerts, Config, Directory, Filter, Parts, Routes, Rules, Te
 use record::{CleanSource, DeviceId, Facts, Known, Learned, Readings, TenantId, Timestamp, ValueRef, When};
 use rule::{Routed, RuleId};
 
-const PARTITIONS: u16 = 2;
+pub(crate) const PARTITIONS: u16 = 2;
 
 /// What rules say of their alerts; nothing is known of devices.
 struct Book(Arc<Rules>);
@@ -35,20 +35,20 @@ impl Routes for Nowhere {
     }
 }
 
-struct World {
-    log: Arc<MemoryLog>,
-    metadata: Arc<Memory>,
-    folder: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) log: Arc<MemoryLog>,
+    pub(crate) metadata: Arc<Memory>,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let log = Arc::new(MemoryLog::new(Partitions::uniform(PARTITIONS).unwrap()));
         Self { log, metadata: Arc::new(Memory::default()), folder: tempfile::tempdir().unwrap() }
     }
 
     /// Everything as after a start of the process, its checkpoints in this folder.
-    fn parts(&self, folder: &Path) -> Parts {
+    pub(crate) fn parts(&self, folder: &Path) -> Parts {
         let rules = Arc::new(Rules::open(self.metadata.clone()).unwrap());
         let directory = Arc::new(Book(Arc::clone(&rules)));
         let settings = Config::default().validate().unwrap();
@@ -85,7 +85,7 @@ impl World {
 }
 
 /// Waits until there are so many alerts, and says how they stand.
-async fn states(alerts: &Alerts, count: usize) -> Vec<String> {
+pub(crate) async fn states(alerts: &Alerts, count: usize) -> Vec<String> {
     for _ in 0..2000 {
         let page = alerts.list(&TenantId::default_tenant(), &Filter::default(), None, 100).unwrap();
         if page.alerts.len() >= count {

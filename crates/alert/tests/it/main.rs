@@ -7,10 +7,13 @@ mod courier;
 mod crash;
 mod email;
 mod evaluate;
+mod fleet;
 mod format;
 mod house;
 mod life;
 mod listing;
+#[cfg(feature = "onnx")]
+mod models;
 mod people;
 mod receiver;
 mod storm;

@@ -97,7 +97,7 @@ impl Evaluator {
         *found = found.or_else(|| self.add(tenant, message.device, false, out));
         let Some(device) = found.and_then(|place| self.live.get_mut(place)) else { return };
         let Rules { tenant, live, .. } = &mut self.tenants[tenant as usize];
-        let ground = Ground { tenant, detectors: &*self.settings.detectors };
+        let ground = Ground { tenant, detectors: &*self.settings.detectors, priors: &self.priors };
         let touched = &mut self.scratch.touched;
         advance(tenant, device, arrival, false, touched, out);
         let instant = Instant { at, now: device.times.clock, retrospective: false };
@@ -152,7 +152,7 @@ impl Evaluator {
             return;
         }
         let tenant = device.tenant;
-        let ground = Ground { tenant: rules, detectors: &*self.settings.detectors };
+        let ground = Ground { tenant: rules, detectors: &*self.settings.detectors, priors: &self.priors };
         let touched = &mut self.scratch.touched;
         // The past has no clock but its own.
         advance(rules, device, at, true, touched, out);
