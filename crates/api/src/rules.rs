@@ -46,7 +46,11 @@ pub(crate) async fn add(
     body: Result<Json<Document>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let document = document(body)?;
-    let rule = changed(&shared, move |of| of.rules.add(&tenant, document)).await?;
+    let add = move |of: &Alerting| {
+        document.compile_for(&*of.settings.detectors)?;
+        of.rules.add(&tenant, document)
+    };
+    let rule = changed(&shared, add).await?;
     Ok((StatusCode::CREATED, Json(shown(&rule))).into_response())
 }
 
@@ -56,8 +60,12 @@ pub(crate) async fn put(
     Path(id): Path<String>,
     body: Result<Json<Document>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let edit = Edit::Document(Box::new(document(body)?));
-    let rule = changed(&shared, move |of| of.rules.edit(&tenant, &id, edit)).await?;
+    let document = document(body)?;
+    let edit = move |of: &Alerting| {
+        document.compile_for(&*of.settings.detectors)?;
+        of.rules.edit(&tenant, &id, Edit::Document(Box::new(document)))
+    };
+    let rule = changed(&shared, edit).await?;
     Ok(Json(shown(&rule)).into_response())
 }
 

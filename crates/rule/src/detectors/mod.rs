@@ -31,6 +31,14 @@ impl Detectors for Standard {
         series::start(series)
     }
 
+    #[cfg(feature = "onnx")]
+    fn offers(&self, asked: &Asked) -> Result<(), String> {
+        match asked {
+            Asked::Model { name, with } => models::fitting(&self.models, name, 1 + with.len()).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     fn restore(&self, asked: &Asked, saved: &[u8]) -> Option<Box<dyn Detector>> {
         #[cfg(feature = "onnx")]
         if let Asked::Model { name, with } = asked {

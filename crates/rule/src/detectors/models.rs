@@ -102,7 +102,8 @@ pub(super) fn restore(
     Some(Box::new(Modelled { model, moment, state, last: None }))
 }
 
-fn fitting(models: &Models, name: &str, metrics: usize) -> Result<Model, String> {
+/// A model that takes so many metrics, or the last values of one.
+pub(super) fn fitting(models: &Models, name: &str, metrics: usize) -> Result<Model, String> {
     let Some(model) = models.0.get(name) else {
         return Err(format!("there is no model {name}: put {name}.onnx into the folder of models"));
     };

@@ -33,6 +33,14 @@ pub trait Detectors: fmt::Debug + Send + Sync {
     /// A detector for a new series; `None` where there is none such, whose score is NULL then.
     fn start(&self, series: &Series<'_>) -> Option<Box<dyn Detector>>;
 
+    /// Whether there is one such.
+    ///
+    /// # Errors
+    /// Why not, and what to do, in words.
+    fn offers(&self, _: &Asked) -> Result<(), String> {
+        Ok(())
+    }
+
     /// A detector from what [`Detector::save`] gave; `None` where that cannot be read: it starts anew with the next value.
     fn restore(&self, asked: &Asked, saved: &[u8]) -> Option<Box<dyn Detector>>;
 }

@@ -37,19 +37,19 @@ fn scores_are_as_good_a_threshold_as_values() {
         let all = [("a", a), ("b", b), ("c", noise(n + 20_000).round())];
         for (place, (metric, value)) in all.into_iter().enumerate() {
             // Not all come in each moment.
-            if (n as usize + place) % 5 != 0 {
+            if !(n as usize + place).is_multiple_of(5) {
                 given.number(n * INTERVAL, metric, value);
             }
         }
     }
     let told = given.told();
-    for number in 0..conditions.len() {
+    for (number, condition) in conditions.iter().enumerate() {
         let of = |kind: &str| {
             let name = format!("{kind}-{number}@");
             let own = told.iter().filter(|told| told[1..].starts_with(&name));
             own.map(|told| told.replace(kind, "")).collect::<Vec<_>>()
         };
-        assert_eq!(of("indexed"), of("each"), "{}", conditions[number]);
-        assert!(of("each").len() > 4, "{}: {:?}", conditions[number], of("each"));
+        assert_eq!(of("indexed"), of("each"), "{condition}");
+        assert!(of("each").len() > 4, "{condition}: {:?}", of("each"));
     }
 }

@@ -100,10 +100,16 @@ fn what_is_no_model_or_does_not_fit_is_said() {
     assert!(matches!(models.add("more", APART), Err(ModelsError::TooMany { .. })));
     models.add("m0", FARTHEST).unwrap();
     assert_eq!(models.names().count(), rule::limits::MODELS);
-    let mut given = given(
-        "anomaly(a, b, 'model:m0') > 0.5",
-        Settings { detectors: Arc::new(Standard { models }), ..Settings::default() },
-    );
+    let detectors = Arc::new(Standard { models });
+    let settings = Settings { detectors: Arc::clone(&detectors) as _, ..Settings::default() };
+    let mut given = given("anomaly(a, b, 'model:m0') > 0.5", settings);
+    let refused = |when: &str| {
+        let document = rule::Document { name: "r".into(), when: when.into(), ..rule::Document::default() };
+        document.compile_for(&*detectors).unwrap_err().to_string()
+    };
+    let told = refused("t > 1 OR\n anomaly(t, 'model:other') > 0.5");
+    assert!(told.starts_with("when at line 2, column 13: there is no model other: put"), "{told}");
+    assert!(refused("anomalous(a, b, '7d', 'model:m0')").contains("takes 8 values"));
     given.number(0, "a", 1.0);
     let explained = given.evaluator.explain("default", &rule::RuleId("r".into()), "d1").unwrap();
     let why = explained.parts[0].why.as_deref().unwrap();
