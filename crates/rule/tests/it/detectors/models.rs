@@ -72,7 +72,9 @@ fn a_model_that_is_not_there_says_so_and_what_was_learned_waits_for_it() {
     let with = settings(&[("farthest", FARTHEST)]);
     let condition = "anomaly(t, 'model:farthest') > 0.9";
     let mut given = given(condition, with.clone());
-    (0..100).for_each(|n| drop(given.number(n * INTERVAL, "t", noise(n))));
+    for n in 0..100 {
+        given.number(n * INTERVAL, "t", noise(n));
+    }
     let (rules, bytes) = (given.evaluator.rules().clone(), given.evaluator.encode());
     let restore = |settings: &Settings, bytes: &[u8]| {
         Evaluator::restore(rules.clone(), settings.clone(), bytes, &mut Output::default()).unwrap()
