@@ -17,6 +17,7 @@ mod error;
 mod evaluate;
 mod id;
 mod message;
+mod models;
 mod outbox;
 mod people;
 mod rehearse;
@@ -36,7 +37,8 @@ pub use alerts::{
 };
 pub use channel::{Channels, Publish, Signer, SignerError};
 pub use config::{
-    Config, ConfigError, Settings, SmsConfig, SmsFormat, SmtpConfig, SmtpSecurity, Templates, WebhookConfig,
+    Config, ConfigError, ModelsConfig, Settings, SmsConfig, SmsFormat, SmtpConfig, SmtpSecurity, Templates,
+    WebhookConfig,
 };
 pub use core::inbox::Sums;
 pub use counters::Tally;
@@ -44,6 +46,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluating, Figures, Gauge, Parts, Past, READER, Routes, Settled, start};
 pub use id::AlertId;
 pub use message::{AlertBody, BODY_VERSION, Body, DigestBody, Kind, LISTED, RuleBody};
+pub use models::detectors;
 pub use outbox::{
     AT_ONCE, AT_ONCE_FAILING, AT_ONCE_PER_DESTINATION, Chance, Clock, Courier, Delivery, Failure,
     OUTBOX_ROWS, Outcome, Receipt,

@@ -47,7 +47,11 @@ pub(crate) async fn add(
     body: Result<Json<Document>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let document = document(body)?;
-    let rule = changed(&shared, move |of| of.rules.add(&tenant, document)).await?;
+    let add = move |of: &Alerting| {
+        document.compile_for(&*of.settings.detectors)?;
+        of.rules.add(&tenant, document)
+    };
+    let rule = changed(&shared, add).await?;
     Ok((StatusCode::CREATED, tagged(&rule)).into_response())
 }
 
@@ -58,9 +62,11 @@ pub(crate) async fn put(
     headers: HeaderMap,
     body: Result<Json<Document>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let expected = expected(&headers)?;
-    let edit = Edit::Document(Box::new(document(body)?));
-    let edited = move |of: &Alerting| of.rules.edit_if(&tenant, &id, expected.as_deref(), edit);
+    let (expected, document) = (expected(&headers)?, document(body)?);
+    let edited = move |of: &Alerting| {
+        document.compile_for(&*of.settings.detectors)?;
+        of.rules.edit_if(&tenant, &id, expected.as_deref(), Edit::Document(Box::new(document)))
+    };
     Ok(tagged(&changed(&shared, edited).await?))
 }
 

@@ -275,7 +275,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         devices: Arc::clone(&backends.devices),
         removes: backends.removes(),
         tail: backends.tail.clone(),
-        alerting: config.has(Role::Control).then(|| backends.alerting.for_api(&config)),
+        alerting: config.has(Role::Control).then(|| backends.alerting.for_api()),
         registers: config.has(Role::Control),
     });
     if let Some(ingest) = ingest {

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod fill;
+mod fleet;
 mod partition;
 mod worker;
 

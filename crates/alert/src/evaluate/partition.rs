@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 
 use log::{Lane, Record};
 use record::{CleanRecord, CleanSource, Timestamp};
-use rule::{Evaluator, Message, OpenCause, Output, RuleSet, Settings};
+use rule::{Evaluator, Message, OpenCause, Output, Priors, RuleSet, Settings};
 
 use super::Counts;
 use super::checkpoint::Checkpoint;
 use super::fill::Watch;
+use super::fleet::Succession;
 
 /// A shorter time away is not noticed by rules that wait for silence.
 const NOTICEABLE_NANOS: i64 = 5_000_000_000;
@@ -27,6 +28,8 @@ pub(super) struct Partition {
     newest: Timestamp,
     /// The devices whose windows are being filled.
     pub(super) watch: Option<Watch>,
+    /// From which live offset on new devices begin with what else, where that is still to come.
+    to_come: Option<(u64, Arc<Priors>)>,
     /// Whether something came since the last checkpoint.
     pub(super) has_moved: bool,
 }
@@ -36,7 +39,8 @@ impl Partition {
     pub(super) fn new(index: u16, next: [u64; 2], set: Arc<RuleSet>, settings: Settings) -> Self {
         let evaluator = Evaluator::new(set, settings);
         let newest = Timestamp::from_nanos(i64::MIN);
-        Self { index, evaluator, next, last: BTreeMap::new(), newest, watch: None, has_moved: false }
+        let last = BTreeMap::new();
+        Self { index, evaluator, next, last, newest, watch: None, to_come: None, has_moved: false }
     }
 
     /// One as its checkpoint has it. Where its state cannot be read, it begins anew from the same place.
@@ -68,6 +72,21 @@ impl Partition {
         Checkpoint { partition: self.index, next: self.next, last, state }
     }
 
+    /// Lets new devices begin with what is known of fleets.
+    pub(super) fn follow(&mut self, Succession { before, since, now }: Succession) {
+        if self.next[Lane::Live as usize] >= since {
+            self.evaluator.set_priors(now);
+        } else {
+            self.evaluator.set_priors(before);
+            self.to_come = Some((since, now));
+        }
+    }
+
+    /// Whether it goes through records again that were judged with less known of fleets.
+    pub(super) fn is_behind_fleet(&self) -> bool {
+        self.to_come.is_some()
+    }
+
     /// It is `now`, and nothing was heard since the state was kept: that was ours, not the devices' silence.
     pub(super) fn was_away(&mut self, now: Timestamp) {
         let Some(until) = self.evaluator.clock() else { return };
@@ -93,6 +112,11 @@ impl Partition {
         self.next[lane as usize] = base + records.len() as u64;
         self.has_moved = true;
         for (offset, record) in (base..).zip(records) {
+            if lane == Lane::Live
+                && let Some((_, priors)) = self.to_come.take_if(|(since, _)| offset >= *since)
+            {
+                self.evaluator.set_priors(priors);
+            }
             match CleanRecord::decode(&record.value) {
                 Ok(record) => self.record(&record, counts, out),
                 Err(error) => {

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use log::{Chunk, Lane, Lost, PartitionId, Position, Reader, Topic};
-use rule::{OpenCause, Output, RuleSet, Transition};
+use rule::{OpenCause, Output, Priors, RuleSet, Transition};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::checkpoint::Checkpoints;
 use super::fill::{Ask, Filler};
+use super::fleet::{Fleet, Succession};
 use super::partition::Partition;
 use super::{Counts, Parts, READER};
 use crate::{Error, Result};
@@ -29,6 +30,7 @@ pub(super) struct Worker {
     parts: Parts,
     counts: Arc<Counts>,
     checkpoints: Checkpoints,
+    fleet: Fleet,
     partitions: BTreeMap<u16, Partition>,
     live: Box<dyn Reader>,
     backfill: Box<dyn Reader>,
@@ -63,7 +65,8 @@ impl Worker {
         let checkpoints = Checkpoints::open(&parts.folder)?;
         let changed = parts.rules.changed();
         let mut out = Output::default();
-        let mut partitions = open_partitions(&parts, &checkpoints, &parts.rules.compile(), &mut out)?;
+        let fleet = Fleet::open(&parts.folder)?;
+        let mut partitions = open_partitions(&parts, &checkpoints, &fleet, &parts.rules.compile(), &mut out)?;
         // From where it begins the first time is kept at once: a start after a crash must not begin at another end.
         parts.alerts.take(&[], &told(&partitions), parts.clock.as_ref()())?;
         let live = read(&parts, &partitions, Lane::Live)?;
@@ -77,6 +80,7 @@ impl Worker {
             parts,
             counts,
             checkpoints,
+            fleet,
             partitions,
             live,
             backfill,
@@ -255,7 +259,7 @@ impl Worker {
     /// Makes the state of all partitions durable, and lets the log forget what is before it.
     fn checkpoint(&mut self) {
         self.checkpoint_at = Instant::now() + self.parts.checkpoint_every;
-        let (mut told, mut devices) = (Vec::new(), 0);
+        let (mut told, mut devices, mut is_kept) = (Vec::new(), 0, true);
         for partition in self.partitions.values_mut() {
             devices += partition.evaluator.devices() as u64;
             if !partition.has_moved {
@@ -263,6 +267,7 @@ impl Worker {
             }
             if let Err(error) = self.checkpoints.write(&partition.checkpoint()) {
                 tracing::error!(%error, "the state of rules is not kept; a start would begin with what was kept before");
+                is_kept = false;
                 continue;
             }
             partition.has_moved = false;
@@ -272,6 +277,9 @@ impl Worker {
             }));
         }
         self.counts.devices.store(devices, Ordering::Relaxed);
+        if is_kept {
+            self.learn();
+        }
         if told.is_empty() {
             return;
         }
@@ -282,6 +290,28 @@ impl Worker {
                 tracing::warn!(%error, "the log did not note how far rules are; only retention and lag suffer");
             }
         });
+    }
+
+    /// Learns what fleets have in common, when it is time. The state of all partitions was kept just now: what was used before the last
+    /// time is needed no more, once none goes through records of then again.
+    fn learn(&mut self) {
+        let now = self.parts.clock.as_ref()();
+        if !self.fleet.is_due(now) || self.partitions.values().any(Partition::is_behind_fleet) {
+            return;
+        }
+        let (began, mut priors) = (Instant::now(), Priors::default());
+        self.partitions.values().for_each(|of| of.evaluator.teach(&mut priors));
+        priors.settle();
+        let kinds = priors.len();
+        let since = self.partitions.values().map(|of| (of.index, of.next[Lane::Live as usize])).collect();
+        if let Err(error) = self.fleet.note(now, since, priors) {
+            tracing::error!(%error, "what fleets have in common is not kept; new devices begin with what was known before");
+            return;
+        }
+        for partition in self.partitions.values_mut() {
+            partition.follow(self.fleet.of(partition.index));
+        }
+        tracing::info!(kinds, took = ?began.elapsed(), "learned what fleets have in common");
     }
 
     /// Goes on behind records that the log no longer has.
@@ -331,6 +361,7 @@ impl Worker {
 fn open_partitions(
     parts: &Parts,
     checkpoints: &Checkpoints,
+    fleet: &Fleet,
     set: &Arc<RuleSet>,
     out: &mut Output,
 ) -> Result<BTreeMap<u16, Partition>> {
@@ -357,6 +388,10 @@ fn open_partitions(
             record::partition_of(tenant.as_str(), device.as_str(), of_raw) % count == index
         })?;
         let open: Vec<OpenCause> = open.into_iter().map(open_cause).collect();
+        let succession = fleet.of(index);
+        // Of another log the places say nothing.
+        let since = succession.since.min(ends[Lane::Live as usize]);
+        partition.follow(Succession { since, ..succession });
         partition.reconcile(&open, out);
         partition.was_away(parts.clock.as_ref()());
         partitions.insert(index, partition);

@@ -9,10 +9,13 @@ mod damaged;
 mod email;
 mod evaluate;
 mod filled;
+mod fleet;
 mod format;
 mod house;
 mod life;
 mod listing;
+#[cfg(feature = "onnx")]
+mod models;
 mod people;
 mod receiver;
 mod routes;

@@ -13,7 +13,7 @@ use record::{CleanSource, DeviceId, Facts, Known, Learned, Readings, TenantId, T
 use rule::{Routed, RuleId};
 use series::{SeriesWriter as _, Source, Span, WriteBatch};
 
-const PARTITIONS: u16 = 2;
+pub(crate) const PARTITIONS: u16 = 2;
 
 /// What rules say of their alerts; nothing is known of devices.
 struct Book(Arc<Rules>);

@@ -93,7 +93,7 @@ impl OpenWindows {
         for track in &other.tracks {
             let name = &other.metrics[track.metric as usize];
             let metric = place(&mut self.metrics, name);
-            let track = Track { metric, ..track.clone() };
+            let track = track.under(metric);
             if !self.tracks.contains(&track) {
                 self.tracks.push(track);
             }
@@ -147,7 +147,7 @@ impl Evaluator {
             for number in numbers {
                 let track = &tenant.names.tracks()[number as usize];
                 let metric = place(&mut open.metrics, &tenant.names.metrics()[track.metric as usize]);
-                open.tracks.push(Track { metric, ..track.clone() });
+                open.tracks.push(track.under(metric));
             }
             if !open.tracks.is_empty() || waiting.silence {
                 all.push(open);

@@ -3,6 +3,7 @@
 mod device;
 mod explain;
 mod fill;
+mod fleet;
 mod judge;
 mod kept;
 mod look;
@@ -26,10 +27,11 @@ use record::{CleanReading, DeviceId, Facts, MetricName, TenantId, Timestamp, Val
 pub use explain::{Explanation, Part, Phase};
 pub use fill::{Filled, Filling, OpenWindows};
 pub use open::OpenCause;
-pub use score::{Detector, Detectors, NoDetectors, Score};
+pub use score::{Detector, Detectors, NoDetectors, Score, Series};
 pub use settings::Settings;
 pub use state::StateError;
 
+use crate::detectors::Priors;
 use crate::set::{Cohorts, Tenant};
 use crate::{Route, RuleId, RuleSet, Transition};
 use fill::Open;
@@ -96,6 +98,8 @@ pub struct Evaluator {
     /// When which device's time comes; those that are out of date are passed over.
     timers: BinaryHeap<Reverse<(i64, u32)>>,
     scratch: Scratch,
+    /// What series begin with that are new.
+    priors: Arc<Priors>,
 }
 
 /// A tenant's rules, and what of them is in use.
@@ -125,6 +129,7 @@ impl Evaluator {
             now: i64::MIN,
             timers: BinaryHeap::new(),
             scratch: Scratch::default(),
+            priors: Arc::default(),
         }
     }
 

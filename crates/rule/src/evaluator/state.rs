@@ -206,9 +206,9 @@ impl Swap {
             SavedKept::Values(values) => Keeping::Values(values),
             SavedKept::Deviation(deviation) => Keeping::Deviation(deviation),
             SavedKept::Score(saved, score) => {
-                let name = self.detector(track)?;
-                let restored = saved.and_then(|saved| detectors.restore(name, &saved));
-                Keeping::Score { detector: restored.or_else(|| detectors.start(name)), score }
+                // Without one it begins anew with the next reading.
+                let detector = Some(detectors.restore(self.detector(track)?, &saved?)?);
+                Keeping::Score { detector, score }
             }
         };
         Some(Kept { track, state })

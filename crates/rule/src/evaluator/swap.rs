@@ -13,6 +13,7 @@ use super::kept::Keeping;
 use super::table::Table;
 use super::time::silences_of;
 use super::{Evaluator, Output, Rules};
+use crate::detectors::Asked;
 use crate::language::TrackKind;
 use crate::set::{Cohorts, Tenant};
 use crate::{RuleId, RuleSet};
@@ -167,10 +168,10 @@ impl Swap {
         }
     }
 
-    /// The name of the detector that a track of the old numbers asks.
-    pub(super) fn detector(&self, track: u32) -> Option<&str> {
+    /// The detector that a track of the old numbers asks.
+    pub(super) fn detector(&self, track: u32) -> Option<&Asked> {
         match self.old.tracks.get(track as usize) {
-            Some((_, TrackKind::Score(name))) => Some(name),
+            Some((_, TrackKind::Score(asked))) => Some(asked),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 
 extern crate penstock_rule as rule;
 
+mod detectors;
 mod documents;
 mod fill;
 mod given;

@@ -40,6 +40,8 @@ pub(crate) struct Alerting {
     pub(crate) rules: Arc<Rules>,
     pub(crate) channels: Arc<Channels>,
     directory: Arc<dyn Directory>,
+    /// How rules are evaluated, live and tried over history.
+    settings: rule::Settings,
 }
 
 /// Evaluation and delivery at work. On the node that has the stream.
@@ -63,17 +65,20 @@ impl Alerting {
         let alerts = Alerts::open(Arc::clone(metadata), Arc::clone(&known), config.alert.clone())?;
         let publisher = Arc::new(Publisher { log: log.clone() });
         let channels = Arc::new(Channels::new(&config.alert, Some(publisher)));
-        Ok(Self { alerts: Arc::new(alerts), rules, channels, directory: known })
+        let allowed_lateness = rule::Duration::from_nanos(config.stream.allowed_lateness_nanos);
+        let detectors = alert::detectors(&config.alert)?;
+        let settings = rule::Settings { allowed_lateness, detectors, ..rule::Settings::default() };
+        Ok(Self { alerts: Arc::new(alerts), rules, channels, directory: known, settings })
     }
 
     /// As the API sees it.
-    pub(crate) fn for_api(&self, config: &Config) -> api::Alerting {
+    pub(crate) fn for_api(&self) -> api::Alerting {
         api::Alerting {
             alerts: Arc::clone(&self.alerts),
             rules: Arc::clone(&self.rules),
             channels: Arc::clone(&self.channels),
             directory: Arc::clone(&self.directory),
-            settings: settings(config),
+            settings: self.settings.clone(),
         }
     }
 
@@ -99,8 +104,8 @@ impl Alerting {
                 publisher: Publisher { log: log.clone() },
                 alerts: Arc::clone(&self.alerts),
             }),
-            settings: settings(config),
             past: self.past(store),
+            settings: self.settings.clone(),
             folder: config.data_dir.join("rules"),
             settled: Arc::new(settled),
             clock: Arc::new(Timestamp::now),
@@ -151,11 +156,6 @@ impl Working {
             }
         }
     }
-}
-
-fn settings(config: &Config) -> rule::Settings {
-    let allowed_lateness = rule::Duration::from_nanos(config.stream.allowed_lateness_nanos);
-    rule::Settings { allowed_lateness, detectors: Arc::new(rule::Standard), ..rule::Settings::default() }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
