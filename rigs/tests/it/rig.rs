@@ -23,7 +23,8 @@ pub(crate) fn expect(verdict: i32, rig: &str, options: &[&str]) -> String {
     said
 }
 
-/// The server's binary: `PENSTOCK_BIN`, or built as it is now.
+/// The server's binary: `PENSTOCK_BIN`, or as the sources are now. Tests of the whole workspace have built it already, as those of
+/// its own package need it; to build it here, alone, would be with other features of the SQL engine, and take ten minutes.
 pub(crate) fn server() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT
@@ -32,6 +33,9 @@ pub(crate) fn server() -> PathBuf {
                 return given.into();
             }
             let beside = Path::new(env!("CARGO_BIN_EXE_kill9")).with_file_name("penstock");
+            if is_newer(&beside, &["crates", "web/dist"]) {
+                return beside;
+            }
             let mut build = Command::new(env!("CARGO"));
             build.args(["build", "--quiet", "-p", "penstock", "--bin", "penstock"]);
             if beside.parent().is_some_and(|folder| folder.ends_with("release")) {
@@ -41,4 +45,27 @@ pub(crate) fn server() -> PathBuf {
             beside
         })
         .clone()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it lies in the workspace").to_owned()
+}
+
+/// Whether a file is there and was written after everything that it is made of in these folders of the workspace.
+fn is_newer(file: &Path, folders: &[&str]) -> bool {
+    let written = |path: &Path| path.metadata().and_then(|of| of.modified()).ok();
+    let Some(made) = written(file) else { return false };
+    let mut newest = written(&root().join("Cargo.lock"));
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().expect("the sources can be read").flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true if path.ends_with("tests") || path.ends_with("benches") => {}
+                true => folders.push(path),
+                false => newest = newest.max(written(&path)),
+            }
+        }
+    }
+    newest.is_some_and(|newest| newest < made)
 }
