@@ -22,7 +22,7 @@ use crate::server::Place;
 pub fn publish(place: &Place, prefix: &str, per_second: f64) -> anyhow::Result<Load> {
     let mut options = Options::new(Target::new(&place.mqtt.to_string(), &TlsFiles::default())?);
     options.connections = 20;
-    options.pace = Pace::Open { per_second };
+    options.pace = Pace::open(per_second);
     options.content = Content::Plain { topic: format!("{prefix}/{{i}}"), size_bytes: 100 };
     options.record = true;
     options.reconnect = true;

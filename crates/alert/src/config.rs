@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,16 @@ pub struct Config {
     pub sms: Option<SmsConfig>,
     /// What e-mails and text messages say.
     pub templates: Templates,
+    /// Models that rules can name.
+    pub models: ModelsConfig,
+}
+
+/// `[alert.models]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    /// The folder of ONNX files. Absent: rules know none. Read at the start.
+    pub dir: Option<PathBuf>,
 }
 
 /// `[alert.webhook]`.
@@ -155,6 +166,9 @@ pub struct Settings {
     pub(crate) email_subject: Template,
     pub(crate) email_text: Template,
     pub(crate) sms_text: Template,
+    /// Only a build that runs models has some.
+    #[cfg_attr(not(feature = "onnx"), expect(dead_code, reason = "it is none then"))]
+    pub(crate) models: Option<PathBuf>,
 }
 
 /// Why `[alert]` is refused.
@@ -218,6 +232,7 @@ impl Default for Config {
             smtp: None,
             sms: None,
             templates: Templates::default(),
+            models: ModelsConfig::default(),
         }
     }
 }
@@ -278,6 +293,7 @@ impl Config {
             email_subject: template("email_subject", &self.templates.email_subject)?,
             email_text: template("email_text", &self.templates.email_text)?,
             sms_text: template("sms_text", &self.templates.sms_text)?,
+            models: self.models.dir.clone().map(check_models).transpose()?,
         })
     }
 
@@ -307,6 +323,14 @@ fn base(key: &'static str, url: &str) -> Result<String, ConfigError> {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(url.trim_end_matches('/').to_owned()),
         _ => Err(ConfigError::Text { key, reason: format!("{url:?} is no address: write https://…") }),
     }
+}
+
+fn check_models(dir: PathBuf) -> Result<PathBuf, ConfigError> {
+    if cfg!(feature = "onnx") {
+        return Ok(dir);
+    }
+    let reason = "this build runs no models: make one with the feature onnx, or leave it out".into();
+    Err(ConfigError::Text { key: "models.dir", reason })
 }
 
 fn check_smtp(smtp: SmtpConfig) -> Result<SmtpConfig, ConfigError> {

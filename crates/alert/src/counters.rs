@@ -31,6 +31,10 @@ pub struct Tally {
     pub escalated: u64,
     /// Ends of causes without an alert.
     pub unmatched: u64,
+    /// Findings of rules, and things that were put off, that were left undone because they need a damaged row.
+    pub passed_over: u64,
+    /// Steps of alerts that were left out of the topic, because too many wait for it.
+    pub unpublished: u64,
     /// Messages that were written, one for each person.
     pub messages: u64,
     /// How often a person was not told of an alert at once, because of the limit or quiet hours.
@@ -57,7 +61,7 @@ impl Counters {
 }
 
 impl Tally {
-    const fn each(&mut self) -> [&mut u64; 16] {
+    const fn each(&mut self) -> [&mut u64; 18] {
         [
             &mut self.raised,
             &mut self.repeated,
@@ -70,6 +74,8 @@ impl Tally {
             &mut self.acknowledged,
             &mut self.escalated,
             &mut self.unmatched,
+            &mut self.passed_over,
+            &mut self.unpublished,
             &mut self.messages,
             &mut self.held_back,
             &mut self.delivered,

@@ -19,6 +19,24 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
+    /// The system gives no thread.
+    #[error(
+        "the thread {name:?} cannot be started: {reason}: free memory or allow more threads, then start again"
+    )]
+    Thread {
+        /// What it is called.
+        name: &'static str,
+        /// The system's words.
+        reason: String,
+    },
+    /// The folder of models cannot be read.
+    #[error("models for rules cannot be read from {place}: {reason}: mend it, or leave alert.models.dir out")]
+    Models {
+        /// Where.
+        place: String,
+        /// The system's words.
+        reason: String,
+    },
     /// A rule does not compile.
     #[error(transparent)]
     Rule(#[from] rule::CompileError),

@@ -17,6 +17,7 @@ mod error;
 mod evaluate;
 mod id;
 mod message;
+mod models;
 mod outbox;
 mod people;
 mod rehearse;
@@ -25,21 +26,27 @@ mod rules;
 mod schedule;
 mod secret;
 mod selection;
+mod step;
 mod template;
 mod terms;
 
 pub use alert::{Alert, Entry, HISTORY, How, REMARK_BYTES, State, TOLD, Told, WHY_BYTES, What};
-pub use alerts::{Alerts, Filter, Forward, OpenCause, Page, Raise, Raised, Taken, Ticked};
+pub use alerts::{
+    Alerts, COUNTED, Counts, Filter, Forward, OpenCause, Page, Raise, Raised, STEPS_WAITING, Taken, Ticked,
+    Waiting,
+};
 pub use channel::{Channels, Publish, Signer, SignerError};
 pub use config::{
-    Config, ConfigError, Settings, SmsConfig, SmsFormat, SmtpConfig, SmtpSecurity, Templates, WebhookConfig,
+    Config, ConfigError, ModelsConfig, Settings, SmsConfig, SmsFormat, SmtpConfig, SmtpSecurity, Templates,
+    WebhookConfig,
 };
 pub use core::inbox::Sums;
 pub use counters::Tally;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluating, Figures, Gauge, Parts, READER, Routes, Settled, start};
+pub use evaluate::{Evaluating, Figures, Gauge, Parts, Past, READER, Routes, Settled, start};
 pub use id::AlertId;
 pub use message::{AlertBody, BODY_VERSION, Body, DigestBody, Kind, LISTED, RuleBody};
+pub use models::detectors;
 pub use outbox::{
     AT_ONCE, AT_ONCE_FAILING, AT_ONCE_PER_DESTINATION, Chance, Clock, Courier, Delivery, Failure,
     OUTBOX_ROWS, Outcome, Receipt,
@@ -50,5 +57,6 @@ pub use rules::{Edit, RuleError, Rules};
 pub use schedule::{Day, Span};
 pub use secret::Secret;
 pub use selection::Selection;
+pub use step::{AlertStep, STEP_VERSION, StepKind};
 pub use template::{Template, TemplateError};
 pub use terms::{Class, Directory, Terms};

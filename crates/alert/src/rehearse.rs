@@ -94,6 +94,7 @@ pub fn rehearse(
     goes_on: &dyn Fn(u64) -> bool,
 ) -> Result<Rehearsal> {
     rule.check()?;
+    rule.document.compile_for(&*stage.settings.detectors)?;
     let rule = Rule { enabled: true, ..rule.clone() };
     let (set, _) = RuleSet::compile(std::slice::from_ref(&rule));
     let (set, mut rehearsal, mut after) = (Arc::new(set), Rehearsal::default(), None::<String>);

@@ -11,6 +11,7 @@ use crate::core::inbox::Inbox;
 use crate::core::pair::Pair;
 use crate::id::forwards;
 use crate::outbox::Delivery;
+use crate::step::AlertStep;
 use crate::{Error, Result};
 
 /// What is to be done later, as it is kept in [`Table::AlertDue`].
@@ -102,6 +103,8 @@ pub(crate) struct Work<'a> {
     pub(crate) muted: Rows<Muted>,
     /// New deliveries, by tenant.
     pub(crate) outgoing: Vec<(String, Delivery)>,
+    /// New steps in the life of alerts.
+    pub(crate) steps: Vec<AlertStep>,
     /// Everything else.
     pub(crate) changes: Vec<Change>,
     /// What is counted when the commit succeeded.
@@ -188,6 +191,7 @@ impl<'a> Work<'a> {
             inboxes: Rows::new(Table::AlertState, "person/"),
             muted: Rows::new(Table::AlertState, "mute/"),
             outgoing: Vec::new(),
+            steps: Vec::new(),
             changes: Vec::new(),
             tally: crate::counters::Tally::default(),
         }

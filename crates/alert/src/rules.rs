@@ -31,6 +31,14 @@ pub enum RuleError {
     /// There is no such rule.
     #[error("there is no rule {0:?}: list them to see which there are")]
     Unknown(String),
+    /// It has another version than the author read.
+    #[error("rule {id:?} has version {version} by now: read it again, and change that")]
+    Changed {
+        /// Which.
+        id: String,
+        /// Its version.
+        version: u32,
+    },
     /// There are as many as a tenant may have.
     #[error("the tenant has {0} rules, the most there may be: remove some")]
     TooMany(usize),
@@ -165,8 +173,25 @@ impl Rules {
     /// # Errors
     /// [`RuleError`]; it stays as it was.
     pub fn edit(&self, tenant: &TenantId, id: &str, edit: Edit) -> std::result::Result<Rule, RuleError> {
+        self.edit_if(tenant, id, None, edit)
+    }
+
+    /// Changes a rule if it has one of the versions that are expected.
+    ///
+    /// # Errors
+    /// [`RuleError`], [`RuleError::Changed`] among them; it stays as it was.
+    pub fn edit_if(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+        expected: Option<&[u32]>,
+        edit: Edit,
+    ) -> std::result::Result<Rule, RuleError> {
         let _changing = self.changing.lock();
         let mut rule = self.get(tenant, id).ok_or_else(|| RuleError::Unknown(id.to_owned()))?;
+        if expected.is_some_and(|expected| !expected.contains(&rule.version)) {
+            return Err(RuleError::Changed { id: id.to_owned(), version: rule.version });
+        }
         match edit {
             Edit::Document(document) if rule.document == *document => return Ok(rule),
             Edit::Document(document) => {
@@ -220,15 +245,22 @@ impl Rules {
         self.changed.send_modify(|changes| *changes += 1);
     }
 
-    /// What a version of a rule wants of its alerts.
+    /// What a version of a rule wants of its alerts. One that cannot be read is told and counts as unknown: an alert under the rule's id is
+    /// better than none.
     ///
     /// # Errors
-    /// [`crate::Error::Metadata`], [`crate::Error::Row`].
+    /// [`crate::Error::Metadata`].
     pub fn terms(&self, tenant: &TenantId, id: &RuleId, version: u32) -> Result<Option<Terms>> {
         let current = self.current.read().rules.get(&(tenant.clone(), id.clone())).cloned();
         let rule = match current {
             Some(rule) if rule.version == version => Some(rule),
-            _ => self.version(tenant, id, version)?,
+            _ => match self.version(tenant, id, version) {
+                Err(error @ crate::Error::Row { .. }) => {
+                    tracing::error!(%error, "what a rule wants of its alerts is not known");
+                    None
+                }
+                found => found?,
+            },
         };
         Ok(rule.map(|rule| terms_of(&rule.document)))
     }

@@ -1,6 +1,9 @@
 //! `/v1/alerts`, and who is told of them: `/v1/people`, `/v1/escalations`, `/v1/mutes`.
 
-use alert::{Address, Alert, AlertId, Alerts, Escalation, Filter, Mute, Person, Raise, State as Stands};
+use alert::{
+    Address, Alert, AlertId, Alerts, Delivery, Escalation, Filter, How, Kind, Mute, Person, Raise,
+    State as Stands, Told,
+};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
@@ -84,10 +87,43 @@ pub(crate) async fn one(
         shown.insert("history".into(), alert.history.iter().map(entry).collect());
         shown.insert("history_more".into(), alert.history_more.into());
         shown.insert("told".into(), json!(alert.told));
+        shown.insert("recipients".into(), recipients(&of.alerts.people(tenant)?, &alert, &deliveries));
         shown.insert("deliveries".into(), json!(deliveries));
         Ok(shown)
     };
     Ok(Json(of_alerts(&shared, tenant, ask).await?).into_response())
+}
+
+/// Who was told, in each message by each channel; last, who will be in a message that is not written yet.
+fn recipients(people: &[(String, Person)], alert: &Alert, deliveries: &[Delivery]) -> Value {
+    let name = |id: &str| {
+        let known = people.iter().find(|(person, _)| person == id);
+        known.map(|(_, person)| person.name.clone())
+    };
+    let told = deliveries.iter().map(|of| {
+        json!({
+            "recipient": of.person,
+            "name": name(&of.person),
+            "what": of.kind,
+            "channel": of.channel,
+            "to": of.address,
+            "at": instant(of.finished_at_ms.unwrap_or(of.created_at_ms)),
+            "outcome": of.outcome,
+            "attempts": of.attempts,
+            "said": of.said,
+        })
+    });
+    let is_written = |told: &Told| deliveries.iter().any(|of| of.message == told.message);
+    let gathered = alert.told.iter().filter(|told| !is_written(told)).map(|told| {
+        let what = if told.how == How::Digest { Kind::Digest } else { Kind::Group };
+        json!({ "recipient": told.person, "name": name(&told.person), "what": what, "outcome": "gathered" })
+    });
+    told.chain(gathered).collect()
+}
+
+pub(crate) async fn counts(State(shared): Ask, Asker(tenant): Asker) -> Result<Response, Problem> {
+    let counts = of_alerts(&shared, tenant, |of, tenant| of.alerts.counts(tenant)).await?;
+    Ok(Json(counts).into_response())
 }
 
 /// An alert that somebody outside raises.
@@ -229,6 +265,8 @@ pub(crate) async fn mute(
     Path(id): Path<String>,
     body: Result<Json<Mute>, JsonRejection>,
 ) -> Result<Response, Problem> {
+    // Shown is what is kept: with the times, where it is set by how long it lasts.
+    let body = body.map(|Json(mute)| Json(mute.set_at(Timestamp::now())));
     put(&shared, tenant, id, body, |alerts, tenant, id, mute| alerts.mute(tenant, id, mute, Timestamp::now()))
         .await
 }

@@ -204,6 +204,7 @@ fn alerting_routes() -> Router<Shared> {
         .route("/v1/rules/{id}/dry-run", post(rules::dry_run))
         .route("/v1/alerts", get(alerts::list).post(alerts::raise))
         .route("/v1/alerts/test", post(alerts::test))
+        .route("/v1/alerts/counts", get(alerts::counts))
         .route("/v1/alerts/{id}", get(alerts::one))
         .route("/v1/alerts/{id}/ack", post(alerts::acknowledge))
         .route("/v1/alerts/{id}/resolve", post(alerts::resolve))

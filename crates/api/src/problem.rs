@@ -15,6 +15,21 @@ pub struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+}
+
+/// Where in what was asked it went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Place {
+    /// The key of the document.
+    place: &'static str,
+    /// In its text, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// Characters from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
 }
 
 impl Problem {
@@ -22,7 +37,7 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { title, status: status.as_u16(), detail: detail.into() }
+        Self { title, status: status.as_u16(), detail: detail.into(), place: None }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -35,6 +50,13 @@ impl Problem {
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// A rule does not compile: the detail for people, the place for programs.
+    pub(crate) fn compile(error: &rule::CompileError) -> Self {
+        let known = |number: u64| (number > 0).then_some(number);
+        let place = Place { place: error.key, line: known(error.line), column: known(error.column) };
+        Self { place: Some(place), ..Self::bad_request(error.to_string()) }
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {

@@ -8,7 +8,8 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection};
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use query::{parse_rfc3339, rfc3339};
 use record::{TenantId, Timestamp};
@@ -37,7 +38,7 @@ pub(crate) async fn one(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let rule = alerting(&shared)?.rules.get(&tenant, &id).ok_or_else(|| unknown(&id))?;
-    Ok(Json(shown(&rule)).into_response())
+    Ok(tagged(&rule))
 }
 
 pub(crate) async fn add(
@@ -46,19 +47,27 @@ pub(crate) async fn add(
     body: Result<Json<Document>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let document = document(body)?;
-    let rule = changed(&shared, move |of| of.rules.add(&tenant, document)).await?;
-    Ok((StatusCode::CREATED, Json(shown(&rule))).into_response())
+    let add = move |of: &Alerting| {
+        document.compile_for(&*of.settings.detectors)?;
+        of.rules.add(&tenant, document)
+    };
+    let rule = changed(&shared, add).await?;
+    Ok((StatusCode::CREATED, tagged(&rule)).into_response())
 }
 
 pub(crate) async fn put(
     State(shared): Ask,
     Asker(tenant): Asker,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Result<Json<Document>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let edit = Edit::Document(Box::new(document(body)?));
-    let rule = changed(&shared, move |of| of.rules.edit(&tenant, &id, edit)).await?;
-    Ok(Json(shown(&rule)).into_response())
+    let (expected, document) = (expected(&headers)?, document(body)?);
+    let edited = move |of: &Alerting| {
+        document.compile_for(&*of.settings.detectors)?;
+        of.rules.edit_if(&tenant, &id, expected.as_deref(), Edit::Document(Box::new(document)))
+    };
+    Ok(tagged(&changed(&shared, edited).await?))
 }
 
 #[derive(Deserialize)]
@@ -71,11 +80,13 @@ pub(crate) async fn patch(
     State(shared): Ask,
     Asker(tenant): Asker,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Result<Json<Patch>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(Patch { enabled }) = body.map_err(refused)?;
-    let rule = changed(&shared, move |of| of.rules.edit(&tenant, &id, Edit::Enabled(enabled))).await?;
-    Ok(Json(shown(&rule)).into_response())
+    let expected = expected(&headers)?;
+    let edit = Edit::Enabled(body.map_err(refused)?.0.enabled);
+    let edited = move |of: &Alerting| of.rules.edit_if(&tenant, &id, expected.as_deref(), edit);
+    Ok(tagged(&changed(&shared, edited).await?))
 }
 
 pub(crate) async fn remove(
@@ -209,6 +220,28 @@ fn shown(rule: &Rule) -> Value {
     shown
 }
 
+/// A rule, with its version as the tag of what is shown (RFC 9110, section 8.8.3).
+fn tagged(rule: &Rule) -> Response {
+    ([(ETAG, format!("\"{}\"", rule.version))], Json(shown(rule))).into_response()
+}
+
+/// The versions that the asker expects the rule to have (RFC 9110, section 13.1.1); `None`: any.
+fn expected(headers: &HeaderMap) -> Result<Option<Vec<u32>>, Problem> {
+    let mut versions = Vec::new();
+    for value in headers.get_all(IF_MATCH) {
+        for tag in value.to_str().unwrap_or_default().split(',').map(str::trim) {
+            if tag == "*" {
+                return Ok(None);
+            }
+            let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let wrong =
+                || Problem::bad_request(format!("If-Match {tag:?} is no version: write \"3\", in quotes"));
+            versions.push(version.and_then(|version| version.parse().ok()).ok_or_else(wrong)?);
+        }
+    }
+    Ok((!versions.is_empty()).then_some(versions))
+}
+
 pub(crate) fn alerting(shared: &Shared) -> Result<&Alerting, Problem> {
     let here = shared.parts.alerting.as_ref();
     here.ok_or_else(|| Problem::not_found("this node does not have the control role"))
@@ -266,7 +299,9 @@ fn unknown(id: &str) -> Problem {
 impl From<RuleError> for Problem {
     fn from(error: RuleError) -> Self {
         match error {
-            RuleError::Compile(_) | RuleError::Address(_) => Self::bad_request(error.to_string()),
+            RuleError::Compile(error) => Self::compile(&error),
+            RuleError::Address(_) => Self::bad_request(error.to_string()),
+            RuleError::Changed { .. } => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
             RuleError::Unknown(_) => Self::not_found(error.to_string()),
             RuleError::TooMany(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
             RuleError::Metadata(error) => {
@@ -297,7 +332,8 @@ impl From<alert::Error> for Problem {
         let status = match &error {
             alert::Error::Unknown { .. } => StatusCode::NOT_FOUND,
             alert::Error::State { .. } => StatusCode::CONFLICT,
-            alert::Error::Refused { .. } | alert::Error::Rule(_) => StatusCode::BAD_REQUEST,
+            alert::Error::Refused { .. } => StatusCode::BAD_REQUEST,
+            alert::Error::Rule(error) => return Self::compile(error),
             error => {
                 tracing::error!(%error, "alerts cannot be read or written");
                 let detail = "alerts cannot be read or written now: try again";

@@ -109,6 +109,12 @@ impl JointState {
         score
     }
 
+    /// How many metrics it looks at.
+    #[must_use]
+    pub fn metrics(&self) -> u16 {
+        self.metrics
+    }
+
     /// Bytes in memory, the heap's included.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

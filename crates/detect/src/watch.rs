@@ -48,6 +48,9 @@ pub struct Watch {
 pub struct Verdict {
     /// What the detector said.
     pub score: Score,
+    /// The score, held back until the value is rare in this series, too: at [`Budget::threshold`] or beyond it is above that budget,
+    /// whichever it is.
+    pub likelihood: f64,
     /// Whether it is above what the budget allows: true as long as something is wrong.
     pub above: bool,
     /// Whether somebody is to be told: above, and new or worse than what was told in the quiet hours.
@@ -92,13 +95,13 @@ impl Gate {
 
     /// Says whether the next score is an alarm.
     pub fn judge(&mut self, at: Timestamp, score: Score) -> Verdict {
-        self.judge_if(true, at, score)
+        self.judge_as(score.score, at, score)
     }
 
-    /// As [`Gate::judge`], for a value that is none where `rare` is false.
-    fn judge_if(&mut self, rare: bool, at: Timestamp, score: Score) -> Verdict {
-        let above = rare && score.score >= self.budget.threshold();
-        Verdict { score, above, alarm: above && self.tell(at, score.raw) }
+    /// As [`Gate::judge`], for a score that counts as another one.
+    fn judge_as(&mut self, likelihood: f64, at: Timestamp, score: Score) -> Verdict {
+        let above = likelihood >= self.budget.threshold();
+        Verdict { score, likelihood, above, alarm: above && self.tell(at, score.raw) }
     }
 
     fn tell(&mut self, at: Timestamp, raw: f64) -> bool {
@@ -140,12 +143,12 @@ impl Watch {
     /// fit a series is wrong often, and that shows.
     pub fn observe(&mut self, at: Timestamp, value: f64) -> Verdict {
         let score = self.state.observe(at, value);
-        let rare = self.is_rare_here(&score);
+        let likelihood = score.score.min(self.likelihood_here(&score));
         if self.state.assumes() && score.raw.is_finite() {
             let hour = at.nanos().div_euclid(3_600_000_000_000);
             self.measures.take(hour, score.raw, &Tuning::default());
         }
-        self.gate.judge_if(rare, at, score)
+        self.gate.judge_as(likelihood, at, score)
     }
 
     /// The detector's state.
@@ -176,7 +179,8 @@ impl Watch {
         })
     }
 
-    fn is_rare_here(&self, score: &Score) -> bool {
-        !self.state.assumes() || self.measures.tail().chance(score.raw) <= self.gate.budget.chance()
+    /// How likely an anomaly is by how far out this series was so far.
+    fn likelihood_here(&self, score: &Score) -> f64 {
+        if self.state.assumes() { likelihood(self.measures.tail().chance(score.raw)) } else { 1.0 }
     }
 }

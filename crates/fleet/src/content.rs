@@ -23,9 +23,11 @@ pub enum Content {
     Telemetry(Devices),
 }
 
-/// Simulated devices, one to a connection.
+/// Simulated devices.
 #[derive(Debug, Clone)]
 pub struct Devices {
+    /// How many share a connection, in turn, as behind the gateway of a site (MQTT; 1 over HTTP).
+    pub behind: u32,
     /// Topic pattern; `{kind}` becomes what the device is. Over HTTP it only names the device.
     pub topic: String,
     /// Who they are.
@@ -141,10 +143,13 @@ struct Template {
 
 #[derive(Debug)]
 struct Telemetry {
+    behind: usize,
     topics: Vec<String>,
     names: Vec<String>,
     numbers: Vec<u32>,
     devices: Vec<Device>,
+    /// The last time that each device claimed.
+    stamps_ms: Vec<i64>,
     disorder: Disorder,
     sample: Sample,
     text: Vec<u8>,
@@ -181,7 +186,17 @@ impl Writer {
     pub(crate) fn readings_of(&self, local: usize) -> u64 {
         match &self.form {
             Form::Plain(_) => 0,
-            Form::Telemetry(telemetry) => telemetry.devices[local].shape().names().len() as u64,
+            Form::Telemetry(telemetry) => {
+                telemetry.devices[local * telemetry.behind].shape().names().len() as u64
+            }
+        }
+    }
+
+    /// Devices that share a connection.
+    pub(crate) fn behind(&self) -> usize {
+        match &self.form {
+            Form::Plain(_) => 1,
+            Form::Telemetry(telemetry) => telemetry.behind,
         }
     }
 
@@ -212,11 +227,12 @@ impl Writer {
             Form::Telemetry(telemetry) => {
                 let mut text = std::mem::take(&mut telemetry.text);
                 text.clear();
-                let stamp_ms = telemetry.write(next.local, next.message, false, &mut text);
+                let device = next.local * telemetry.behind + next.id.sequence as usize % telemetry.behind;
+                let stamp_ms = telemetry.write(device, next.message, false, &mut text);
                 if next.message.flaw == Flaw::Oversize {
                     text.resize(next.server_takes_bytes + 1, b'x');
                 }
-                let topic = &telemetry.topics[next.local];
+                let topic = &telemetry.topics[device];
                 let says = Publish { topic, qos: self.qos, retain: self.retain, packet_id: next.packet_id };
                 let (start, _) = packet::publish(out, self.version, &says, &text);
                 telemetry.text = text;
@@ -237,11 +253,18 @@ impl Writer {
 impl Telemetry {
     fn new(devices: &Devices, numbers: &[u32]) -> Self {
         let maker = Maker::new(devices.spec);
+        let behind = devices.behind;
+        let numbers: Vec<u32> = numbers
+            .iter()
+            .flat_map(|connection| (0..behind).map(move |of| connection * behind + of))
+            .collect();
         Self {
+            behind: behind as usize,
+            stamps_ms: vec![i64::MIN; numbers.len()],
             topics: numbers.iter().map(|number| devices.topic_of(*number)).collect(),
             names: numbers.iter().map(|number| devices.name_of(*number)).collect(),
-            numbers: numbers.to_vec(),
             devices: numbers.iter().map(|number| maker.device(*number)).collect(),
+            numbers,
             disorder: devices.disorder(0),
             sample: Sample::default(),
             text: Vec::new(),
@@ -249,11 +272,16 @@ impl Telemetry {
     }
 
     /// Appends what a device says; returns the time that it claims.
-    fn write(&mut self, local: usize, message: Message, named: bool, out: &mut Vec<u8>) -> i64 {
-        let (device, begin) = (&self.devices[local], out.len());
+    fn write(&mut self, index: usize, message: Message, named: bool, out: &mut Vec<u8>) -> i64 {
+        let (device, begin) = (&self.devices[index], out.len());
         device.measure(message.measured_ms, &self.disorder.schedule, &mut self.sample);
-        let stamp_ms = self.disorder.claimed_ms(self.numbers[local], message.measured_ms);
-        let name = named.then(|| self.names[local].as_str());
+        let mut stamp_ms = self.disorder.claimed_ms(self.numbers[index], message.measured_ms);
+        if self.behind > 1 {
+            // Its outbox is shared, and so does not keep two readings of one millisecond apart.
+            stamp_ms = stamp_ms.max(self.stamps_ms[index].saturating_add(1));
+            self.stamps_ms[index] = stamp_ms;
+        }
+        let name = named.then(|| self.names[index].as_str());
         let head = device.shape().write(out, name, stamp_ms, &self.sample);
         if message.flaw == Flaw::Malformed {
             // Cut off within the metrics: what is left says whose it is and of when.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use mio::{Poll, Waker};
 
-use crate::content::Content;
+use crate::content::{Content, Devices};
 use crate::packet::Version;
 use crate::process::{self, Usage};
 use crate::progress::{Progress, Snapshot};
@@ -28,7 +28,17 @@ pub enum Pace {
     Open {
         /// Publishes per second.
         per_second: f64,
+        /// Those that are due within so long are due together, at its beginning; zero: each by itself.
+        tick: Duration,
     },
+}
+
+impl Pace {
+    /// Open, each publish due by itself.
+    #[must_use]
+    pub const fn open(per_second: f64) -> Self {
+        Self::Open { per_second, tick: Duration::ZERO }
+    }
 }
 
 /// What is spoken.
@@ -157,11 +167,18 @@ impl Options {
             if http.batch == 0 {
                 bail!("0 messages in a request would send nothing: at least 1");
             }
-            if let Content::Plain { .. } = self.content {
-                bail!("plain bytes go over MQTT only: over HTTP send telemetry");
+            match &self.content {
+                Content::Plain { .. } => bail!("plain bytes go over MQTT only: over HTTP send telemetry"),
+                Content::Telemetry(devices) if devices.behind != 1 => {
+                    bail!("{} devices behind each connection: over HTTP it is one", devices.behind)
+                }
+                Content::Telemetry(_) => {}
             }
         }
-        if let Pace::Open { per_second } = self.pace
+        if let Content::Telemetry(Devices { behind: 0, .. }) = &self.content {
+            bail!("0 devices behind each connection would measure nothing: at least 1");
+        }
+        if let Pace::Open { per_second, .. } = self.pace
             && !(per_second > 0.0 && per_second.is_finite())
         {
             bail!("a rate of {per_second} publishes per second: give a number above 0");

@@ -40,6 +40,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) now_ms: i64,
     /// A measurement is made now if none waits (closed loop).
     pub(crate) measures: bool,
+    /// Several devices send by this connection, in turn.
+    pub(crate) shared: bool,
     /// Nothing more will be due: what is held back goes out.
     pub(crate) ending: bool,
     pub(crate) disorder: Option<&'a Disorder>,
@@ -78,7 +80,7 @@ impl Outbox {
                 None => return None,
             };
             // A device's key is its time: two readings of one millisecond would be one reading.
-            let measured_ms = due_ms.max(self.last_ms + 1);
+            let measured_ms = if turn.shared { due_ms } else { due_ms.max(self.last_ms + 1) };
             self.last_ms = measured_ms;
             let message = Message { intended_ns, measured_ms, flaw: Flaw::None, breaks: false };
             let Some(disorder) = turn.disorder else { return Some(message) };

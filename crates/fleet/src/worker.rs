@@ -76,6 +76,10 @@ pub(crate) struct Worker {
     due_link: usize,
     gap_ns: u64,
     gaps: u64,
+    /// Publishes are due at multiples of it.
+    tick_ns: u64,
+    /// Links that something has become due of, each once.
+    charged: Vec<usize>,
     started_ns: u64,
     swept_ns: u64,
     /// The first episode whose storm is still to come.
@@ -102,8 +106,12 @@ impl Worker {
         poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         let share = numbers.len() as f64 / options.connections as f64;
         let gap_ns = match options.pace {
-            Pace::Open { per_second } => (1e9 / (per_second * share)).max(1.0) as u64,
+            Pace::Open { per_second, .. } => (1e9 / (per_second * share)).max(1.0) as u64,
             _ => u64::MAX,
+        };
+        let tick_ns = match options.pace {
+            Pace::Open { tick, .. } => (tick.as_nanos() as u64).max(1),
+            _ => 1,
         };
         let writer = Writer::new(&options.content, options.version, options.qos, options.retain, numbers);
         let links: Vec<_> = numbers
@@ -148,6 +156,8 @@ impl Worker {
             due_link: 0,
             gap_ns,
             gaps: 0,
+            tick_ns,
+            charged: Vec::new(),
             started_ns: 0,
             swept_ns: 0,
             storm: 0,

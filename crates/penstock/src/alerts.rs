@@ -12,8 +12,10 @@ use crate::rules::{print, refused};
 pub(crate) enum Alerts {
     /// Lists alerts, the newest first
     List(List),
-    /// Prints an alert with its history and what became of its messages
+    /// Prints an alert with its history, who was told, and what became of its messages
     Show(One),
+    /// Prints how many alerts there are by state
+    Counts(Counts),
     /// Says that somebody looks after an alert
     Ack(Remark),
     /// Says that an alert is over
@@ -39,6 +41,12 @@ pub(crate) struct List {
     /// How the answer is printed
     #[arg(long, short, value_enum, default_value_t)]
     format: Format,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Counts {
     #[command(flatten)]
     server: Server,
 }
@@ -88,6 +96,7 @@ impl Alerts {
         match self {
             Self::List(command) => command.run(),
             Self::Show(One { id, server }) => print(server.get(&path(&id))?),
+            Self::Counts(Counts { server }) => print(server.get("/v1/alerts/counts")?),
             Self::Ack(said) => said.run("ack"),
             Self::Resolve(said) => said.run("resolve"),
             Self::Raise(command) => command.run(),

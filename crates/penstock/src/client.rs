@@ -138,6 +138,12 @@ impl Server {
         self.send(self.agent().put(&url), body, &url)
     }
 
+    /// As [`Self::put`], if what is there has the version that is expected.
+    pub(crate) fn put_if(&self, path: &str, version: u32, body: &Value) -> anyhow::Result<Said> {
+        let url = self.url(path);
+        self.send(self.agent().put(&url).header("if-match", format!("\"{version}\"")), body, &url)
+    }
+
     /// Changes what a JSON body names.
     pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Said> {
         let url = self.url(path);

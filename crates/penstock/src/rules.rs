@@ -80,6 +80,9 @@ pub(crate) struct Set {
     id: String,
     /// The document in JSON; `-`: from stdin
     file: PathBuf,
+    /// Only if the rule has this version still
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u32>,
     #[command(flatten)]
     server: Server,
 }
@@ -168,7 +171,11 @@ impl Add {
 
 impl Set {
     fn run(&self) -> anyhow::Result<Answer> {
-        print(self.server.put(&path(&self.id), &document(&self.file)?)?)
+        let (path, document) = (path(&self.id), document(&self.file)?);
+        print(match self.if_version {
+            Some(version) => self.server.put_if(&path, version, &document)?,
+            None => self.server.put(&path, &document)?,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 use record::{TenantId, Timestamp};
-use series::scan::{BATCH_ROWS, Batches, Shape, UTC};
+use series::scan::{BATCH_ROWS, Batches, Moments, Shape, UTC};
 use series::{Error, Result, Scan, SeriesScan, Snapshot};
 
 /// The table.
@@ -101,6 +101,10 @@ impl Snapshot for Joined {
         let left = scan.limit.unwrap_or(usize::MAX);
         Ok(Box::new(Scanning { table: self, scan, after: None, left }))
     }
+
+    fn moments(self: Arc<Self>) -> Option<Arc<dyn Moments>> {
+        Arc::clone(&self.store).moments()
+    }
 }
 
 struct Scanning {
@@ -153,7 +157,8 @@ impl Scanning {
 }
 
 fn shape() -> Shape {
-    Shape { name: TABLE.into(), schema: schema(), time: Some(TIME), device: Some(DEVICE), metric: None }
+    let (time, device) = (Some(TIME), Some(DEVICE));
+    Shape { name: TABLE.into(), schema: schema(), time, device, metric: None, own: false }
 }
 
 fn schema() -> SchemaRef {

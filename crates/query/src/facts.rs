@@ -1,19 +1,25 @@
 //! The table `devices` with what the registry knows of each: facts beside what the store has seen, and devices that are
-//! registered and have sent nothing yet.
+//! registered and have sent nothing yet. No more is read of what is known than the columns need that are asked for.
 
-use std::collections::BTreeSet;
+mod all;
+mod columns;
+mod named;
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, AsArray as _, Float64Builder, Int64Array, RecordBatch, RecordBatchOptions, StringBuilder,
-    TimestampNanosecondArray, TimestampNanosecondBuilder, new_null_array,
+    ArrayRef, AsArray as _, Int64Array, RecordBatch, RecordBatchOptions, StringBuilder,
+    TimestampNanosecondArray, new_null_array,
 };
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
-use record::{DeviceId, Facts, TenantId, Timestamp};
-use registry::{DeviceEntry, Devices};
-use series::scan::{BATCH_ROWS, Batches, Shape, UTC, shape};
+use record::{Facts, TenantId, Timestamp};
+use registry::{Depth, DeviceEntry, Devices};
+use series::scan::{Batches, Moments, Shape, UTC, shape};
 use series::{Error, Result, Scan, SeriesScan, Snapshot};
+
+use all::All;
+use columns::{COLUMNS, Columns, with_facts};
+use named::Named;
 
 /// The table.
 const TABLE: &str = "devices";
@@ -35,7 +41,8 @@ impl SeriesScan for WithFacts {
     fn snapshot(&self, tenant: &TenantId) -> Result<Arc<dyn Snapshot>> {
         let store = self.store.snapshot(tenant)?;
         let seen = shape(TABLE).expect("every tenant has the table");
-        let shape = Shape { schema: with_facts(&seen.schema), ..seen };
+        // Facts come from people, and from other processes: no write of the store says that they changed.
+        let shape = Shape { schema: with_facts(&seen.schema), own: false, ..seen };
         Ok(Arc::new(Joined { store, devices: Arc::clone(&self.devices), tenant: tenant.clone(), shape }))
     }
 }
@@ -59,49 +66,38 @@ impl Snapshot for Joined {
             return Arc::clone(&self.store).scan(scan);
         }
         self.devices.refresh().map_err(|error| fault(&error))?;
-        let seen = Arc::clone(&self.store).scan(Scan { columns: None, ..scan.clone() })?;
         let left = scan.limit.unwrap_or(usize::MAX);
-        let silent = Silent::of(scan.devices.clone());
-        Ok(Box::new(Scanning { table: self, scan, seen: Some(seen), silent, left }))
+        match scan.devices.clone() {
+            Some(names) => Ok(Box::new(Limited { rows: Named::new(self, scan, names)?, left })),
+            None => Ok(Box::new(Limited { rows: All::new(self, scan)?, left })),
+        }
+    }
+
+    fn moments(self: Arc<Self>) -> Option<Arc<dyn Moments>> {
+        Arc::clone(&self.store).moments()
     }
 }
 
-/// A scan: first the devices that were seen, each with its facts, then those that are registered and were not.
-struct Scanning {
-    table: Arc<Joined>,
-    scan: Scan,
-    /// `None` once they are through.
-    seen: Option<Batches>,
-    silent: Silent,
-    /// Rows that are still wanted; none after an error.
+/// Rows of the table, one batch after the other.
+trait More: Send {
+    /// `None`: there are no more.
+    fn more(&mut self) -> Result<Option<RecordBatch>>;
+}
+
+/// At most so many of them; none after an error.
+struct Limited<M> {
+    rows: M,
     left: usize,
 }
 
-/// Where to look for devices that are registered and have sent nothing.
-enum Silent {
-    /// Among these, of which none was seen so far.
-    Named(BTreeSet<String>),
-    /// Among all that come behind this one. The store's snapshot says which of a page were seen, so that the ids of a
-    /// fleet need not be held.
-    Behind(Option<String>),
-    /// Nowhere any more.
-    Nowhere,
-}
-
-impl Silent {
-    fn of(named: Option<BTreeSet<String>>) -> Self {
-        named.map_or(Self::Behind(None), Self::Named)
-    }
-}
-
-impl Iterator for Scanning {
+impl<M: More> Iterator for Limited<M> {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
             return None;
         }
-        match self.more().transpose()? {
+        match self.rows.more().transpose()? {
             Ok(batch) => {
                 let rows = batch.num_rows().min(self.left);
                 self.left -= rows;
@@ -115,125 +111,59 @@ impl Iterator for Scanning {
     }
 }
 
-impl Scanning {
-    fn more(&mut self) -> Result<Option<RecordBatch>> {
-        if let Some(seen) = &mut self.seen {
-            if let Some(batch) = seen.next().transpose()? {
-                if let Silent::Named(names) = &mut self.silent {
-                    for id in ids(&batch) {
-                        names.remove(id);
-                    }
-                }
-                return self.table.join(&batch, &self.scan).map(Some);
-            }
-            self.seen = None;
-        }
-        loop {
-            let found = match std::mem::replace(&mut self.silent, Silent::Nowhere) {
-                Silent::Nowhere => return Ok(None),
-                Silent::Named(mut names) => {
-                    let page: Vec<_> = std::iter::from_fn(|| names.pop_first()).take(BATCH_ROWS).collect();
-                    if !names.is_empty() {
-                        self.silent = Silent::Named(names);
-                    }
-                    self.table.registered(&page)?
-                }
-                Silent::Behind(after) => {
-                    let page = self.table.page(after.as_deref())?;
-                    let Some(last) = page.last() else { return Ok(None) };
-                    self.silent = Silent::Behind(Some(last.id.as_str().to_owned()));
-                    self.table.unseen(page)?
-                }
-            };
-            if !found.is_empty() {
-                return self.table.silent(&found, &self.scan).map(Some);
-            }
-        }
-    }
-}
-
 fn ids(seen: &RecordBatch) -> impl Iterator<Item = &str> {
     seen.column(0).as_string::<i32>().iter().flatten()
 }
 
+/// A registered device that has sent nothing; of one whose facts nobody wants, its name.
+struct Silent {
+    id: String,
+    entry: Option<DeviceEntry>,
+}
+
 impl Joined {
-    /// The facts of the devices of a batch.
-    fn join(&self, seen: &RecordBatch, scan: &Scan) -> Result<RecordBatch> {
-        let facts = self.facts_of(seen, scan).map_err(|error| fault(&error))?;
-        self.batch(seen.columns().to_vec(), facts, seen.num_rows(), scan)
+    /// Where the first column of facts stands.
+    fn first_fact(&self) -> usize {
+        self.shape.schema.fields().len() - COLUMNS.len() - 1
     }
 
-    /// What is known of devices by their names comes from memory where it is there. A scan of all of them goes past the
-    /// memory: it is the stream's, of those that speak now.
-    fn facts_of(
-        &self,
-        seen: &RecordBatch,
-        scan: &Scan,
-    ) -> std::result::Result<Option<Columns>, registry::Error> {
-        let width = self.shape.schema.fields().len();
-        let wanted =
-            |from: usize| scan.columns.as_ref().is_none_or(|columns| columns.iter().any(|at| *at >= from));
-        if !wanted(seen.num_columns()) {
-            return Ok(None);
-        }
-        let mut columns = Columns::default();
-        for id in ids(seen) {
-            if scan.devices.is_some() && !wanted(width - 1) {
-                let known = self.devices.known(&self.tenant, id)?;
-                columns.add(&known.registered.over(&known.learned), None);
-                continue;
-            }
-            match DeviceId::parse(id)
-                .ok()
-                .map(|id| self.devices.find(&self.tenant, &id))
-                .transpose()?
-                .flatten()
-            {
-                Some(entry) => columns.add(&entry.facts(), entry.registered_at),
-                None => columns.add(&Facts::default(), None),
-            }
-        }
-        Ok(Some(columns))
+    /// How much has to be read of what is known, for these columns; `None`: only who is registered.
+    fn depth(&self, scan: &Scan) -> Option<Depth> {
+        let names = self.shape.schema.fields().iter().map(|field| field.name().as_str());
+        let wanted = |at: usize| scan.columns.as_ref().is_none_or(|columns| columns.contains(&at));
+        let depths = names.enumerate().filter(|(at, _)| wanted(*at)).filter_map(|(at, name)| match name {
+            "type" | "site" | "firmware" => Some(Depth::Whole),
+            // A device that has sent nothing was there when it was registered.
+            "created_at" => Some(Depth::Registered),
+            _ => (at >= self.first_fact()).then_some(Depth::Registered),
+        });
+        depths.max()
     }
 
-    /// Those of some names that are registered. What is no name of a device is not.
-    fn registered(&self, names: &[String]) -> Result<Vec<DeviceEntry>> {
-        let ids = names.iter().filter_map(|name| DeviceId::parse(name).ok());
-        let found = ids.filter_map(|id| self.devices.find(&self.tenant, &id).transpose());
-        let registered =
-            found.filter(|entry| entry.as_ref().map_or(true, |entry| entry.registered_at.is_some()));
-        registered.collect::<std::result::Result<_, _>>().map_err(|error| fault(&error))
+    /// Whether a column of facts is asked for.
+    fn wants_facts(&self, scan: &Scan) -> bool {
+        let first = self.first_fact();
+        scan.columns.as_ref().is_none_or(|columns| columns.iter().any(|at| *at >= first))
     }
 
-    /// Registered devices behind one of them.
-    fn page(&self, after: Option<&str>) -> Result<Vec<DeviceEntry>> {
-        self.devices.registered(&self.tenant, after, BATCH_ROWS).map_err(|error| fault(&error))
-    }
-
-    /// Those of a page that the store has not seen.
-    fn unseen(&self, mut page: Vec<DeviceEntry>) -> Result<Vec<DeviceEntry>> {
-        let names: BTreeSet<String> = page.iter().map(|entry| entry.id.as_str().to_owned()).collect();
-        let asked = Scan { columns: Some(vec![0]), devices: Some(names), ..Scan::all(TABLE) };
-        let mut seen = BTreeSet::new();
-        for batch in Arc::clone(&self.store).scan(asked)? {
-            seen.extend(ids(&batch?).map(str::to_owned));
-        }
-        page.retain(|entry| !seen.contains(entry.id.as_str()));
-        Ok(page)
+    fn columns(&self, scan: &Scan) -> Columns {
+        let tags = self.shape.schema.fields().len() - 2;
+        Columns::new(scan.columns.as_ref().is_none_or(|columns| columns.contains(&tags)))
     }
 
     /// Registered devices that have sent nothing.
-    fn silent(&self, registered: &[DeviceEntry], scan: &Scan) -> Result<RecordBatch> {
-        let (mut ids, mut columns, mut created) = (StringBuilder::new(), Columns::default(), Vec::new());
-        for entry in registered {
-            ids.append_value(entry.id.as_str());
-            created.push(entry.registered_at.map_or(0, Timestamp::nanos));
-            columns.add(&entry.facts(), entry.registered_at);
+    fn silent(&self, registered: &[Silent], scan: &Scan) -> Result<RecordBatch> {
+        let (mut ids, mut columns, mut created) = (StringBuilder::new(), self.columns(scan), Vec::new());
+        for Silent { id, entry } in registered {
+            ids.append_value(id);
+            let registered_at = entry.as_ref().and_then(|entry| entry.registered_at);
+            created.push(registered_at.map_or(0, Timestamp::nanos));
+            let facts = entry.as_ref().map_or_else(Facts::default, DeviceEntry::facts);
+            columns.add(&facts, registered_at);
         }
         let rows = registered.len();
         let created = TimestampNanosecondArray::from(created).with_timezone(UTC);
-        let seen =
-            self.shape.schema.fields().iter().take(self.shape.schema.fields().len() - COLUMNS.len() - 1);
+        let seen = self.shape.schema.fields().iter().take(self.first_fact());
         let seen = seen.map(|field| match field.name().as_str() {
             "id" => Arc::new(ids.finish_cloned()) as ArrayRef,
             "created_at" => Arc::new(created.clone()) as ArrayRef,
@@ -263,76 +193,7 @@ impl Joined {
     }
 }
 
-/// The columns of facts, in their order.
-const COLUMNS: [(&str, DataType); 7] = [
-    ("type", DataType::Utf8),
-    ("site", DataType::Utf8),
-    ("lat", DataType::Float64),
-    ("lng", DataType::Float64),
-    ("place", DataType::Utf8),
-    ("firmware", DataType::Utf8),
-    ("tags", DataType::Utf8),
-];
-
-/// The store's columns, then the facts, then when the device was registered. A device that has sent nothing has no last
-/// moment.
-fn with_facts(seen: &SchemaRef) -> SchemaRef {
-    let mut fields: Vec<Field> = seen.fields().iter().map(|field| Field::clone(field)).collect();
-    for field in fields.iter_mut().filter(|field| field.name() == "last_seen") {
-        *field = field.clone().with_nullable(true);
-    }
-    let instant = seen.field_with_name("created_at").map(|field| field.data_type().clone());
-    fields.extend(COLUMNS.map(|(name, kind)| Field::new(name, kind, true)));
-    fields.extend(instant.ok().map(|kind| Field::new("registered_at", kind, true)));
-    Arc::new(Schema::new(fields))
-}
-
-struct Columns {
-    texts: [StringBuilder; 5],
-    coordinates: [Float64Builder; 2],
-    registered_at: TimestampNanosecondBuilder,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Self {
-            texts: Default::default(),
-            coordinates: Default::default(),
-            registered_at: TimestampNanosecondBuilder::new().with_timezone(UTC),
-        }
-    }
-}
-
-impl Columns {
-    fn add(&mut self, facts: &Facts, registered_at: Option<Timestamp>) {
-        let tags = (!facts.tags.is_empty()).then(|| serde_json::json!(facts.tags).to_string());
-        let texts = [
-            facts.device_type.as_deref(),
-            facts.site.as_deref(),
-            facts.place.as_deref(),
-            facts.firmware.as_deref(),
-            tags.as_deref(),
-        ];
-        for (column, text) in self.texts.iter_mut().zip(texts) {
-            column.append_option(text);
-        }
-        let (lat, lng) = facts.coordinates.unzip();
-        for (column, degrees) in self.coordinates.iter_mut().zip([lat, lng]) {
-            column.append_option(degrees);
-        }
-        self.registered_at.append_option(registered_at.map(Timestamp::nanos));
-    }
-
-    fn finish(mut self) -> Vec<ArrayRef> {
-        let [device_type, site, place, firmware, tags] =
-            self.texts.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
-        let [lat, lng] = self.coordinates.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
-        let registered_at = Arc::new(self.registered_at.finish()) as ArrayRef;
-        vec![device_type, site, lat, lng, place, firmware, tags, registered_at]
-    }
-}
-
-fn fault(error: &registry::Error) -> Error {
+pub(crate) fn fault(error: &registry::Error) -> Error {
     let (operation, place, reason) = ("reading the facts of devices", "metadata".into(), error.to_string());
     Error::Database { operation, place, reason }
 }

@@ -18,6 +18,7 @@ mod rollup;
 mod table;
 mod tail;
 mod time;
+mod types;
 
 pub use alerts::{AlertRow, Alerts};
 pub use buckets::{Aggregate, Bucketed, Every};

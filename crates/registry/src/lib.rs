@@ -28,7 +28,8 @@ pub use config::{
     JwtAlgorithm, JwtConfig, Mode, SubjectKind,
 };
 pub use devices::{
-    DeviceEntry, Devices, FactsDocument, LOCK_FILE, LOOK_EVERY, Location as DeviceLocation, News,
+    Changes, Depth, DeviceEntry, Devices, FactsDocument, LOCK_FILE, LOOK_EVERY, Location as DeviceLocation,
+    News,
 };
 pub use identity::{ClientIdRule, Grants, Identity, Method, Subject};
 pub use keys::KeyError;

@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use record::{CleanReading, Facts, TenantId, Timestamp, ValueRef, When};
-use rule::{Document, Evaluator, Message, Output, Rule, RuleId, RuleSet, Settings};
+use rule::{Document, Evaluator, Message, Output, Rule, RuleId, RuleSet, Settings, Standard};
 
 const DEVICES: usize = 100_000;
 const METRICS: [&str; 5] = ["temperature", "vibration", "pressure", "current", "speed"];
@@ -43,6 +43,13 @@ fn main() {
     for number in [10, 100] {
         run("avg, max, rate, own windows each", &(0..number).map(distinct).collect::<Vec<_>>());
     }
+    for number in [5, 10_000] {
+        run("budgets of false alarms", &(0..number).map(budget).collect::<Vec<_>>());
+    }
+    run(
+        "two and three metrics together",
+        &[together("temperature, vibration"), together("pressure, current, speed")],
+    );
     for number in [10, 100, 1000] {
         run("thresholds, each rule evaluated", &(0..number).map(unindexed).collect::<Vec<_>>());
     }
@@ -98,6 +105,16 @@ fn scoped(number: usize) -> Rule {
 fn shared(number: usize) -> Rule {
     let (metric, limit) = beyond(number);
     rule(number, serde_json::json!({"name": "n", "when": format!("avg({metric}, '5 minutes') > {limit}")}))
+}
+
+/// One detector a metric, whatever the budget.
+fn budget(number: usize) -> Rule {
+    let (metric, days) = (METRICS[number % METRICS.len()], 30 + number / METRICS.len());
+    rule(number, serde_json::json!({"name": "n", "when": format!("anomalous({metric}, '{days} days')")}))
+}
+
+fn together(metrics: &str) -> Rule {
+    rule(metrics.len(), serde_json::json!({"name": "n", "when": format!("anomalous({metrics}, '30 days')")}))
 }
 
 fn distinct(number: usize) -> Rule {
@@ -186,7 +203,8 @@ fn run(name: &str, rules: &[Rule]) {
     let (set, refused) = RuleSet::compile(rules);
     assert!(refused.is_empty(), "{}", refused[0].2);
     let compiled_ms = (processor_ns() - start) / 1_000_000;
-    let mut evaluator = Evaluator::new(Arc::new(set), Settings::default());
+    let settings = Settings { detectors: Arc::new(Standard::default()), ..Settings::default() };
+    let mut evaluator = Evaluator::new(Arc::new(set), settings);
     let (mut fleet, mut out) = (Fleet::new(), Output::default());
     let (mut times, mut transitions, mut first) = (Vec::new(), 0, 0.0);
     for round in 0..ROUNDS + 2 {

@@ -24,6 +24,15 @@ impl CompileError {
     pub(crate) fn about(key: &'static str, message: String) -> Self {
         Self { message, key, line: 0, column: 0, text: String::new() }
     }
+
+    /// About what begins at a byte of a key's text.
+    pub(crate) fn at(key: &'static str, text: &str, byte: usize, message: String) -> Self {
+        let before = &text[..byte];
+        let begin = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = text[begin..].lines().next().unwrap_or_default().replace('\t', " ");
+        let (lines, column) = (before.matches('\n').count(), text[begin..byte].chars().count());
+        Self { message, key, line: lines as u64 + 1, column: column as u64 + 1, text: line }
+    }
 }
 
 impl From<DocumentError> for CompileError {

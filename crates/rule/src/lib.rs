@@ -20,13 +20,15 @@ mod set;
 mod transition;
 mod window;
 
-pub use detectors::Standard;
+pub use detectors::{Asked, LastValues, Priors, PriorsError, Standard};
+#[cfg(feature = "onnx")]
+pub use detectors::{Models, ModelsError};
 pub use document::{Class, Document, DocumentError, Notify, Route, Scope};
 pub use duration::{Duration, DurationError};
 pub use error::CompileError;
 pub use evaluator::{
-    Detector, Detectors, Evaluator, Explanation, Message, NoDetectors, OpenCause, Output, Part, Phase,
-    Routed, Score, Settings, StateError,
+    Detector, Detectors, Evaluator, Explanation, Filled, Filling, Message, NoDetectors, OpenCause,
+    OpenWindows, Output, Part, Phase, Routed, Score, Series, Settings, StateError,
 };
 pub use rule::Rule;
 pub use schedule::{Day, Schedule};

@@ -23,6 +23,16 @@ pub const AGGREGATES_PER_RULE: usize = 16;
 /// Most windows, z-scores and detectors that the rules of a tenant may keep of one metric: each reading goes into all of
 /// them, and each device has them all. Rules that name the same metric and duration share theirs.
 pub const TRACKS_PER_METRIC: usize = 32;
+/// Budgets of false alarms, days: in so many at most one. Beyond ten years nothing can be learned of how rare a thing is.
+pub const BUDGET_DAYS: std::ops::RangeInclusive<f64> = 1.0..=3650.0;
+/// Most models of users, for all tenants together: each is a megabyte as a file, and some in memory.
+#[cfg(feature = "onnx")]
+pub const MODELS: usize = 64;
+/// Largest file of one, bytes.
+#[cfg(feature = "onnx")]
+pub const MODEL_BYTES: usize = detect::limits::MODEL_BYTES;
+/// Longest name of a user's model, bytes.
+pub const MODEL_NAME_BYTES: usize = 64;
 /// Longest window and `no_data`, nanoseconds: seven days. What is longer is a question to the store.
 pub const WINDOW_NS: i64 = 7 * 86_400 * 1_000_000_000;
 /// Shortest window, nanoseconds: its panes are to be whole milliseconds or so.
@@ -53,5 +63,11 @@ pub const TIMERS_PER_DEVICE: usize = 4;
 pub const INDEXED_RULES: usize = 4_000_000;
 /// Largest state that is restored, bytes: a million devices with some windows each.
 pub const STATE_BYTES: usize = 4 << 30;
+/// Most kinds of series, a metric of the devices of a type, of which it is kept what they have in common: 3.5 KB each.
+pub const PRIORS: usize = 1000;
+/// Most kinds that are learned from at once, before those of the fewest series are left out: 16 MB.
+pub const PRIORS_LEARNED: usize = 4 * PRIORS;
+/// Fewest series that say what is usual for a kind: how much series of a kind differ cannot be told from two or three of them.
+pub const SERIES_PER_PRIOR: u64 = 10;
 /// Bytes of the words that say why a rule began or ended to hold.
 pub const WHY_BYTES: usize = 1024;

@@ -3,6 +3,9 @@
 use record::TenantId;
 use serde::{Deserialize, Serialize};
 
+use crate::detectors::Asked;
+use crate::evaluator::Detectors;
+use crate::language::{Names, TrackKind};
 use crate::limits::ID_BYTES;
 use crate::set::Compiled;
 use crate::{CompileError, Document, RuleId};
@@ -47,7 +50,36 @@ impl Document {
     /// # Errors
     /// [`CompileError`] says what is wrong, and where in its text.
     pub fn compile(&self) -> Result<(), CompileError> {
-        Compiled::new(self, &mut crate::language::Names::default()).map(|_| ())
+        Compiled::new(self, &mut Names::default()).map(|_| ())
+    }
+
+    /// Whether it compiles and these detectors have all that it asks for: a model that is not there would never say anything.
+    ///
+    /// # Errors
+    /// As [`Document::compile`].
+    pub fn compile_for(&self, detectors: &dyn Detectors) -> Result<(), CompileError> {
+        let mut names = Names::default();
+        Compiled::new(self, &mut names)?;
+        for track in names.tracks() {
+            if let TrackKind::Score(asked) = &track.kind
+                && let Err(reason) = detectors.offers(asked)
+            {
+                return Err(self.missing(asked, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// That a model is missing, where it is named first.
+    fn missing(&self, asked: &Asked, reason: String) -> CompileError {
+        let Asked::Model { name, .. } = asked else { return CompileError::about("when", reason) };
+        let named = format!("'model:{name}'");
+        let texts = [("when", Some(&self.when)), ("clear_when", self.clear_when.as_ref())];
+        let mut places = texts.into_iter().filter_map(|(key, text)| Some((key, text?, text?.find(&named)?)));
+        match places.next() {
+            Some((key, text, place)) => CompileError::at(key, text, place, reason),
+            None => CompileError::about("when", reason),
+        }
     }
 }
 

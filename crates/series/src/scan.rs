@@ -7,6 +7,7 @@
 //! Batches are Arrow's, because the engines that read them are; nothing else of such an engine is known here.
 
 mod build;
+mod moments;
 mod rows;
 mod shape;
 mod wide;
@@ -21,6 +22,7 @@ use record::{TenantId, Timestamp};
 use crate::Result;
 
 pub(crate) use build::Builder;
+pub use moments::{Moments, SeriesMark};
 pub(crate) use rows::{
     Dead, Names, WindowCells, account_row, dead_row, device_row, reading_row, reading_rows, window_row,
 };
@@ -43,7 +45,8 @@ pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 /// 3. **The tables.** Those of [`TABLES`], with the columns of [`shape`]; beyond them what the backend has for this
 ///    tenant, such as a wide table for each kind of reading. Their columns may become more from one snapshot to the
 ///    next, never less.
-/// 4. **Exact.** Each reading once, with the value that holds; integers exact, floats bit for bit, except that a NaN is
+/// 4. **By id.** The rows of `devices` come by rising id.
+/// 5. **Exact.** Each reading once, with the value that holds; integers exact, floats bit for bit, except that a NaN is
 ///    NULL.
 pub trait SeriesScan: Send + Sync + 'static {
     /// The store as a tenant sees it now.
@@ -67,11 +70,16 @@ pub trait Snapshot: Send + Sync + 'static {
     /// [`crate::Error::Database`].
     fn table(&self, name: &str) -> Result<Option<Shape>>;
 
-    /// The rows of a table, in no order that is promised. Of a table that is not there, none.
+    /// The rows of a table, in no order that is promised but that of `devices`. Of a table that is not there, none.
     ///
     /// # Errors
     /// [`crate::Error::Database`], here or from the batches, of which nothing comes after it.
     fn scan(self: Arc<Self>, scan: Scan) -> Result<Batches>;
+
+    /// What others make wide tables of; `None`: the store has no wide rows.
+    fn moments(self: Arc<Self>) -> Option<Arc<dyn Moments>> {
+        None
+    }
 }
 
 /// What to read. Each condition is kept exactly where the table has the column it speaks of, and is nothing where it has

@@ -241,6 +241,7 @@ pub(crate) fn alerting(exporter: &mut Exporter, alerts: Arc<Alerts>, gauge: Gaug
         page.sample(Metric::RuleTransitions, &[], figures.transitions as f64);
         page.sample(Metric::RuleRouted, &[], figures.routed as f64);
         page.sample(Metric::RuleDevices, &[], figures.devices as f64);
+        page.sample(Metric::RuleFilled, &[], figures.filled as f64);
         page.sample(Metric::RuleMissed, &[], (figures.lost + figures.unreadable) as f64);
         for Position { partition, offset } in gauge.positions() {
             let Ok(extent) = log.extent(partition) else { continue };
@@ -252,6 +253,8 @@ pub(crate) fn alerting(exporter: &mut Exporter, alerts: Arc<Alerts>, gauge: Gaug
         page.sample(Metric::AlertsMuted, &[], tally.muted as f64);
         page.sample(Metric::AlertsHeldBack, &[], tally.held_back as f64);
         page.sample(Metric::AlertsResolved, &[], tally.resolved as f64);
+        page.sample(Metric::AlertsUnpublished, &[], tally.unpublished as f64);
+        page.sample(Metric::AlertsPassedOver, &[], tally.passed_over as f64);
         let outcomes = [("delivered", tally.delivered), ("retried", tally.retried), ("failed", tally.failed)];
         for (outcome, count) in outcomes {
             page.sample(Metric::AlertDeliveries, &[("outcome", outcome)], count as f64);

@@ -275,7 +275,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         devices: Arc::clone(&backends.devices),
         removes: backends.removes(),
         tail: backends.tail.clone(),
-        alerting: config.has(Role::Control).then(|| backends.alerting.for_api(&config)),
+        alerting: config.has(Role::Control).then(|| backends.alerting.for_api()),
         registers: config.has(Role::Control),
     });
     if let Some(ingest) = ingest {
@@ -384,7 +384,8 @@ async fn start_alerting(
     stream: Monitor,
 ) -> Result<Working, StartError> {
     let (alerting, log, config) = (backends.alerting.clone(), backends.log.clone(), config.clone());
-    let started = tokio::task::spawn_blocking(move || alerting.start(&config, &log, stream)).await;
+    let store = backends.store.clone().expect("the role of the stream opens the store");
+    let started = tokio::task::spawn_blocking(move || alerting.start(&config, &log, store, stream)).await;
     started.expect("starting does not panic and is not cancelled")
 }
 

@@ -17,6 +17,9 @@ pub(crate) enum Unanswered {
     /// The stream is to stop; the step is given up and done again after the next start.
     #[error("the stream is stopping")]
     Stopping,
+    /// The turn before did not get into the store, so this one began from a state that is not kept.
+    #[error("the turn before was not stored")]
+    GivenUp,
     /// The notes do not hold what the pipeline asks: another version of it wrote them, or the log is another.
     #[error("the notes do not fit the log: {0}")]
     Mismatch(&'static str),

@@ -35,9 +35,12 @@ impl Bite {
         self.size
     }
 
-    /// Takes note of how long a turn with it took, where turns of `allowed` do no harm.
-    pub(crate) fn took(&mut self, time: Duration, allowed: Duration) {
-        let size = if time > self.turn.max(allowed) { self.size / 2 } else { self.size * 2 };
+    /// Takes note of how long a turn took that was `done` large, where turns of `allowed` do no harm. Halfway to the size that would
+    /// have taken just a turn, so that turns which follow one another are alike: while one is computed the one before is written.
+    pub(crate) fn took(&mut self, done: usize, time: Duration, allowed: Duration) {
+        let share = self.turn.max(allowed).as_secs_f64() / time.as_secs_f64().max(1e-6);
+        let fits = (done as f64 * share) as usize;
+        let size = (self.size + fits.clamp(self.size / 2, self.size * 3)) / 2;
         self.size = size.clamp(self.range.0, self.range.1);
     }
 }

@@ -23,6 +23,7 @@ use crate::note::{Note, Step};
 use crate::output::{Finished, Output, Tally};
 use crate::pipeline::{Pipeline, Work};
 use crate::settings::Settings;
+use crate::underway::Underway;
 use crate::{revise, source_of};
 
 /// The wait before a question to a store that failed is asked again. Questions are asked in the middle of a
@@ -56,6 +57,8 @@ pub(crate) struct Engine {
     facts: Option<Arc<dyn Facts>>,
     scratch: Scratch,
     stop: Arc<AtomicBool>,
+    /// The turn before, which the store may not have yet.
+    pub(crate) underway: Arc<Underway>,
     pub(crate) partitions: BTreeMap<u16, Partition>,
     /// The partition whose windows were computed again last.
     revised: u16,
@@ -82,15 +85,20 @@ impl Engine {
         stop: Arc<AtomicBool>,
         partitions: BTreeMap<u16, Partition>,
     ) -> Self {
-        let scratch = Scratch::new();
-        Self { settings, templates, store, facts, scratch, stop, partitions, revised: u16::MAX }
+        let (scratch, underway) = (Scratch::new(), Arc::default());
+        Self { settings, templates, store, facts, scratch, stop, underway, partitions, revised: u16::MAX }
     }
 
     /// Takes a chunk of one lane through the pipelines.
     pub(crate) fn records(&mut self, lane: Lane, chunk: &Chunk, now: Timestamp) -> Result<Turn, Unanswered> {
         let mut output = Output::enriched(self.enricher());
         let mut touched: BTreeMap<u16, (u64, u64, Vec<Answer>)> = BTreeMap::new();
-        let mut source = StoreSource { store: &*self.store, budget: &self.settings.budget, stop: &self.stop };
+        let mut source = StoreSource {
+            store: &*self.store,
+            budget: &self.settings.budget,
+            stop: &self.stop,
+            underway: &self.underway,
+        };
         for run in &chunk.runs {
             let index = run.partition.index;
             let partition =
@@ -228,10 +236,20 @@ impl Engine {
         Some(Enricher::new(facts, Arc::clone(&self.stop), self.settings.clean))
     }
 
+    fn source(&self) -> StoreSource<'_> {
+        StoreSource {
+            store: &*self.store,
+            budget: &self.settings.budget,
+            stop: &self.stop,
+            underway: &self.underway,
+        }
+    }
+
     fn finish(&mut self, output: Output, records: u64) -> Result<Turn, Unanswered> {
         let Finished { mut batch, revisions, tally, clean, news } = output.finish();
-        let mut source = StoreSource { store: &*self.store, budget: &self.settings.budget, stop: &self.stop };
-        source.insist(|store| revise::rows(store, &revisions, &mut batch))?;
+        if !revisions.is_empty() {
+            self.source().insist(|store| revise::rows(store, &revisions, &mut batch))?;
+        }
         Ok(Turn { batch: Arc::new(batch), tally, records, clean, news })
     }
 
@@ -266,6 +284,7 @@ struct StoreSource<'a> {
     store: &'a dyn SeriesReader,
     budget: &'a Budget,
     stop: &'a AtomicBool,
+    underway: &'a Underway,
 }
 
 impl StoreSource<'_> {
@@ -273,6 +292,7 @@ impl StoreSource<'_> {
         &mut self,
         mut ask: impl FnMut(&dyn SeriesReader) -> series::Result<T>,
     ) -> Result<T, Unanswered> {
+        self.underway.wait(self.stop)?;
         loop {
             match ask(self.store) {
                 Ok(answer) => return Ok(answer),

@@ -37,6 +37,7 @@ mod reprocess;
 mod revise;
 mod settings;
 mod stretch;
+mod underway;
 mod worker;
 
 pub mod budget;

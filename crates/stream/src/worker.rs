@@ -2,6 +2,7 @@
 //! when one of them fails.
 
 mod commit;
+mod pending;
 mod saving;
 mod trial;
 
@@ -16,15 +17,15 @@ use series::{Completeness, DeadLetter, DeadMessage};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
-use crate::answers::Unanswered;
 use crate::bite::{Bite, Bites};
 use crate::checkpoint::Checkpoints;
 use crate::clean::Owed;
 use crate::counts::Shared;
-use crate::engine::{Engine, Turn};
+use crate::engine::Engine;
 use crate::stretch::Purpose;
 use crate::{Error, Parts, READER, partitions, recover, source_of};
 
+use pending::{Errand, Pending};
 use saving::Saving;
 
 /// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     purpose: Purpose,
     /// Away while a turn is computed; absent once it gave up.
     engine: Option<Box<Engine>>,
+    /// The turn that was computed last and is not in the store yet.
+    pending: Option<Pending>,
     checkpoints: Option<Checkpoints>,
     live: Box<dyn Reader>,
     backfill: Bites,
@@ -61,7 +64,7 @@ pub(crate) struct Worker {
     live_turns: u32,
     /// Whether history's next turn is for windows that wait to be computed again, not for its records.
     revisions_next: bool,
-    /// When live data was last read, and how long its turn took.
+    /// When a turn of live data was last done, and how long it took.
     live_read: Option<(Instant, Duration)>,
     rest: Rest,
     shared: Arc<Shared>,
@@ -116,6 +119,8 @@ enum Flow {
 }
 
 enum Next {
+    /// Nothing was there at once, and the turn in hand was committed.
+    Settled(Flow),
     Stop,
     Quiet,
     /// Windows wait to be computed again.
@@ -160,6 +165,7 @@ impl Worker {
             parts,
             purpose,
             engine: Some(engine),
+            pending: None,
             checkpoints,
             live,
             backfill,
@@ -194,6 +200,7 @@ impl Worker {
                 },
             }
         }
+        self.settle().await;
         self.checkpoint_all().await;
         self.tell_log().await;
         self.flush_trial().await;
@@ -213,7 +220,8 @@ impl Worker {
             return self.finish().await;
         }
         self.give_way().await;
-        match self.next().await {
+        match self.next_or_settle().await {
+            Next::Settled(flow) => flow,
             Next::Stop => Flow::Stop,
             Next::Quiet => Flow::On,
             Next::Revise => self.revise().await,
@@ -293,26 +301,19 @@ impl Worker {
     }
 
     async fn chunk(&mut self, lane: Lane, chunk: Chunk) -> Flow {
-        let began = Instant::now();
         let now = self.parts.clock.as_ref()();
-        let arrived = arrivals(&chunk);
-        let flow = self.turn(lane, move |engine| engine.records(lane, &chunk, now).map(Some)).await;
-        match lane {
+        let bytes = bytes_of(&chunk);
+        let errand = match lane {
             Lane::Live => {
-                if flow == Flow::On {
-                    self.shared.arrived(arrived);
-                }
                 self.live_turns += 1;
-                self.live_read = Some((began, began.elapsed()));
-                self.live_bite.took(began.elapsed(), Duration::ZERO);
+                Errand::Live { bytes, arrived_ms: arrivals(&chunk) }
             }
             Lane::Backfill => {
-                self.live_turns = 0;
-                self.revisions_next = true;
-                self.backfill_bite.took(began.elapsed(), self.history_may_take());
-                self.rest(began);
+                (self.live_turns, self.revisions_next) = (0, true);
+                Errand::History { bytes }
             }
-        }
+        };
+        let flow = self.turn(errand, move |engine| engine.records(lane, &chunk, now).map(Some)).await;
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 
@@ -326,13 +327,13 @@ impl Worker {
     }
 
     /// Where live data comes, history has half of the time at most.
-    fn rest(&mut self, began: Instant) {
+    fn rest(&mut self, took: Duration) {
         let now = Instant::now();
         if !self.purpose.writes_to_log() || self.live_read.is_none_or(|(at, _)| now - at >= LIVE_COMES) {
             self.rest.owed = Duration::ZERO;
             return;
         }
-        self.rest.owed += now - began;
+        self.rest.owed += took;
         if self.rest.owed >= SHORTEST_REST {
             self.rest.until = now + std::mem::take(&mut self.rest.owed).min(LONGEST_REST);
         }
@@ -340,13 +341,11 @@ impl Worker {
 
     /// Computes some windows again that readings came for after they were published.
     async fn revise(&mut self) -> Flow {
-        let began = Instant::now();
         (self.live_turns, self.revisions_next) = (0, false);
         let now = self.parts.clock.as_ref()();
         let most = self.revisions_bite.size() as u32;
-        let flow = self.turn(Lane::Backfill, move |engine| engine.revise(now, most)).await;
-        self.revisions_bite.took(began.elapsed(), self.history_may_take());
-        self.rest(began);
+        let errand = Errand::Revisions { most: most as usize };
+        let flow = self.turn(errand, move |engine| engine.revise(now, most)).await;
         if flow == Flow::On { self.checkpoint_one().await } else { flow }
     }
 
@@ -362,7 +361,7 @@ impl Worker {
             }
         };
         let of_turn = Arc::clone(&ends);
-        let flow = self.turn(Lane::Live, move |engine| engine.tick(now, &of_turn)).await;
+        let flow = self.turn(Errand::Other(Lane::Live), move |engine| engine.tick(now, &of_turn)).await;
         if self.engine.as_ref().is_some_and(|engine| engine.wants_time(now, &ends)) {
             // More windows are over than one turn had room for.
             self.tick_at = self.tick_at.min(Instant::now() + began.elapsed().max(SHORTEST_REST));
@@ -399,45 +398,17 @@ impl Worker {
             letters: vec![DeadLetter { index: None, reason }],
             record: Vec::new(),
         };
-        let flow =
-            self.turn(partition.lane, move |engine| engine.hole(partition, from, to, hole).map(Some)).await;
+        let errand = Errand::Other(partition.lane);
+        let flow = self.turn(errand, move |engine| engine.hole(partition, from, to, hole).map(Some)).await;
         if flow == Flow::On { self.reopen().await } else { flow }
-    }
-
-    /// Computes a turn on a thread that may block, and commits it.
-    async fn turn(
-        &mut self,
-        lane: Lane,
-        compute: impl FnOnce(&mut Engine) -> Result<Option<Turn>, Unanswered> + Send + 'static,
-    ) -> Flow {
-        let mut engine = self.engine.take().expect("the engine is here between two turns");
-        let job = tokio::task::spawn_blocking(move || {
-            let turn = compute(&mut engine);
-            (engine, turn)
-        });
-        let Some((engine, turn)) = outcome_of(job).await else { return Flow::Stop };
-        let turn = match turn {
-            Ok(None) => {
-                self.engine = Some(engine);
-                return Flow::On;
-            }
-            Ok(Some(turn)) => turn,
-            // The state went half-way: it is not kept.
-            Err(Unanswered::Stopping) => return Flow::Stop,
-            Err(error @ Unanswered::Mismatch(_)) => {
-                tracing::error!(%error, "a turn broke off; the state is built again");
-                return Flow::Rebuild;
-            }
-        };
-        let flow = self.commit(lane, &turn).await;
-        if flow == Flow::On {
-            self.engine = Some(engine);
-        }
-        flow
     }
 
     /// Opens the readers where the store stands now.
     async fn reopen(&mut self) -> Flow {
+        let flow = self.settle().await;
+        if flow != Flow::On {
+            return flow;
+        }
         let mut wait = RETRY.0;
         loop {
             let readers =
@@ -465,7 +436,8 @@ impl Worker {
     /// Builds the state again from checkpoints and notes.
     async fn rebuild(&mut self) -> Flow {
         let mut wait = RETRY.0;
-        // It is of the state that is thrown away.
+        // They are of the state that is thrown away.
+        self.pending = None;
         self.saved().await;
         loop {
             let (parts, purpose, checkpoints) =
@@ -525,6 +497,11 @@ impl Drop for Worker {
 fn arrivals(chunk: &Chunk) -> Vec<(u16, i64)> {
     let newest = |run: &log::Run| Some((run.partition.index, run.records.last()?.appended_ms));
     chunk.runs.iter().filter_map(newest).collect()
+}
+
+/// What its records take.
+fn bytes_of(chunk: &Chunk) -> usize {
+    chunk.runs.iter().flat_map(|run| &run.records).map(|record| record.value.len()).sum()
 }
 
 /// What is ready of two; of both, the first.

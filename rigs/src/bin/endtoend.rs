@@ -20,9 +20,15 @@ use serde_json::{Value, json};
 
 #[derive(Parser, Debug)]
 struct Args {
-    /// Devices, a connection each
+    /// Devices
     #[arg(long, default_value_t = 1000)]
     devices: u64,
+    /// How many share a connection, in turn, as behind the gateway of a site
+    #[arg(long, default_value_t = 1)]
+    behind: u64,
+    /// Messages that are due within so many milliseconds are due together, as where a site's gateway asks its devices
+    #[arg(long, default_value_t = 0)]
+    tick: u64,
     /// Readings in a message
     #[arg(long, default_value_t = 20)]
     metrics: u64,
@@ -56,6 +62,8 @@ struct Args {
 const QUERYABLE_MS: f64 = 500.0;
 /// What a burst that is never stored may take.
 const PATIENCE: Duration = Duration::from_secs(1800);
+/// What a connection may have on its way at most, however many devices send by it.
+const IN_FLIGHT: u64 = 1024;
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -214,17 +222,12 @@ async fn phase(
 /// The generator, a process of its own.
 fn load(args: &Args, place: &Place, messages: u64, seconds: u64) -> anyhow::Result<Child> {
     let mut command = Command::new(&place.binary);
-    command.args([
-        "fleet",
-        "bench",
-        "--format",
-        "json",
-        "--in-flight",
-        "64",
-        "--target",
-        &place.mqtt.to_string(),
-    ]);
-    command.args(["--connections", &args.devices.to_string(), "--metrics", &args.metrics.to_string()]);
+    let connections = (args.devices / args.behind).max(1);
+    let in_flight = (64 * args.behind).min(IN_FLIGHT);
+    command.args(["fleet", "bench", "--format", "json", "--target", &place.mqtt.to_string()]);
+    command.args(["--connections", &connections.to_string(), "--behind", &args.behind.to_string()]);
+    command.args(["--in-flight", &in_flight.to_string(), "--tick", &args.tick.to_string()]);
+    command.args(["--metrics", &args.metrics.to_string()]);
     command.args(["--rate", &messages.to_string(), "--duration", &seconds.to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().context("the generator cannot be started")
@@ -293,6 +296,8 @@ fn report(args: &Args, phases: &[&Phase], bytes_per_reading: f64) {
         "{:#}",
         json!({
             "devices": args.devices,
+            "devices_a_connection": args.behind,
+            "tick_ms": args.tick,
             "metrics": args.metrics,
             "bytes_per_reading": bytes_per_reading,
             "phases": phases.iter().map(told).collect::<Vec<_>>(),

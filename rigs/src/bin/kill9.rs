@@ -93,7 +93,7 @@ fn load(place: &Place, qos: u8, rate: f64) -> anyhow::Result<Load> {
     let mut options = Options::new(Target::new(&place.mqtt.to_string(), &TlsFiles::default())?);
     options.connections = 20;
     options.qos = qos;
-    options.pace = Pace::Open { per_second: rate };
+    options.pace = Pace::open(rate);
     options.client_id = format!("rig-{qos}-");
     options.content = Content::Plain { topic: format!("rig/{qos}/{{i}}"), size_bytes: 100 };
     options.clean_start = false;

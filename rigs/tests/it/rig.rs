@@ -23,7 +23,8 @@ pub(crate) fn expect(verdict: i32, rig: &str, options: &[&str]) -> String {
     said
 }
 
-/// The server's binary: `PENSTOCK_BIN`, or built as it is now.
+/// The server's binary: `PENSTOCK_BIN`, or as the sources are now. Tests of the whole workspace have built it already, as those of
+/// its own package need it; to build it alone would be with other features of the SQL engine, and take ten minutes.
 pub(crate) fn server() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT
@@ -32,9 +33,11 @@ pub(crate) fn server() -> PathBuf {
                 return given.into();
             }
             let beside = Path::new(env!("CARGO_BIN_EXE_kill9")).with_file_name("penstock");
+            if is_newer(&beside, &["crates", "web/dist"]) {
+                return beside;
+            }
             let mut build = Command::new(env!("CARGO"));
-            // With the features that the workspace's tests have, so that after them there is nothing to do: alone, the
-            // package would have the SQL engine built once more, in silence.
+            // With the features that the workspace's tests have.
             build.args(["build", "--quiet", "--workspace", "--bin", "penstock", "--test", "it"]);
             forget_this_package(&mut build);
             if beside.parent().is_some_and(|folder| folder.ends_with("release")) {
@@ -54,4 +57,27 @@ fn forget_this_package(build: &mut Command) {
             build.env_remove(name);
         }
     }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it lies in the workspace").to_owned()
+}
+
+/// Whether a file is there and was written after everything that it is made of in these folders of the workspace.
+fn is_newer(file: &Path, folders: &[&str]) -> bool {
+    let written = |path: &Path| path.metadata().and_then(|of| of.modified()).ok();
+    let Some(made) = written(file) else { return false };
+    let mut newest = written(&root().join("Cargo.lock"));
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().expect("the sources can be read").flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true if path.ends_with("tests") || path.ends_with("benches") => {}
+                true => folders.push(path),
+                false => newest = newest.max(written(&path)),
+            }
+        }
+    }
+    newest.is_some_and(|newest| newest < made)
 }

@@ -205,6 +205,7 @@ impl Alerts {
     /// [`Error::Refused`] names what is not possible; [`Error::Metadata`], [`Error::Row`].
     pub fn mute(&self, tenant: &TenantId, id: &str, mute: &Mute, now: Timestamp) -> Result<()> {
         let refused = |reason| Error::Refused { what: "mute", reason };
+        let mute = &mute.clone().set_at(now);
         mute.clone().check(id).map_err(refused)?;
         let (changing, work) = self.begin();
         let audience = self.audience(tenant)?;

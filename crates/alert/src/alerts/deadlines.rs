@@ -5,14 +5,16 @@ use record::{DeviceId, TenantId, Timestamp};
 use rule::RuleId;
 
 use super::Alerts;
+use super::halves::in_halves;
 use super::take::pair_id;
 use super::tell::Subject;
-use crate::Result;
 use crate::alert::{State, What};
 use crate::core::pair::Pair;
 use crate::id::forwards;
 use crate::message::Kind;
 use crate::rows::{Due, Work, read};
+use crate::step::{AlertStep, StepKind};
+use crate::{Error, Result};
 
 /// Most deadlines that one tick looks at: so much is in memory and in one commit. The next tick does the rest.
 const DUE_PER_TICK: usize = 500;
@@ -30,23 +32,38 @@ impl Alerts {
     /// Lets time pass: groups and digests go out, suppressions and mutes end, what nobody acknowledged is escalated. Called
     /// about every second. Deadlines are kept: after a restart the first tick does what is overdue.
     ///
+    /// What needs a damaged row is told, counted and left undone, so that it holds up nothing else.
+    ///
     /// # Errors
-    /// [`crate::Error::Metadata`], [`crate::Error::Row`], [`crate::Error::Directory`]: nothing was done, the next tick tries again.
+    /// [`Error::Metadata`], [`Error::Directory`]: the next tick tries again.
     pub fn tick(&self, now: Timestamp) -> Result<Ticked> {
-        let (_changing, mut work) = self.begin();
         let due = self.due(now.millis())?;
         let ticked = Ticked { done: due.len(), more: due.len() == DUE_PER_TICK };
+        let attempt = &mut |part: &[Row]| self.do_due(part, now.millis());
+        in_halves(&due, attempt, &mut |row, error| self.leave_undone(row, error))?;
+        Ok(ticked)
+    }
+
+    /// In one commit, or not at all.
+    fn do_due(&self, due: &[Row], now_ms: i64) -> Result<()> {
+        let (_changing, mut work) = self.begin();
         for row in due {
-            let (table, tenant, id) = (Table::AlertDue, String::new(), row.id.clone());
-            work.changes.push(Change::Delete { table, tenant, id });
-            match read::<Due>(table, &row) {
-                Ok(due) => self.handle(&mut work, &row.id, &due, now.millis())?,
+            work.changes.push(done(row));
+            match read::<Due>(Table::AlertDue, row) {
+                Ok(due) => self.handle(&mut work, &row.id, &due, now_ms)?,
                 // It must not keep what comes after it from being done.
                 Err(error) => tracing::error!(%error, "something that was put off will not be done"),
             }
         }
-        self.commit(work)?;
-        Ok(ticked)
+        self.commit(work)
+    }
+
+    fn leave_undone(&self, row: &Row, error: &Error) -> Result<()> {
+        tracing::error!(due = row.id, %error, "something that was put off will not be done");
+        let (_changing, mut work) = self.begin();
+        work.changes.push(done(row));
+        work.tally.passed_over += 1;
+        self.commit(work)
     }
 
     fn due(&self, now_ms: i64) -> Result<Vec<Row>> {
@@ -114,6 +131,7 @@ impl Alerts {
         let facts = self.facts(tenant, device)?;
         let of = Subject { tenant, id: &waiting.alert, facts: &facts, now_ms };
         let is_muted = self.stand(work, of, &mut alert, &terms)?;
+        work.steps.push(AlertStep::of(name, &waiting.alert, &alert, StepKind::Raised, now_ms));
         work.alerts.put(name, &waiting.alert, alert);
         if is_muted {
             work.pairs.remove(name, &pair_id);
@@ -185,4 +203,9 @@ impl Alerts {
         }
         self.tell_muted(work, tenant, mute, now_ms)
     }
+}
+
+/// What was put off is not any more.
+fn done(row: &Row) -> Change {
+    Change::Delete { table: Table::AlertDue, tenant: String::new(), id: row.id.clone() }
 }

@@ -4,11 +4,11 @@ use metadata::{Change, Table};
 use record::{TenantId, Timestamp};
 
 use super::Alerts;
-use crate::Result;
 use crate::alert::Alert;
 use crate::core::pair::Pair;
 use crate::id::backwards;
 use crate::rows::{CauseRow, read};
+use crate::{Error, Result};
 
 /// Most rows that one call removes of each table: so much is in one commit.
 const AT_ONCE: usize = 1000;
@@ -20,7 +20,7 @@ impl Alerts {
     /// many rows went; call again while it is not 0. Called about every hour.
     ///
     /// # Errors
-    /// [`crate::Error::Metadata`], [`crate::Error::Row`].
+    /// [`Error::Metadata`].
     pub fn forget(&self, tenant: &TenantId, now: Timestamp) -> Result<usize> {
         let _changing = self.changing.lock();
         let before_ms = now.millis().saturating_sub(self.settings.keep_ms);
@@ -29,9 +29,9 @@ impl Alerts {
         for (id, alert) in self.over(tenant, &before)? {
             let pair = format!("{}/{}", alert.rule_id, alert.device_id);
             let row = self.metadata.get(Table::AlertPairs, tenant.as_str(), &pair)?;
-            let known = row.map(|row| read::<Pair>(Table::AlertPairs, &row)).transpose()?;
-            // What stood for others and is gone stands for none.
-            if known.is_some_and(|known| known.alert == id) {
+            let known = row.map(|row| read::<Pair>(Table::AlertPairs, &row));
+            // What stood for others and is gone stands for none; one that cannot be read stays for whoever repairs it.
+            if known.is_some_and(|known| known.is_ok_and(|known| known.alert == id)) {
                 changes.push(delete(Table::AlertPairs, tenant, pair));
             }
             changes.push(delete(Table::Alerts, tenant, id));
@@ -48,7 +48,7 @@ impl Alerts {
     /// The tenants that have alerts. Looks at all of them: for what is done once an hour.
     ///
     /// # Errors
-    /// [`crate::Error::Metadata`].
+    /// [`Error::Metadata`].
     pub fn tenants(&self) -> Result<Vec<TenantId>> {
         let mut tenants: Vec<TenantId> = Vec::new();
         self.metadata.scan(Table::Alerts, None, &mut |row| {
@@ -60,7 +60,7 @@ impl Alerts {
         Ok(tenants)
     }
 
-    /// Alerts behind an id that are over.
+    /// Alerts behind an id that are over. One that cannot be read is told and stays: it must not keep all others.
     fn over(&self, tenant: &TenantId, behind: &str) -> Result<Vec<(String, Alert)>> {
         let (mut over, mut failed, mut looked_at) = (Vec::new(), None, 0);
         self.metadata.scan_after(Table::Alerts, tenant.as_str(), behind, &mut |row| {
@@ -69,6 +69,7 @@ impl Alerts {
             match alert.and_then(|alert| Ok((!alert.is_open() && !self.holds(tenant, &alert)?, alert))) {
                 Ok((true, alert)) => over.push((row.id, alert)),
                 Ok((false, _)) => {}
+                Err(error @ Error::Row { .. }) => tracing::error!(%error, "an old alert is not removed"),
                 Err(error) => failed = Some(error),
             }
             failed.is_none() && over.len() < AT_ONCE && looked_at < LOOKED_AT

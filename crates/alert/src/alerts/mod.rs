@@ -5,17 +5,20 @@ mod deadlines;
 mod deliveries;
 mod forget;
 mod forward;
+mod halves;
 mod list;
 mod onset;
 mod settle;
+mod steps;
 mod take;
 mod tell;
 
 pub use deadlines::Ticked;
 pub(crate) use deliveries::Attempt;
 pub use forward::Forward;
-pub use list::{Filter, Page};
+pub use list::{COUNTED, Counts, Filter, Page};
 pub use onset::{Raise, Raised};
+pub use steps::{STEPS_WAITING, Waiting};
 pub use take::{OpenCause, Taken};
 
 use std::collections::HashMap;
@@ -34,6 +37,7 @@ use crate::rows::Work;
 use crate::terms::{Directory, Terms};
 use crate::{Error, Result};
 use audience::Audience;
+use steps::Numbering;
 
 /// Most tenants whose people and mutes are kept in memory at once; of more they are read again.
 const AUDIENCES: usize = 256;
@@ -51,6 +55,9 @@ pub struct Alerts {
     queue: Mutex<Queue>,
     /// Something new waits for delivery.
     wake: Notify,
+    numbering: Mutex<Numbering>,
+    /// Something new waits for the topic.
+    stepped: Notify,
     counters: Counters,
 }
 
@@ -58,7 +65,7 @@ impl Alerts {
     /// Over these tables. Reads what is still to be delivered; a row that cannot be read is said to the operator and left.
     ///
     /// # Errors
-    /// [`Error::Metadata`].
+    /// [`Error::Metadata`], [`Error::Row`] of the number of the next step.
     pub fn open(
         metadata: Arc<dyn Metadata>,
         directory: Arc<dyn Directory>,
@@ -74,6 +81,7 @@ impl Alerts {
             }
             true
         })?;
+        let numbering = Mutex::new(Numbering::read(&*metadata)?);
         Ok(Self {
             metadata,
             directory,
@@ -82,6 +90,8 @@ impl Alerts {
             audiences: Mutex::default(),
             queue: Mutex::new(queue),
             wake: Notify::new(),
+            numbering,
+            stepped: Notify::new(),
             counters: Counters::default(),
         })
     }
@@ -109,14 +119,16 @@ impl Alerts {
     }
 
     /// Writes everything, then counts it and lets it be delivered.
-    fn commit(&self, work: Work<'_>) -> Result<()> {
+    fn commit(&self, mut work: Work<'_>) -> Result<()> {
+        let numbered = self.number(&mut work)?;
         let tally = work.tally;
         let (changes, outgoing) = work.into_changes();
         if changes.is_empty() {
             self.counters.add(tally);
             return Ok(());
         }
-        self.metadata.commit(&changes)?;
+        self.metadata.commit(&changes).inspect_err(|_| self.not_numbered())?;
+        self.numbered(numbered);
         self.counters.add(tally);
         if !outgoing.is_empty() {
             let mut queue = self.queue.lock();

@@ -10,6 +10,7 @@ use crate::alert::{Alert, REMARK_BYTES, State, WHY_BYTES, What, cut};
 use crate::core::pair::{Pair, Verdict, judge};
 use crate::id::AlertId;
 use crate::rows::{Due, Work};
+use crate::step::{AlertStep, StepKind};
 use crate::terms::Terms;
 use crate::{Error, Result};
 
@@ -113,6 +114,7 @@ impl Alerts {
         work.tally.raised += 1;
         if onset.retrospective && !terms.tell_retrospective {
             work.tally.retrospective += 1;
+            work.steps.push(AlertStep::of(name, id.as_str(), &alert, StepKind::Raised, now_ms));
             work.alerts.put(name, id.as_str(), alert);
             return Ok(());
         }
@@ -138,6 +140,8 @@ impl Alerts {
                 }
             }
         }
+        let kind = if alert.state == State::Suppressed { StepKind::Suppressed } else { StepKind::Raised };
+        work.steps.push(AlertStep::of(name, id.as_str(), &alert, kind, now_ms));
         work.alerts.put(name, id.as_str(), alert);
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::alert::{Alert, How, REMARK_BYTES, State, What, cut};
 use crate::id::AlertId;
 use crate::message::Kind;
 use crate::rows::Work;
+use crate::step::{AlertStep, StepKind};
 use crate::{Error, Result};
 
 /// How an alert ends.
@@ -45,6 +46,13 @@ impl Alerts {
         alert.note(now.millis(), What::Acknowledged, Some(cut(by, REMARK_BYTES)), remark.map(said));
         let alert = alert.clone();
         work.tally.acknowledged += 1;
+        work.steps.push(AlertStep::of(
+            tenant.as_str(),
+            id.as_str(),
+            &alert,
+            StepKind::Acknowledged,
+            now.millis(),
+        ));
         self.commit(work)?;
         Ok(alert)
     }
@@ -95,6 +103,7 @@ impl Alerts {
         alert.note(now_ms, What::Resolved, end.by, end.remark);
         let alert = alert.clone();
         work.tally.resolved += 1;
+        work.steps.push(AlertStep::of(tenant.as_str(), id, &alert, StepKind::Resolved, now_ms));
         if alert.told.iter().all(|told| told.how != How::Single) {
             return Ok(());
         }

@@ -8,9 +8,11 @@ use rule::{Kind, RuleId, Transition};
 use serde::{Deserialize, Serialize};
 
 use super::Alerts;
+use super::halves::in_halves;
 use super::onset::Onset;
 use super::settle::End;
 use crate::alert::{State, What};
+use crate::counters::Tally;
 use crate::id::AlertId;
 use crate::rows::{CauseRow, Work, put, read};
 use crate::{Error, Result};
@@ -25,6 +27,8 @@ pub struct Taken {
     pub new: usize,
     /// Those that were known already, or end what has no alert.
     pub known: usize,
+    /// Those that needed a row that is damaged: they were told in the server's log, and are not taken again.
+    pub passed_over: usize,
 }
 
 /// A cause that has its alert and whose end has not been seen.
@@ -52,9 +56,43 @@ impl Alerts {
     /// alerts, the messages and the positions are there, or nothing is. A transition that was taken before changes nothing, however
     /// long ago that was.
     ///
+    /// A transition that needs a damaged row is passed over, told and counted, because what cannot be read now cannot be read later either, and
+    /// the rules of everybody would wait for it. The others are taken in several commits then, the positions with the last.
+    ///
     /// # Errors
-    /// [`Error::Metadata`], [`Error::Directory`]: nothing was taken, the same may be given again.
+    /// [`Error::Metadata`], [`Error::Directory`]: the same may be given again.
     pub fn take(
+        &self,
+        transitions: &[Transition],
+        positions: &[(String, u64)],
+        now: Timestamp,
+    ) -> Result<Taken> {
+        match self.take_whole(transitions, positions, now) {
+            Err(Error::Row { .. }) => {}
+            done => return done,
+        }
+        let (mut taken, mut passed_over) = (Taken::default(), 0);
+        in_halves(
+            transitions,
+            &mut |part| {
+                let Taken { new, known, .. } = self.take_whole(part, &[], now)?;
+                (taken.new, taken.known) = (taken.new + new, taken.known + known);
+                Ok(())
+            },
+            &mut |transition, error| {
+                let Transition { tenant, device, rule, kind, .. } = transition;
+                tracing::error!(%tenant, %device, rule = %rule.0, ?kind, %error, "a rule's finding is passed over");
+                self.counters.add(Tally { passed_over: 1, ..Tally::default() });
+                passed_over += 1;
+                Ok(())
+            },
+        )?;
+        self.take_whole(&[], positions, now)?;
+        Ok(Taken { passed_over, ..taken })
+    }
+
+    /// In one commit, or not at all.
+    fn take_whole(
         &self,
         transitions: &[Transition],
         positions: &[(String, u64)],
@@ -101,22 +139,22 @@ impl Alerts {
 
     /// The causes that have their alert and whose end has not been seen, of the devices that `wanted` says yes to: what an
     /// evaluator whose state is gone has to know, so that it raises nothing twice and leaves nothing open. Alerts that people
-    /// resolved are among them while the condition holds.
+    /// resolved are among them while the condition holds. A row that cannot be read is told and left out: its cause is found again, and known
+    /// by its alert.
     ///
     /// # Errors
-    /// [`Error::Metadata`], [`Error::Row`].
+    /// [`Error::Metadata`].
     pub fn open_causes(&self, wanted: &dyn Fn(&TenantId, &DeviceId) -> bool) -> Result<Vec<OpenCause>> {
         let mut causes = Vec::new();
-        let mut failed = None;
         self.metadata.scan(Table::AlertCauses, None, &mut |row| {
             match open_cause(&row) {
                 Ok(cause) if wanted(&cause.tenant, &cause.device) => causes.push(cause),
                 Ok(_) => {}
-                Err(error) => failed = Some(error),
+                Err(error) => tracing::error!(%error, "what holds cannot be read"),
             }
-            failed.is_none()
+            true
         })?;
-        failed.map_or(Ok(causes), Err)
+        Ok(causes)
     }
 
     fn began(&self, work: &mut Work<'_>, transition: &Transition, now: Timestamp) -> Result<bool> {

@@ -5,6 +5,8 @@
 //! there, and what the book has open is open.
 
 mod checkpoint;
+mod fill;
+mod fleet;
 mod partition;
 mod worker;
 
@@ -20,10 +22,13 @@ use record::Timestamp;
 use tokio::sync::watch;
 
 use crate::{Alerts, Rules};
+pub use fill::Past;
 use worker::Worker;
 
 /// The reader's name in the log.
 pub const READER: &str = "rules";
+/// The name of its thread.
+const THREAD: &str = "rules";
 
 /// Up to which time of the server's clock all live messages of a partition of `iot-telemetry-raw` have gone through the stream, given
 /// what time it is.
@@ -52,6 +57,8 @@ pub struct Parts {
     pub routes: Arc<dyn Routes>,
     /// How.
     pub settings: rule::Settings,
+    /// Where what was stored is asked for, for windows that are new.
+    pub past: Past,
     /// The folder of the checkpoints.
     pub folder: PathBuf,
     /// How far the stream is.
@@ -73,6 +80,7 @@ pub(crate) struct Counts {
     lost: AtomicU64,
     transitions: AtomicU64,
     routed: AtomicU64,
+    filled: AtomicU64,
     evaluated_nanos: AtomicU64,
     retries: AtomicU64,
     devices: AtomicU64,
@@ -95,6 +103,8 @@ pub struct Figures {
     pub transitions: u64,
     /// Readings passed on by routing rules.
     pub routed: u64,
+    /// Devices whose windows were filled with what was stored.
+    pub filled: u64,
     /// Time that evaluation took.
     pub evaluated: Duration,
     /// Attempts of the book to take something that failed and were tried again.
@@ -113,6 +123,7 @@ impl Counts {
             lost: of(&self.lost),
             transitions: of(&self.transitions),
             routed: of(&self.routed),
+            filled: of(&self.filled),
             evaluated: Duration::from_nanos(of(&self.evaluated_nanos)),
             retries: of(&self.retries),
             devices: of(&self.devices),
@@ -149,16 +160,16 @@ impl Gauge {
 /// runtime. Blocks.
 ///
 /// # Errors
-/// [`crate::Error::Checkpoint`], [`crate::Error::Log`], [`crate::Error::Metadata`].
+/// [`crate::Error::Checkpoint`], [`crate::Error::Log`], [`crate::Error::Metadata`], [`crate::Error::Row`] of a position,
+/// [`crate::Error::Thread`].
 pub fn start(parts: Parts) -> crate::Result<Evaluating> {
     let (stop, stopped) = watch::channel(false);
     let counts = Arc::new(Counts::default());
     let worker = Worker::open(parts, Arc::clone(&counts), stopped)?;
     let runtime = tokio::runtime::Handle::current();
     let run = move || runtime.block_on(worker.run());
-    let thread = std::thread::Builder::new().name("rules".to_owned()).spawn(run);
-    let thread = thread
-        .map_err(|error| crate::Error::Checkpoint { place: "a thread".into(), reason: error.to_string() })?;
+    let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(run);
+    let thread = thread.map_err(|error| crate::Error::Thread { name: THREAD, reason: error.to_string() })?;
     Ok(Evaluating { thread, stop, counts })
 }
 

@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 
 use log::{Lane, Record};
 use record::{CleanRecord, CleanSource, Timestamp};
-use rule::{Evaluator, Message, OpenCause, Output, RuleSet, Settings};
+use rule::{Evaluator, Message, OpenCause, Output, Priors, RuleSet, Settings};
 
 use super::Counts;
 use super::checkpoint::Checkpoint;
+use super::fill::Watch;
+use super::fleet::Succession;
 
 /// A shorter time away is not noticed by rules that wait for silence.
 const NOTICEABLE_NANOS: i64 = 5_000_000_000;
@@ -24,6 +26,10 @@ pub(super) struct Partition {
     last: BTreeMap<(u8, u16), (u64, u32)>,
     /// When the newest live record arrived.
     newest: Timestamp,
+    /// The devices whose windows are being filled.
+    pub(super) watch: Option<Watch>,
+    /// From which live offset on new devices begin with what else, where that is still to come.
+    to_come: Option<(u64, Arc<Priors>)>,
     /// Whether something came since the last checkpoint.
     pub(super) has_moved: bool,
 }
@@ -33,7 +39,8 @@ impl Partition {
     pub(super) fn new(index: u16, next: [u64; 2], set: Arc<RuleSet>, settings: Settings) -> Self {
         let evaluator = Evaluator::new(set, settings);
         let newest = Timestamp::from_nanos(i64::MIN);
-        Self { index, evaluator, next, last: BTreeMap::new(), newest, has_moved: false }
+        let last = BTreeMap::new();
+        Self { index, evaluator, next, last, newest, watch: None, to_come: None, has_moved: false }
     }
 
     /// One as its checkpoint has it. Where its state cannot be read, it begins anew from the same place.
@@ -65,6 +72,21 @@ impl Partition {
         Checkpoint { partition: self.index, next: self.next, last, state }
     }
 
+    /// Lets new devices begin with what is known of fleets.
+    pub(super) fn follow(&mut self, Succession { before, since, now }: Succession) {
+        if self.next[Lane::Live as usize] >= since {
+            self.evaluator.set_priors(now);
+        } else {
+            self.evaluator.set_priors(before);
+            self.to_come = Some((since, now));
+        }
+    }
+
+    /// Whether it goes through records again that were judged with less known of fleets.
+    pub(super) fn is_behind_fleet(&self) -> bool {
+        self.to_come.is_some()
+    }
+
     /// It is `now`, and nothing was heard since the state was kept: that was ours, not the devices' silence.
     pub(super) fn was_away(&mut self, now: Timestamp) {
         let Some(until) = self.evaluator.clock() else { return };
@@ -90,6 +112,11 @@ impl Partition {
         self.next[lane as usize] = base + records.len() as u64;
         self.has_moved = true;
         for (offset, record) in (base..).zip(records) {
+            if lane == Lane::Live
+                && let Some((_, priors)) = self.to_come.take_if(|(since, _)| offset >= *since)
+            {
+                self.evaluator.set_priors(priors);
+            }
             match CleanRecord::decode(&record.value) {
                 Ok(record) => self.record(&record, counts, out),
                 Err(error) => {
@@ -102,6 +129,12 @@ impl Partition {
         counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
     }
 
+    /// The next offset of each backfill partition of the raw topic that is before what was taken.
+    pub(super) fn history(&self) -> impl Iterator<Item = (u16, u64)> {
+        let of_history = self.last.iter().filter(|((lane, _), _)| *lane == Lane::Backfill as u8);
+        of_history.map(|((_, partition), (offset, _))| (*partition, offset + 1))
+    }
+
     fn record(&mut self, record: &CleanRecord<'_>, counts: &Counts, out: &mut Output) {
         let CleanSource { lane, partition, offset, part } = record.source;
         let last = self.last.get(&(lane as u8, partition));
@@ -111,6 +144,9 @@ impl Partition {
         self.last.insert((lane as u8, partition), (offset, part));
         if lane == Lane::Live {
             self.newest = self.newest.max(record.arrived_at);
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.see(record);
         }
         counts.readings.fetch_add(record.readings.len() as u64, Ordering::Relaxed);
         let message = Message {

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use log::{Chunk, Lane, Lost, PartitionId, Position, Reader, Topic};
-use rule::{OpenCause, Output, RuleSet, Transition};
+use rule::{OpenCause, Output, Priors, RuleSet, Transition};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::checkpoint::Checkpoints;
+use super::fill::{Ask, Filler};
+use super::fleet::{Fleet, Succession};
 use super::partition::Partition;
 use super::{Counts, Parts, READER};
 use crate::{Error, Result};
@@ -28,6 +30,7 @@ pub(super) struct Worker {
     parts: Parts,
     counts: Arc<Counts>,
     checkpoints: Checkpoints,
+    fleet: Fleet,
     partitions: BTreeMap<u16, Partition>,
     live: Box<dyn Reader>,
     backfill: Box<dyn Reader>,
@@ -36,6 +39,7 @@ pub(super) struct Worker {
     tick_at: Instant,
     checkpoint_at: Instant,
     told: Instant,
+    filling: Filler,
     out: Output,
     /// Whether all that came of what was evaluated has been taken.
     is_settled: bool,
@@ -45,6 +49,7 @@ enum Next {
     Stop,
     Rules,
     Tick,
+    Fill(Ask),
     Read(Lane, log::Result<Chunk>),
 }
 
@@ -60,7 +65,8 @@ impl Worker {
         let checkpoints = Checkpoints::open(&parts.folder)?;
         let changed = parts.rules.changed();
         let mut out = Output::default();
-        let partitions = open_partitions(&parts, &checkpoints, &parts.rules.compile(), &mut out)?;
+        let fleet = Fleet::open(&parts.folder)?;
+        let mut partitions = open_partitions(&parts, &checkpoints, &fleet, &parts.rules.compile(), &mut out)?;
         // From where it begins the first time is kept at once: a start after a crash must not begin at another end.
         parts.alerts.take(&[], &told(&partitions), parts.clock.as_ref()())?;
         let live = read(&parts, &partitions, Lane::Live)?;
@@ -68,10 +74,13 @@ impl Worker {
         let now = Instant::now();
         let (tick_at, checkpoint_at) = (now + parts.tick_every, now + parts.checkpoint_every);
         let told = now;
+        let mut filling = Filler::new(parts.clock.as_ref()());
+        filling.begin(&parts, &mut partitions);
         Ok(Self {
             parts,
             counts,
             checkpoints,
+            fleet,
             partitions,
             live,
             backfill,
@@ -80,6 +89,7 @@ impl Worker {
             tick_at,
             checkpoint_at,
             told,
+            filling,
             out,
             is_settled: true,
         })
@@ -94,6 +104,7 @@ impl Worker {
         if self.is_settled {
             self.checkpoint();
         }
+        self.filling.end().await;
     }
 
     async fn step(&mut self) -> Flow {
@@ -101,6 +112,7 @@ impl Worker {
             Next::Stop => return Flow::Stop,
             Next::Rules => self.adopt().await,
             Next::Tick => self.tick().await,
+            Next::Fill(ask) => self.fill(ask).await,
             Next::Read(lane, Ok(chunk)) => self.chunk(lane, &chunk).await,
             Next::Read(_, Err(log::Error::Closed)) => return Flow::Stop,
             Next::Read(_, Err(log::Error::Expired { partition, wanted, start })) => {
@@ -127,6 +139,7 @@ impl Worker {
             _ = stop.wait_for(|stop| *stop) => Next::Stop,
             changed = self.changed.changed() => if changed.is_ok() { Next::Rules } else { Next::Stop },
             () = sleep_until(tick_at.into()) => Next::Tick,
+            Some(ask) = self.filling.ask() => Next::Fill(ask),
             read = self.live.next(CHUNK_BYTES) => Next::Read(Lane::Live, read),
             read = self.backfill.next(CHUNK_BYTES) => Next::Read(Lane::Backfill, read),
         }
@@ -138,6 +151,13 @@ impl Worker {
         for partition in self.partitions.values_mut() {
             partition.evaluator.replace(Arc::clone(&set), &mut self.out);
         }
+        self.filling.begin(&self.parts, &mut self.partitions);
+        self.take().await
+    }
+
+    /// Brings in what was stored before the rules came.
+    async fn fill(&mut self, ask: Ask) -> Flow {
+        self.filling.answer(ask, &self.parts, &mut self.partitions, &self.counts, &mut self.out);
         self.take().await
     }
 
@@ -148,6 +168,7 @@ impl Worker {
             let partition = partition.expect("only partitions that there are were asked for");
             partition.records((lane, run.base), &run.records, &self.counts, &mut self.out);
         }
+        self.filling.apply(&mut self.partitions, &self.counts, &mut self.out);
         let took = began.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
         self.counts.evaluated_nanos.fetch_add(took, Ordering::Relaxed);
         self.take().await
@@ -238,7 +259,7 @@ impl Worker {
     /// Makes the state of all partitions durable, and lets the log forget what is before it.
     fn checkpoint(&mut self) {
         self.checkpoint_at = Instant::now() + self.parts.checkpoint_every;
-        let (mut told, mut devices) = (Vec::new(), 0);
+        let (mut told, mut devices, mut is_kept) = (Vec::new(), 0, true);
         for partition in self.partitions.values_mut() {
             devices += partition.evaluator.devices() as u64;
             if !partition.has_moved {
@@ -246,6 +267,7 @@ impl Worker {
             }
             if let Err(error) = self.checkpoints.write(&partition.checkpoint()) {
                 tracing::error!(%error, "the state of rules is not kept; a start would begin with what was kept before");
+                is_kept = false;
                 continue;
             }
             partition.has_moved = false;
@@ -255,6 +277,9 @@ impl Worker {
             }));
         }
         self.counts.devices.store(devices, Ordering::Relaxed);
+        if is_kept {
+            self.learn();
+        }
         if told.is_empty() {
             return;
         }
@@ -265,6 +290,28 @@ impl Worker {
                 tracing::warn!(%error, "the log did not note how far rules are; only retention and lag suffer");
             }
         });
+    }
+
+    /// Learns what fleets have in common, when it is time. The state of all partitions was kept just now: what was used before the last
+    /// time is needed no more, once none goes through records of then again.
+    fn learn(&mut self) {
+        let now = self.parts.clock.as_ref()();
+        if !self.fleet.is_due(now) || self.partitions.values().any(Partition::is_behind_fleet) {
+            return;
+        }
+        let (began, mut priors) = (Instant::now(), Priors::default());
+        self.partitions.values().for_each(|of| of.evaluator.teach(&mut priors));
+        priors.settle();
+        let kinds = priors.len();
+        let since = self.partitions.values().map(|of| (of.index, of.next[Lane::Live as usize])).collect();
+        if let Err(error) = self.fleet.note(now, since, priors) {
+            tracing::error!(%error, "what fleets have in common is not kept; new devices begin with what was known before");
+            return;
+        }
+        for partition in self.partitions.values_mut() {
+            partition.follow(self.fleet.of(partition.index));
+        }
+        tracing::info!(kinds, took = ?began.elapsed(), "learned what fleets have in common");
     }
 
     /// Goes on behind records that the log no longer has.
@@ -314,6 +361,7 @@ impl Worker {
 fn open_partitions(
     parts: &Parts,
     checkpoints: &Checkpoints,
+    fleet: &Fleet,
     set: &Arc<RuleSet>,
     out: &mut Output,
 ) -> Result<BTreeMap<u16, Partition>> {
@@ -321,7 +369,7 @@ fn open_partitions(
     let (count, of_raw) = (parts.log.partitions(Topic::Clean), parts.log.partitions(Topic::Raw));
     let mut partitions = BTreeMap::new();
     for index in 0..count {
-        let settings = parts.settings.clone();
+        let settings = rule::Settings { fills: true, ..parts.settings.clone() };
         let (mut ends, mut next) = ([0, 0], [0, 0]);
         for lane in [Lane::Live, Lane::Backfill] {
             let end = parts.log.extent(PartitionId { topic: Topic::Clean, lane, index })?.end;
@@ -340,6 +388,10 @@ fn open_partitions(
             record::partition_of(tenant.as_str(), device.as_str(), of_raw) % count == index
         })?;
         let open: Vec<OpenCause> = open.into_iter().map(open_cause).collect();
+        let succession = fleet.of(index);
+        // Of another log the places say nothing.
+        let since = succession.since.min(ends[Lane::Live as usize]);
+        partition.follow(Succession { since, ..succession });
         partition.reconcile(&open, out);
         partition.was_away(parts.clock.as_ref()());
         partitions.insert(index, partition);

@@ -1,6 +1,6 @@
 //! When alerts are not told.
 
-use record::Facts;
+use record::{Facts, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::REMARK_BYTES;
@@ -38,6 +38,8 @@ pub enum When {
     },
     /// Again and again.
     Weekly(Span),
+    /// Once, from when it is set on, for so long. It is kept as [`When::Once`].
+    For(rule::Duration),
 }
 
 /// A mute that was checked.
@@ -49,6 +51,16 @@ pub(crate) struct CheckedMute {
 }
 
 impl Mute {
+    /// What is kept of it: where it counts from when it is set, the times by the server's clock.
+    #[must_use]
+    pub fn set_at(mut self, now: Timestamp) -> Self {
+        if let When::For(duration) = self.when {
+            let from_ms = now.millis();
+            self.when = When::Once { from_ms, to_ms: from_ms.saturating_add(duration.nanos() / 1_000_000) };
+        }
+        self
+    }
+
     /// # Errors
     /// Which part is not possible, and what is.
     pub(crate) fn check(self, id: &str) -> Result<CheckedMute, String> {
@@ -63,6 +75,7 @@ impl Mute {
             When::Weekly(span) => Some(span.check().map_err(|reason| format!("when: {reason}"))?),
             When::Once { from_ms, to_ms } if from_ms < to_ms => None,
             When::Once { .. } => return Err("when: to_ms is not after from_ms".into()),
+            When::For(_) => return Err("when: for counts from when the mute is set".into()),
         };
         Ok(CheckedMute { id: id.to_owned(), document: self, weekly })
     }
@@ -77,6 +90,7 @@ impl CheckedMute {
         match (&self.document.when, &self.weekly) {
             (When::Once { from_ms, to_ms }, _) => (*from_ms..*to_ms).contains(&now_ms).then_some(*to_ms),
             (When::Weekly(_), weekly) => weekly.as_ref()?.until(now_ms),
+            (When::For(_), _) => None,
         }
     }
 }

@@ -40,6 +40,8 @@ fn what_cannot_be_is_refused_by_its_key() {
             "alert.smtp.password: username and password go together",
         ),
         (format!("{sms}body = \"Body={{text}}\""), "alert.sms.body: write {to} and {text}"),
+        #[cfg(not(feature = "onnx"))]
+        ("[models]\ndir = \"models\"".to_owned(), "alert.models.dir: this build runs no models"),
         (format!("{sms}format = \"json\"\nbody = '{{to}} {{text}}'"), "alert.sms.body: is no JSON"),
         (format!("{sms}body = \"{{to}}{{text}}\"\nheaders = {{\"a b\" = \"c\"}}"), "alert.sms.headers"),
     ] {
@@ -52,6 +54,7 @@ fn what_cannot_be_is_refused_by_its_key() {
         "[webhook]\nx = 1",
         "[smtp]\nhost = \"a\"\nfrom = \"a@b.c\"\nx = 1",
         "[templates]\nx = \"\"",
+        "[models]\nx = \"\"",
     ] {
         assert!(toml::from_str::<Config>(unknown).is_err(), "{unknown}");
     }

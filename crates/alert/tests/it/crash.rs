@@ -12,10 +12,21 @@ use crate::house::{House, at, batched, began, ended, id_of};
 
 /// Metadata whose commit number `at` fails; every one after it, too, until it is healed. `is_lost`: that one was written and only
 /// its answer was lost.
-struct Failing {
+pub(crate) struct Failing {
     inner: Arc<dyn Metadata>,
     left: AtomicUsize,
     is_lost: bool,
+}
+
+impl Failing {
+    pub(crate) fn new(inner: Arc<dyn Metadata>, at: usize, is_lost: bool) -> Self {
+        Self { inner, left: AtomicUsize::new(at), is_lost }
+    }
+
+    /// From now on commits succeed.
+    pub(crate) fn heal(&self) {
+        self.left.store(usize::MAX, Ordering::SeqCst);
+    }
 }
 
 impl Metadata for Failing {
@@ -120,7 +131,7 @@ fn after_every_broken_commit_all_is_as_if_none_had_broken() {
             let inner: Arc<dyn Metadata> = Arc::new(Memory::new());
             // Who is told is written before anything fails.
             fresh(Arc::clone(&inner)).person("ann", |ann| ann.per_hour = Some(10));
-            let failing = Failing { inner: Arc::clone(&inner), left: AtomicUsize::new(commits), is_lost };
+            let failing = Failing::new(Arc::clone(&inner), commits, is_lost);
             if run(&fresh(Arc::new(failing)), &log) {
                 break;
             }

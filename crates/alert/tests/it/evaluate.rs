@@ -1,104 +1,13 @@
 //! From the clean topic to alerts, over a log in memory.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use log::{Batch, Lane, Log, MemoryLog, PartitionId, Partitions, Topic};
-use metadata::{Change, Memory, Metadata, Row, Table};
-use penstock_alert::{Alerts, Config, Directory, Filter, Parts, Routes, Rules, Terms, start};
-use record::{CleanSource, DeviceId, Facts, Known, Learned, Readings, TenantId, Timestamp, ValueRef, When};
-use rule::{Routed, RuleId};
+use metadata::{Change, Metadata as _, Row, Table};
+use penstock_alert::{Parts, start};
+use record::TenantId;
 
-const PARTITIONS: u16 = 2;
-
-/// What rules say of their alerts; nothing is known of devices.
-struct Book(Arc<Rules>);
-
-impl Directory for Book {
-    fn terms(&self, tenant: &TenantId, rule: &RuleId, version: u32) -> Result<Option<Terms>, String> {
-        self.0.terms(tenant, rule, version).map_err(|error| error.to_string())
-    }
-
-    fn facts(&self, _: &TenantId, _: &DeviceId) -> Result<Facts, String> {
-        Ok(Facts::default())
-    }
-}
-
-struct Nowhere;
-
-#[async_trait]
-impl Routes for Nowhere {
-    async fn pass_on(&self, _: &[Routed]) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-struct World {
-    log: Arc<MemoryLog>,
-    metadata: Arc<Memory>,
-    folder: tempfile::TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        let log = Arc::new(MemoryLog::new(Partitions::uniform(PARTITIONS).unwrap()));
-        Self { log, metadata: Arc::new(Memory::default()), folder: tempfile::tempdir().unwrap() }
-    }
-
-    /// Everything as after a start of the process, its checkpoints in this folder.
-    fn parts(&self, folder: &Path) -> Parts {
-        let rules = Arc::new(Rules::open(self.metadata.clone()).unwrap());
-        let directory = Arc::new(Book(Arc::clone(&rules)));
-        let settings = Config::default().validate().unwrap();
-        let alerts = Alerts::open(self.metadata.clone(), directory, settings).unwrap();
-        Parts {
-            log: self.log.clone(),
-            alerts: Arc::new(alerts),
-            rules,
-            routes: Arc::new(Nowhere),
-            settings: rule::Settings::default(),
-            folder: folder.to_owned(),
-            settled: Arc::new(|_, now| now),
-            clock: Arc::new(Timestamp::now),
-            tick_every: Duration::from_millis(5),
-            checkpoint_every: Duration::from_secs(3600),
-        }
-    }
-
-    /// A clean record of a reading of now, as the stream writes it.
-    async fn send(&self, offset: u64, device: &str, temperature: i64) {
-        let now = Timestamp::now();
-        let mut readings = Readings::new();
-        let (device_no, metric) = (readings.device(device).unwrap(), readings.metric("temperature").unwrap());
-        readings.push(device_no, metric, When::by_device(now, now), ValueRef::Int(temperature));
-        let index = record::partition_of(TenantId::DEFAULT, device, PARTITIONS);
-        let source = CleanSource { lane: Lane::Live, partition: index, offset, part: 0 };
-        let known = Known::new(Facts::default(), Learned::default());
-        let mut batch = Batch::new();
-        batch.push_with(PartitionId { topic: Topic::Clean, lane: Lane::Live, index }, |out| {
-            record::encode_clean(source, TenantId::DEFAULT, known.encoded(), &readings, 0..1, out);
-        });
-        self.log.append(batch).await.unwrap();
-    }
-}
-
-/// Waits until there are so many alerts, and says how they stand.
-async fn states(alerts: &Alerts, count: usize) -> Vec<String> {
-    for _ in 0..2000 {
-        let page = alerts.list(&TenantId::default_tenant(), &Filter::default(), None, 100).unwrap();
-        if page.alerts.len() >= count {
-            return page
-                .alerts
-                .iter()
-                .map(|(_, alert)| format!("{} {:?}", alert.device_id, alert.state))
-                .collect();
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("there are no {count} alerts after ten seconds");
-}
+use crate::world::{World, states};
 
 fn hot(parts: &Parts) {
     let document = serde_json::from_str(r#"{"name":"hot","when":"temperature > 80"}"#).unwrap();

@@ -5,14 +5,22 @@
 mod config;
 mod courier;
 mod crash;
+mod damaged;
 mod email;
 mod evaluate;
+mod filled;
+mod fleet;
 mod format;
 mod house;
 mod life;
 mod listing;
+#[cfg(feature = "onnx")]
+mod models;
 mod people;
 mod receiver;
+mod routes;
+mod steps;
 mod storm;
 mod suppression;
 mod webhook;
+mod world;

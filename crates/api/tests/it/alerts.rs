@@ -162,6 +162,94 @@ async fn alerts_are_answered_by_people_of_their_tenant() {
 }
 
 #[tokio::test]
+async fn a_rule_that_does_not_compile_is_told_with_its_place_for_programs() {
+    let rig = Rig::new();
+    let place = |problem: &Json| ["place", "line", "column"].map(|key| problem[key].clone());
+    let absent = Json::Null;
+    for (document, expected) in [
+        (json!({ "name": "x", "when": "t > 1 AND\n  t > nope(t)" }), [json!("when"), json!(2), json!(7)]),
+        (
+            json!({ "name": "x", "when": "t > 1", "clear_when": "nope(t) > 1" }),
+            [json!("clear_when"), json!(1), json!(1)],
+        ),
+        (json!({ "name": "", "when": "t > 1" }), [json!("name"), absent.clone(), absent.clone()]),
+    ] {
+        let (status, problem) = rig.post_as("acme", "/v1/rules", &document).await;
+        assert_eq!((status, place(&problem)), (StatusCode::BAD_REQUEST, expected.clone()), "{problem}");
+        let (_, tried) = rig.post_as("acme", "/v1/rules/dry-run", &json!({ "document": document })).await;
+        assert_eq!(place(&tried), expected, "{tried}");
+    }
+    let (_, problem) = rig.get("/v1/rules/none").await;
+    assert!(problem.get("place").is_none(), "{problem}");
+}
+
+#[tokio::test]
+async fn a_rule_is_changed_only_in_the_version_that_was_read() {
+    let rig = Rig::new();
+    let document = |limit: u32| json!({ "name": "hot", "when": format!("t > {limit}") }).to_string();
+    let (_, tag, _) = rig.tagged("POST", "/v1/rules", None, &document(80)).await;
+    assert_eq!(tag.as_deref(), Some("\"1\""));
+    let change = |expected: Option<&'static str>, limit: u32| {
+        let (rig, body) = (&rig, document(limit));
+        async move { rig.tagged("PUT", "/v1/rules/hot", expected, &body).await }
+    };
+    let (status, tag, _) = change(Some("\"1\""), 81).await;
+    assert_eq!((status, tag.as_deref()), (StatusCode::OK, Some("\"2\"")));
+    let (status, _, problem) = change(Some("\"1\""), 82).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("version 2"), "{problem}");
+    let (_, tag, shown) = rig.tagged("GET", "/v1/rules/hot", None, "").await;
+    assert_eq!((tag.as_deref(), &shown["when"]), (Some("\"2\""), &json!("t > 81")));
+    for expected in [Some("\"7\", \"2\""), Some("*"), None] {
+        assert_eq!(change(expected, 81).await.0, StatusCode::OK, "{expected:?}");
+    }
+    let (status, _, _) = rig.tagged("PATCH", "/v1/rules/hot", Some("\"1\""), r#"{"enabled":false}"#).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(change(Some("2"), 81).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn who_was_told_of_an_alert_is_shown_and_alerts_are_counted() {
+    let rig = Rig::new();
+    let ann = json!({ "name": "Ann", "channels": { "mail": { "kind": "email", "to": "ann@example.com" } } });
+    rig.send("PUT", "/v1/people/ann", &ann.to_string()).await;
+    let outside = json!({ "device_id": "d", "rule": "smoke", "severity": "critical", "why": "smoke" });
+    let (_, alert) = rig.post_as("acme", "/v1/alerts", &outside).await;
+    let (_, shown) = rig.get(&format!("/v1/alerts/{}", id(&alert))).await;
+    let recipients = shown["recipients"].as_array().unwrap();
+    assert_eq!(recipients.len(), 1, "{shown}");
+    let told = ["recipient", "name", "what", "channel", "outcome"].map(|key| recipients[0][key].clone());
+    assert_eq!(told, ["ann", "Ann", "alert.raised", "mail", "pending"].map(Json::from));
+    assert_eq!(recipients[0]["to"], json!({ "kind": "email", "to": "ann@example.com" }));
+    assert_eq!(recipients[0]["at"], shown["raised_at"]);
+
+    let warning = json!({ "device_id": "d2", "rule": "smoke", "why": "smoke" });
+    let (_, second) = rig.post_as("acme", "/v1/alerts", &warning).await;
+    rig.post_as("acme", &format!("/v1/alerts/{}/ack", id(&second)), &json!({})).await;
+    let (_, third) = rig.post_as("acme", "/v1/alerts", &json!({ "device_id": "d3", "rule": "smoke" })).await;
+    rig.post_as("acme", &format!("/v1/alerts/{}/resolve", id(&third)), &json!({})).await;
+    let expected = json!({ "open": 2, "open_critical": 1, "raised": 1, "acknowledged": 1, "resolved": 1,
+                           "suppressed": 0, "is_partial": false });
+    assert_eq!(rig.get("/v1/alerts/counts").await, (StatusCode::OK, expected));
+    assert_eq!(rig.get_as("other", "/v1/alerts/counts").await.1["open"], 0);
+}
+
+#[tokio::test]
+async fn a_mute_may_last_from_now_on() {
+    let rig = Rig::new();
+    let before = record::Timestamp::now().millis();
+    let (status, mute) = rig.send("PUT", "/v1/mutes/works", r#"{"when":{"for":"2h"}}"#).await;
+    assert_eq!(status, StatusCode::OK, "{mute}");
+    let once = &mute["when"]["once"];
+    let (from, to) = (once["from_ms"].as_i64().unwrap(), once["to_ms"].as_i64().unwrap());
+    assert_eq!(to - from, 7_200_000);
+    assert!((before..=record::Timestamp::now().millis()).contains(&from), "{mute}");
+    assert_eq!(rig.get("/v1/mutes").await.1["mutes"][0]["when"], mute["when"]);
+    let (status, refused) = rig.send("PUT", "/v1/mutes/none", r#"{"when":{"for":"0s"}}"#).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{refused}");
+}
+
+#[tokio::test]
 async fn people_and_mutes_come_and_go() {
     let rig = Rig::new();
     let ann = json!({ "name": "Ann", "channels": { "mail": { "kind": "email", "to": "ann@example.com" } } });

@@ -102,6 +102,27 @@ impl Rig {
         self.ask("acme", request, Body::from(body.to_owned())).await
     }
 
+    /// The status, the tag of what is shown, and the body; only if the tag is what is expected.
+    pub(crate) async fn tagged(
+        &self,
+        method: &str,
+        path: &str,
+        expected: Option<&str>,
+        body: &str,
+    ) -> (StatusCode, Option<String>, Json) {
+        let mut request = Request::builder().method(method).uri(path).header("x-tenant", "acme");
+        request = request.header("content-type", "application/json");
+        if let Some(expected) = expected {
+            request = request.header("if-match", expected);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, tag, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
     async fn ask(
         &self,
         tenant: &str,

@@ -1,6 +1,6 @@
 //! How often a healthy fleet is said to be ill, and how much of what is wrong is found, and after how long.
 //!
-//! `cargo bench -p penstock-detect --bench false_alarms [-- DEVICES]`
+//! `cargo bench -p penstock-detect --bench false_alarms [-- DEVICES]`; with `newcomers` beside it only what is about new devices
 
 #![allow(clippy::print_stdout)] // a benchmark's figures are its output
 
@@ -19,6 +19,9 @@ const DEVICES: u64 = 1000;
 
 fn main() {
     let devices = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(DEVICES);
+    if std::env::args().any(|argument| argument == "newcomers") {
+        return new_devices(devices / 5);
+    }
     let detectors = [
         ("z-score", Detector::ZScore(ZScore::default())),
         ("robust z-score", Detector::Robust(Robust::default())),
@@ -56,16 +59,23 @@ fn rare_values(devices: u64) {
     }
 }
 
-/// What a prior of the kind is worth to devices that are new.
+/// What a prior of the kind is worth to devices that are new, by how many it was learned from.
 fn new_devices(devices: u64) {
     for noise in [Noise::White, Noise::Wandering] {
-        println!("{noise:?} noise: {devices} new devices of a kind of which {} are known", devices / 2);
-        let prior = newcomers::prior(noise, devices / 2);
-        for (name, prior) in [("without a prior", None), ("with one", Some(&prior))] {
-            let share = newcomers::false_alarms(noise, prior, devices, 7);
-            print!("  {name:15} | {:.4} % of hours of the first week above the budget", 100.0 * share);
+        println!("{noise:?} noise: {devices} new devices of a kind");
+        for known in [0, 3, 10, devices / 2] {
+            // Of none nothing is in it: it is no prior.
+            let prior = newcomers::prior(noise, known);
+            let share = newcomers::false_alarms(noise, Some(&prior), devices, 7);
+            print!(
+                "  {known:3} are known | {:.4} % of hours of the first week above the budget",
+                100.0 * share
+            );
             for fault in FAULTS {
-                print!(" | {fault:?} {:3.0} %", 100.0 * newcomers::found(noise, fault, prior, devices));
+                print!(
+                    " | {fault:?} {:3.0} %",
+                    100.0 * newcomers::found(noise, fault, Some(&prior), devices)
+                );
             }
             println!();
         }

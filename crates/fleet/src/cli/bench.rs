@@ -50,6 +50,12 @@ pub struct Bench {
     /// Publishes per second in all, latency counted from when each was due [default: as fast as acknowledged]
     #[arg(long, value_name = "PER_SECOND")]
     pub rate: Option<f64>,
+    /// With --rate: publishes that are due within so many milliseconds are due together, as where a site's gateway asks its devices
+    #[arg(long, value_name = "MS", default_value_t = 0, requires = "rate")]
+    pub tick: u64,
+    /// With --metrics: so many devices send by each connection in turn, as behind the gateway of a site
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "metrics", value_parser = clap::value_parser!(u32).range(1..))]
+    pub behind: u32,
     /// Keep sessions (clean start off), come back when a connection breaks, send again what was not acknowledged
     #[arg(long)]
     pub persistent: bool,
@@ -80,7 +86,10 @@ impl Bench {
         options.clean_start = !self.persistent;
         options.reconnect = self.persistent;
         options.record = self.record.is_some();
-        options.pace = self.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second });
+        options.pace = self.rate.map_or(Pace::Closed, |per_second| Pace::Open {
+            per_second,
+            tick: Duration::from_millis(self.tick),
+        });
         options.content = match self.metrics {
             None => Content::Plain { topic: self.topic.clone(), size_bytes: self.size },
             Some(metrics) => {
@@ -89,7 +98,7 @@ impl Bench {
                     chosen => chosen.to_owned(),
                 };
                 let (spec, faults) = (Spec::simple(metrics, 1), Faults::default());
-                Content::Telemetry(Devices { topic, spec, faults, lasts: None })
+                Content::Telemetry(Devices { behind: self.behind, topic, spec, faults, lasts: None })
             }
         };
         let mut load = Load::start(options)?;

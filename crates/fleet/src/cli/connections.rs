@@ -138,7 +138,7 @@ impl Connections {
         options.workers = 1;
         options.client_id = format!("{}steady-", self.broker.client_id);
         options.content = Content::Plain { topic: "steady/{i}".to_owned(), size_bytes: 64 };
-        options.pace = Pace::Open { per_second: self.steady_rate };
+        options.pace = Pace::open(self.steady_rate);
         options.in_flight = 100;
         options.connect_rate = None;
         let mut load = Load::start(options)?;

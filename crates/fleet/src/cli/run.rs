@@ -96,6 +96,7 @@ impl Run {
         self.check()?;
         let lasts = Duration::from_secs_f64(self.duration);
         let devices = Devices {
+            behind: 1,
             topic: self.topic.clone(),
             spec: Spec {
                 kind: self.kind,
@@ -172,8 +173,8 @@ impl Run {
         options.connections = self.devices;
         options.qos = self.qos;
         options.pace = match (self.interval, self.rate) {
-            (Some(interval_s), _) => Pace::Open { per_second: self.devices as f64 / interval_s },
-            (None, Some(per_second)) => Pace::Open { per_second },
+            (Some(interval_s), _) => Pace::open(self.devices as f64 / interval_s),
+            (None, Some(per_second)) => Pace::open(per_second),
             (None, None) => Pace::Closed,
         };
         options.duration = Some(Duration::from_secs_f64(self.duration));

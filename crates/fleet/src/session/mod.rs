@@ -246,6 +246,7 @@ impl Session {
             now_ns: moment.now_ns,
             now_ms: moment.now_ms,
             measures: options.pace == Pace::Closed,
+            shared: writer.behind() > 1,
             ending: moment.ending,
             disorder: writer.disorder(),
         };

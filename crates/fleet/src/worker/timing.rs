@@ -17,18 +17,28 @@ impl Worker {
         }
         let now_ns = self.clock.now_ns();
         let end_ns = self.end_ns();
+        let mut due = 0;
         while self.due_ns <= now_ns.min(end_ns - 1) {
             let index = self.due_link;
             let link = &mut self.links[index];
             // What is measured while the device is away is meant to go out when it is back.
             let intended_ns = self.due_ns.max(link.away_until_ns);
             link.session.due(intended_ns, self.clock.wall_ms(self.due_ns), &mut self.stats);
-            self.advance(index);
+            if due < self.links.len() {
+                self.charged.push(index);
+            }
+            due += 1;
             self.due_link = (self.due_link + 1) % self.links.len();
             self.gaps += 1;
             // Counted from the start, so that rounding does not add up.
-            self.due_ns = self.started_ns + self.gaps * self.gap_ns;
+            let gaps_ns = self.gaps * self.gap_ns;
+            self.due_ns = self.started_ns + gaps_ns - gaps_ns % self.tick_ns;
         }
+        // All that is due of a connection leaves in one write.
+        for at in 0..self.charged.len() {
+            self.advance(self.charged[at]);
+        }
+        self.charged.clear();
         if self.due_ns >= end_ns {
             self.due_ns = u64::MAX;
             // What was held back goes out now.

@@ -25,7 +25,7 @@ fn run(broker: &Broker, faults: &str, lasts: Duration) -> (Report, Stats) {
     options.reconnect = true;
     options.record = true;
     options.backoff_base_ms = 1;
-    options.pace = Pace::Open { per_second: 100.0 };
+    options.pace = Pace::open(100.0);
     options.duration = Some(lasts);
     options.content = Content::Telemetry(devices(faults, lasts));
     let mut load = Load::start(options).unwrap();
@@ -36,6 +36,7 @@ fn run(broker: &Broker, faults: &str, lasts: Duration) -> (Report, Stats) {
 
 fn devices(faults: &str, lasts: Duration) -> Devices {
     Devices {
+        behind: 1,
         topic: "devices/d{i}/telemetry".into(),
         spec: Spec::simple(2, 5),
         faults: faults.parse().unwrap(),

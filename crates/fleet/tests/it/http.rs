@@ -28,6 +28,7 @@ fn options(web: &Web, faults: &str) -> Options {
     options.record = true;
     options.backoff_base_ms = 1;
     options.content = Content::Telemetry(Devices {
+        behind: 1,
         topic: "devices/d{i}/telemetry".into(),
         spec: Spec::simple(2, 5),
         faults: faults.parse().unwrap(),
@@ -127,7 +128,7 @@ fn an_open_loop_charges_a_stall_to_the_server() {
         connections: 1,
         messages: None,
         duration: Some(Duration::from_millis(500)),
-        pace: Pace::Open { per_second: 20.0 },
+        pace: Pace::open(20.0),
         ..options(&web, "")
     };
     let (report, _) = run(options);

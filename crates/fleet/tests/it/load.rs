@@ -112,7 +112,7 @@ fn an_open_loop_charges_a_stall_to_the_server() {
         in_flight: 1,
         messages: None,
         duration: Some(Duration::from_millis(500)),
-        pace: Pace::Open { per_second: 20.0 },
+        pace: Pace::open(20.0),
         ..options(&broker)
     };
     let (report, _) = run(options);
@@ -128,6 +128,7 @@ fn devices_send_what_they_measure_and_misbehave_as_often_as_asked() {
     let options = Options {
         messages: Some(600),
         content: Content::Telemetry(Devices {
+            behind: 1,
             topic: "devices/d{i}/telemetry".into(),
             spec: Spec::simple(3, 5),
             faults,
@@ -158,7 +159,7 @@ fn options_that_make_no_sense_are_refused() {
         Options { connections: 0, ..options(&broker) },
         Options { in_flight: 0, ..options(&broker) },
         Options { qos: 3, ..options(&broker) },
-        Options { pace: Pace::Open { per_second: 0.0 }, ..options(&broker) },
+        Options { pace: Pace::open(0.0), ..options(&broker) },
     ] {
         assert!(Load::start(wrong).is_err());
     }

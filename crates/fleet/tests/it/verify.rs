@@ -15,6 +15,7 @@ const MESSAGES: i64 = 10;
 
 fn devices(faults: &str) -> Devices {
     Devices {
+        behind: 1,
         topic: "devices/d{i}/telemetry".into(),
         spec: Spec::simple(1, 5),
         faults: faults.parse().unwrap(),

@@ -7,9 +7,6 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility, WindowFunctionDefi
 
 use super::catalog::as_table;
 
-/// Facts come from people, and from other processes, and alerts from rules: no write of the store says that they changed.
-const OTHERS_WRITE: [&str; 2] = ["devices", crate::alerts::TABLE];
-
 /// Whether a statement asks for nothing but rows of the store and what follows from them: no `now()`, no `random()`.
 pub(super) fn lasts(plan: &LogicalPlan) -> Result<bool> {
     let mut lasts = true;
@@ -17,7 +14,7 @@ pub(super) fn lasts(plan: &LogicalPlan) -> Result<bool> {
         lasts &= match node {
             LogicalPlan::TableScan(scan) => {
                 let provider = source_as_provider(&scan.source)?;
-                as_table(&*provider).is_some_and(|table| !OTHERS_WRITE.contains(&&*table.shape.name))
+                as_table(&*provider).is_some_and(|table| table.shape.own)
             }
             LogicalPlan::Explain(_)
             | LogicalPlan::Analyze(_)

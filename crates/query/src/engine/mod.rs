@@ -32,6 +32,7 @@ use series::SeriesScan;
 use crate::alerts::{Alerts, WithAlerts};
 use crate::cache::{Cache, Kept, Key, State};
 use crate::facts::WithFacts;
+use crate::types::WithTypes;
 use crate::{Cell, Error, Limits, Result, Sql, Table};
 pub use answer::Answer;
 use session::Question;
@@ -109,7 +110,10 @@ impl Engine {
 
     fn joined(&self, store: Arc<dyn SeriesScan>) -> Self {
         let store = match &self.devices {
-            Some(devices) => Arc::new(WithFacts { store, devices: Arc::clone(devices) }),
+            Some(devices) => {
+                let store = Arc::new(WithFacts { store, devices: Arc::clone(devices) });
+                Arc::new(WithTypes::new(store, Arc::clone(devices))) as Arc<dyn SeriesScan>
+            }
             None => store,
         };
         let store = match &self.alerts {
@@ -119,7 +123,7 @@ impl Engine {
         Self { store, ..self.clone() }
     }
 
-    /// With what is known of devices, in the table `devices`.
+    /// With what is known of devices, in the table `devices`, and a table for each type of them.
     #[must_use]
     pub fn with_facts(self, devices: Arc<Devices>) -> Self {
         let store = Arc::clone(&self.store);

@@ -13,6 +13,7 @@ mod gone;
 mod points;
 mod sql;
 mod tables;
+mod types;
 
 use std::sync::Arc;
 

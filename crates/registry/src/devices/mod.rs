@@ -6,8 +6,10 @@
 
 mod cache;
 mod document;
+mod list;
 
 pub use document::{FactsDocument, Location};
+pub use list::Depth;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -62,6 +64,16 @@ impl DeviceEntry {
     pub fn facts(&self) -> Facts {
         self.registered.over(&self.learned)
     }
+}
+
+/// What changed, to who follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// What to ask with the next time.
+    pub mark: u64,
+    /// The devices whose facts may be others now, some of them more than once. `None`: all of them, for it was too long ago, or
+    /// another process changed something.
+    pub devices: Option<Vec<Box<str>>>,
 }
 
 /// What a message said of its device.
@@ -141,30 +153,13 @@ impl Devices {
         entry(tenant, device.clone(), stored, learned).map(Some)
     }
 
-    /// Registered devices by rising id, those after `after`, at most `limit`. Blocks.
+    /// What may be known otherwise of a tenant's devices than when a mark was told (`None`: never). Blocks.
     ///
     /// # Errors
-    /// [`Error::Metadata`], [`Error::Row`].
-    pub fn registered(
-        &self,
-        tenant: &TenantId,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<DeviceEntry>, Error> {
-        let mut rows = Vec::new();
-        self.metadata.scan(Table::Devices, Some(tenant.as_str()), &mut |row| {
-            if after.is_none_or(|after| row.id.as_str() > after) {
-                rows.push(row);
-            }
-            rows.len() < limit
-        })?;
-        let entries = rows.into_iter().map(|row| {
-            let stored = StoredRow::read(&row)?;
-            let learned = self.learned(tenant, &row.id)?;
-            let id = DeviceId::parse(&row.id).map_err(|error| broken("devices", &row, &error.to_string()))?;
-            entry(tenant, id, Some(stored), learned)
-        });
-        entries.collect()
+    /// [`Error::Metadata`].
+    pub fn changes(&self, tenant: &TenantId, since: Option<u64>) -> Result<Changes, Error> {
+        self.refresh()?;
+        Ok(self.cache.lock().changes(tenant, since))
     }
 
     /// Registers a device with exactly these facts. Blocks.

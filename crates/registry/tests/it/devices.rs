@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metadata::{Metadata, Sqlite};
-use penstock_registry::{Devices, Error, FactsDocument, News};
+use penstock_registry::{Changes, Depth, DeviceEntry, Devices, Error, FactsDocument, News};
 use record::{DeviceId, Said, TenantId, Timestamp};
 use serde_json::json;
 
@@ -108,6 +108,69 @@ fn what_is_learned_is_kept_and_yields_to_what_is_registered() {
     let registered = devices.registered(&tenant(), None, 9).unwrap();
     assert_eq!(registered.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["d1"]);
     assert!(devices.registered(&tenant(), Some("d1"), 9).unwrap().is_empty());
+}
+
+/// Of some devices people said something, of some data did, of some both: each is told once, whatever the size of a page.
+#[test]
+fn pages_of_what_is_known_are_what_is_known_of_each() {
+    let place = Place::new();
+    let devices = place.open();
+    let name = |n: i64| format!("d{n:02}");
+    let told = Said::new(Some("pump"), None, None).to_learned();
+    for n in 0..40 {
+        if n % 3 == 0 || n > 30 {
+            devices.patch(&tenant(), &id(&name(n)), &json!({"site": name(n)}), at(n)).unwrap();
+        }
+        if n % 2 == 0 && n < 35 {
+            let news = News { tenant: tenant(), device: id(&name(n)), learned: told.clone() };
+            devices.learn(&[news]).unwrap();
+        }
+    }
+    let each: Vec<_> = (0..40).filter_map(|n| devices.find(&tenant(), &id(&name(n))).unwrap()).collect();
+    let registered: Vec<_> = each.iter().filter(|entry| entry.registered_at.is_some()).collect();
+    for limit in [1, 2, 3, 7, 20, 100] {
+        let pages = |page: &dyn Fn(Option<&str>) -> Vec<DeviceEntry>| {
+            let mut all: Vec<DeviceEntry> = Vec::new();
+            loop {
+                let after = all.last().map(|last| last.id.as_str().to_owned());
+                let page = page(after.as_deref());
+                assert!(page.len() <= 2 * limit);
+                if page.is_empty() {
+                    return all;
+                }
+                all.extend(page);
+            }
+        };
+        let whole = pages(&|after| devices.list(&tenant(), after, limit, Depth::Whole).unwrap());
+        assert_eq!(whole, each, "{limit}");
+        let listed = pages(&|after| devices.registered(&tenant(), after, limit).unwrap());
+        assert!(listed.iter().eq(registered.iter().copied()), "{limit}");
+        let known = pages(&|after| devices.list(&tenant(), after, limit, Depth::Registered).unwrap());
+        let facts = |entry: &DeviceEntry| (entry.id.clone(), entry.registered.clone(), entry.registered_at);
+        assert!(known.iter().map(facts).eq(registered.iter().map(|entry| facts(entry))), "{limit}");
+        assert!(known.iter().all(|entry| entry.learned.is_empty()));
+        let ids = devices.registered_ids(&tenant(), Some("d03"), limit).unwrap();
+        assert!(ids.len() <= limit && ids.first().map(String::as_str) == Some("d06"), "{ids:?}");
+    }
+    assert!(devices.list(&TenantId::parse("other").unwrap(), None, 9, Depth::Whole).unwrap().is_empty());
+}
+
+#[test]
+fn who_follows_changes_is_told_of_them() {
+    let place = Place::new();
+    let (devices, others) = (place.open(), place.open());
+    let Changes { mark, devices: all } = devices.changes(&tenant(), None).unwrap();
+    assert_eq!(all, None);
+    devices.patch(&tenant(), &id("d1"), &json!({"site": "a"}), at(1)).unwrap();
+    let Changes { mark, devices: changed } = devices.changes(&tenant(), Some(mark)).unwrap();
+    assert_eq!(changed, Some(vec!["d1".into()]));
+    others.patch(&tenant(), &id("d2"), &json!({"site": "b"}), at(1)).unwrap();
+    let began = Instant::now();
+    // What is not said cannot be told; that something was, is, within the time of a look.
+    while devices.changes(&tenant(), Some(mark)).unwrap().devices.is_some() {
+        assert!(began.elapsed() < Duration::from_secs(10), "another process's change never shows");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

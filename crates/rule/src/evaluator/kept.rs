@@ -2,7 +2,8 @@
 
 use record::Timestamp;
 
-use super::score::{Detector, Detectors};
+use super::score::Detector;
+use crate::detectors::Asked;
 use crate::language::{Datum, Func, Track, TrackKind};
 use crate::window::{Deviation, Panes, Values};
 
@@ -26,21 +27,23 @@ pub(super) enum Keeping {
 }
 
 impl Keeping {
-    pub(super) fn new(track: &Track, detectors: &dyn Detectors) -> Self {
+    /// `detector` makes one, where the track asks for it.
+    pub(super) fn new(track: &Track, detector: impl FnOnce(&Asked) -> Option<Box<dyn Detector>>) -> Self {
         match &track.kind {
             TrackKind::Window(nanos) => Self::Panes(Panes::new(*nanos, track.parts)),
             TrackKind::Values(_) => Self::Values(Values::new()),
             TrackKind::Deviation(_) => Self::Deviation(Deviation::new()),
-            TrackKind::Score(name) => Self::Score { detector: detectors.start(name), score: f64::NAN },
+            TrackKind::Score(asked) => Self::Score { detector: detector(asked), score: f64::NAN },
         }
     }
 
-    /// Takes a reading that is in order.
-    pub(super) fn take(&mut self, track: &Track, at: i64, value: f64) {
+    /// Takes a reading of one of its metrics that is in order.
+    pub(super) fn take(&mut self, track: &Track, metric: u32, at: i64, value: f64) {
         match (self, &track.kind) {
             (Self::Deviation(deviation), TrackKind::Deviation(count)) => deviation.add(value, *count),
             (Self::Score { detector: Some(detector), score }, _) => {
-                *score = detector.next(Timestamp::from_nanos(at), value).score;
+                let next = detector.next(Timestamp::from_nanos(at), track.place_of(metric), value);
+                *score = next.map_or(*score, |next| next.score);
             }
             (kept, _) => kept.take_aside(track, at, value, at),
         }

@@ -40,6 +40,8 @@ impl Look<'_> {
     pub(super) fn why(&self, expr: &Expr) -> Option<String> {
         match expr {
             Expr::Track(track, _) => self.device.kept(*track)?.state.why(),
+            // `anomalous` is a score beyond a threshold.
+            Expr::Compare(_, of) => self.why(&of[0]),
             _ => None,
         }
     }

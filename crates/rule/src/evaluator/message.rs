@@ -96,8 +96,9 @@ impl Evaluator {
         }
         *found = found.or_else(|| self.add(tenant, message.device, false, out));
         let Some(device) = found.and_then(|place| self.live.get_mut(place)) else { return };
-        let Rules { tenant, live, .. } = &mut self.tenants[tenant as usize];
-        let ground = Ground { tenant, detectors: &*self.settings.detectors };
+        let Rules { tenant, live, open, .. } = &mut self.tenants[tenant as usize];
+        let (detectors, priors) = (&*self.settings.detectors, &self.priors);
+        let ground = Ground { tenant, open: Some(&open.windows), detectors, priors };
         let touched = &mut self.scratch.touched;
         advance(tenant, device, arrival, false, touched, out);
         let instant = Instant { at, now: device.times.clock, retrospective: false };
@@ -152,7 +153,8 @@ impl Evaluator {
             return;
         }
         let tenant = device.tenant;
-        let ground = Ground { tenant: rules, detectors: &*self.settings.detectors };
+        let (detectors, priors) = (&*self.settings.detectors, &self.priors);
+        let ground = Ground { tenant: rules, open: None, detectors, priors };
         let touched = &mut self.scratch.touched;
         // The past has no clock but its own.
         advance(rules, device, at, true, touched, out);

@@ -2,6 +2,8 @@
 
 mod device;
 mod explain;
+mod fill;
+mod fleet;
 mod judge;
 mod kept;
 mod look;
@@ -23,13 +25,16 @@ use hashbrown::HashMap;
 use record::{CleanReading, DeviceId, Facts, MetricName, TenantId, Timestamp, Value};
 
 pub use explain::{Explanation, Part, Phase};
+pub use fill::{Filled, Filling, OpenWindows};
 pub use open::OpenCause;
-pub use score::{Detector, Detectors, NoDetectors, Score};
+pub use score::{Detector, Detectors, NoDetectors, Score, Series};
 pub use settings::Settings;
 pub use state::StateError;
 
+use crate::detectors::Priors;
 use crate::set::{Cohorts, Tenant};
 use crate::{Route, RuleId, RuleSet, Transition};
+use fill::Open;
 use step::Scratch;
 use table::Table;
 
@@ -93,12 +98,16 @@ pub struct Evaluator {
     /// When which device's time comes; those that are out of date are passed over.
     timers: BinaryHeap<Reverse<(i64, u32)>>,
     scratch: Scratch,
+    /// What series begin with that are new.
+    priors: Arc<Priors>,
 }
 
 /// A tenant's rules, and what of them is in use.
 #[derive(Debug)]
 struct Rules {
     tenant: Arc<Tenant>,
+    /// What waits for what was stored.
+    open: Open,
     live: Cohorts,
     past: Cohorts,
 }
@@ -120,6 +129,7 @@ impl Evaluator {
             now: i64::MIN,
             timers: BinaryHeap::new(),
             scratch: Scratch::default(),
+            priors: Arc::default(),
         }
     }
 
@@ -148,14 +158,16 @@ impl Evaluator {
         }
         let rules = Arc::clone(self.set.tenant(tenant)?);
         let place = u32::try_from(self.tenants.len()).expect("there are fewer tenants than 2^32");
-        self.tenants.push(Rules::new(rules, self.settings.indexed_rules));
+        let open = if self.settings.fills { Open::of_new(&rules) } else { Open::default() };
+        self.tenants.push(Rules::new(rules, open, self.settings.indexed_rules));
         self.tenant_places.insert(tenant.into(), place);
         Some(place)
     }
 }
 
 impl Rules {
-    fn new(tenant: Arc<Tenant>, indexed_rules: usize) -> Self {
-        Self { tenant, live: Cohorts::new(false, indexed_rules), past: Cohorts::new(true, indexed_rules) }
+    fn new(tenant: Arc<Tenant>, open: Open, indexed_rules: usize) -> Self {
+        let (live, past) = (Cohorts::new(false, indexed_rules), Cohorts::new(true, indexed_rules));
+        Self { tenant, open, live, past }
     }
 }

@@ -19,12 +19,14 @@ pub struct Settings {
     pub kept_bytes: usize,
     /// Most rules in the indexes of a tenant. Devices for which there is no room share one index of all rules.
     pub indexed_rules: usize,
+    /// Whether windows that are new wait until somebody fills them with what was stored ([`super::Evaluator::fill`]).
+    pub fills: bool,
     /// What `anomaly` asks.
     pub detectors: Arc<dyn Detectors>,
 }
 
 impl Default for Settings {
-    /// A lateness of 10 seconds, the limits of [`limits`], no detectors.
+    /// A lateness of 10 seconds, the limits of [`limits`], no detectors, windows that begin empty.
     fn default() -> Self {
         Self {
             allowed_lateness: Duration::from_nanos(10_000_000_000),
@@ -32,6 +34,7 @@ impl Default for Settings {
             past_devices: limits::PAST_DEVICES,
             kept_bytes: limits::KEPT_BYTES,
             indexed_rules: limits::INDEXED_RULES,
+            fills: false,
             detectors: Arc::new(NoDetectors),
         }
     }

@@ -15,10 +15,11 @@ use record::{DeviceId, Facts, TenantId};
 use serde::{Deserialize, Serialize};
 
 use super::device::{Active, Device, Held, Slot, Times};
+use super::fill::Open;
 use super::kept::{Keeping, Kept};
 use super::score::Detectors;
 use super::swap::{Numbers, Swap};
-use super::{Evaluator, Output, Settings};
+use super::{Evaluator, Output, Rules, Settings};
 use crate::language::TrackKind;
 use crate::limits::STATE_BYTES;
 use crate::set::{Cohort, Cohorts, Tenant};
@@ -99,7 +100,7 @@ impl Evaluator {
         let saved = Saved {
             watermark: self.watermark,
             now: self.now,
-            tenants: self.tenants.iter().map(|rules| saved_tenant(&rules.tenant)).collect(),
+            tenants: self.tenants.iter().map(saved_tenant).collect(),
             live: self.live.places().map(|(_, device)| saved_device(device, &mut facts)).collect(),
             past: self.past.places().map(|(_, device)| saved_device(device, &mut facts)).collect(),
             facts: facts.saved,
@@ -134,6 +135,10 @@ impl Evaluator {
         for device in saved.past {
             evaluator.take_back(device, &facts, &swaps, true, out)?;
         }
+        for (place, swap) in swaps.iter().filter(|_| evaluator.settings.fills) {
+            let Some(place) = place else { continue };
+            evaluator.tenants[*place as usize].open.windows.extend(swap.outgrown());
+        }
         let places: Vec<u32> = evaluator.live.places().map(|(place, _)| place).collect();
         places.into_iter().for_each(|place| evaluator.arm(place));
         Ok(evaluator)
@@ -148,7 +153,11 @@ impl Evaluator {
             |place| Arc::clone(&self.tenants[place as usize].tenant),
         );
         let numbers = Numbers { metrics: saved.metrics, tracks: saved.tracks, rules: saved.rules };
-        Ok((place, Swap::new(numbers, &new)))
+        let swap = Swap::new(numbers, &new);
+        if let Some(place) = place.filter(|_| self.settings.fills) {
+            self.tenants[place as usize].open = swap.open(&Open::default());
+        }
+        Ok((place, swap))
     }
 
     fn take_back(
@@ -197,9 +206,9 @@ impl Swap {
             SavedKept::Values(values) => Keeping::Values(values),
             SavedKept::Deviation(deviation) => Keeping::Deviation(deviation),
             SavedKept::Score(saved, score) => {
-                let name = self.detector(track)?;
-                let restored = saved.and_then(|saved| detectors.restore(name, &saved));
-                Keeping::Score { detector: restored.or_else(|| detectors.start(name)), score }
+                // Without one it begins anew with the next reading.
+                let detector = Some(detectors.restore(self.detector(track)?, &saved?)?);
+                Keeping::Score { detector, score }
             }
         };
         Some(Kept { track, state })
@@ -228,9 +237,11 @@ fn damaged(reason: String) -> StateError {
     StateError::Damaged { reason }
 }
 
-fn saved_tenant(tenant: &Tenant) -> SavedTenant {
-    let Numbers { metrics, tracks, rules } = Numbers::of(tenant);
-    SavedTenant { id: tenant.id.as_str().into(), metrics, tracks, rules }
+/// Windows that wait for what was stored still do after a restart: they are saved as those of no metric.
+fn saved_tenant(of: &Rules) -> SavedTenant {
+    let Numbers { metrics, mut tracks, rules } = Numbers::of(&of.tenant);
+    of.open.windows.iter().for_each(|number| tracks[*number as usize].0 = u32::MAX);
+    SavedTenant { id: of.tenant.id.as_str().into(), metrics, tracks, rules }
 }
 
 fn saved_device(device: &Device, facts: &mut FactsSaved) -> SavedDevice {

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use record::CleanReading;
 
 use super::Output;
 use super::device::{Active, Device, Held, Level, NOWHERE, Slot};
 use super::judge::{Instant, look_at, raise};
 use super::kept::{Keeping, Kept};
-use super::score::Detectors;
+use super::score::{Detectors, Series};
+use crate::detectors::Priors;
+use crate::language::Track;
 use crate::set::{MetricPlan, Tenant};
 
 /// Reused from message to message.
@@ -24,7 +27,10 @@ pub(super) struct Scratch {
 #[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
     pub(super) tenant: &'a Arc<Tenant>,
+    /// Windows that wait for what was stored; of the past, none.
+    pub(super) open: Option<&'a HashSet<u32>>,
     pub(super) detectors: &'a dyn Detectors,
+    pub(super) priors: &'a Priors,
 }
 
 /// Takes the readings of a moment, which is not before the last one, and looks at the rules that they concern.
@@ -170,7 +176,8 @@ fn concern(
     }
     touched.extend_from_slice(&plan.always);
     if !plan.tracks.is_empty() {
-        track(ground, device, plan, instant.at, value, touched);
+        let metric = slot.metric;
+        track(ground, device, (metric, plan), instant.at, value, touched);
     }
 }
 
@@ -178,7 +185,7 @@ fn concern(
 fn track(
     ground: Ground<'_>,
     device: &mut Device,
-    plan: &MetricPlan,
+    (metric, plan): (u32, &MetricPlan),
     at: i64,
     value: f64,
     touched: &mut Vec<u32>,
@@ -186,12 +193,12 @@ fn track(
     if !value.is_nan() {
         for &number in &plan.tracks {
             let track = &ground.tenant.names.tracks()[number as usize];
-            let place = device.kept.iter().position(|kept| kept.track == number).unwrap_or_else(|| {
-                device.kept.reserve_exact(1);
-                device.kept.push(Kept { track: number, state: Keeping::new(track, ground.detectors) });
-                device.kept.len() - 1
-            });
-            device.kept[place].state.take(track, at, value);
+            let found = device.kept.iter().position(|kept| kept.track == number);
+            if found.is_none() && ground.open.is_some_and(|open| open.contains(&number)) {
+                continue;
+            }
+            let place = found.unwrap_or_else(|| begin(ground, device, number, track));
+            device.kept[place].state.take(track, metric, at, value);
         }
     }
     let mut totals = None;
@@ -206,6 +213,19 @@ fn track(
         let level = &mut device.signals[place].2;
         level.go(value, levels, touched);
     }
+}
+
+/// Begins to keep a track of a device, and says where.
+fn begin(ground: Ground<'_>, device: &mut Device, number: u32, track: &Track) -> usize {
+    let Ground { tenant, detectors, priors, .. } = ground;
+    let device_type = device.cohort.as_ref().and_then(|cohort| cohort.facts.device_type.as_deref());
+    let state = Keeping::new(track, |asked| {
+        let (metric, tenant) = (tenant.names.metric_of(track), tenant.id.as_str());
+        detectors.start(&Series { asked, tenant, metric, device_type, priors })
+    });
+    device.kept.reserve_exact(1);
+    device.kept.push(Kept { track: number, state });
+    device.kept.len() - 1
 }
 
 /// What a track says now; the totals of the last window that was asked are kept for the next function of it.

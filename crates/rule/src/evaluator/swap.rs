@@ -1,16 +1,19 @@
 //! Other rules for the devices that are known.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use record::Facts;
 
 use super::device::{Active, Device};
+use super::fill::{Open, windows};
 use super::judge::{Instant, end, look_at};
 use super::kept::Keeping;
 use super::table::Table;
 use super::time::silences_of;
 use super::{Evaluator, Output, Rules};
+use crate::detectors::Asked;
 use crate::language::TrackKind;
 use crate::set::{Cohorts, Tenant};
 use crate::{RuleId, RuleSet};
@@ -34,6 +37,8 @@ pub(super) struct Swap {
     rules: Vec<Option<u32>>,
     /// Of the new rules, which were there before.
     stays: Vec<bool>,
+    /// Windows, by their new number, that devices had to give up because more is to be summed up in them now.
+    outgrown: RefCell<HashSet<u32>>,
 }
 
 impl Numbers {
@@ -59,13 +64,30 @@ impl Swap {
         let rules: Vec<_> = old.rules.iter().map(rule).collect();
         let mut stays = vec![false; new.rules.len()];
         rules.iter().flatten().for_each(|number| stays[*number as usize] = true);
-        Self { new: Arc::clone(new), metrics, tracks, rules, stays, old }
+        Self { new: Arc::clone(new), metrics, tracks, rules, stays, outgrown: RefCell::default(), old }
     }
 
     /// Whether nothing is another one.
     fn is_nothing(&self) -> bool {
         let is_same = |(place, new): (usize, &Option<u32>)| *new == u32::try_from(place).ok();
         self.old.rules.len() == self.new.rules.len() && self.rules.iter().enumerate().all(is_same)
+    }
+
+    /// What of the new rules was not kept before, or, of the old ones, waited in `open`.
+    pub(super) fn open(&self, open: &Open) -> Open {
+        let is_kept = |(old, new): (u32, &Option<u32>)| new.filter(|_| !open.windows.contains(&old));
+        let kept: HashSet<u32> = (0..).zip(&self.tracks).filter_map(is_kept).collect();
+        let new_silence = |metric: &u32| !self.metrics.contains(&Some(*metric));
+        let mut silences = self.new.rules.iter().flat_map(|(.., rule)| &rule.silences);
+        Open {
+            windows: windows(&self.new).filter(|number| !kept.contains(number)).collect(),
+            silence: open.silence || silences.any(|(metric, _)| metric.as_ref().is_some_and(new_silence)),
+        }
+    }
+
+    /// Windows that devices had to give up, by number.
+    pub(super) fn outgrown(&self) -> HashSet<u32> {
+        self.outgrown.take()
     }
 
     /// Gives a device the new numbers. What is raised by rules that are gone ends.
@@ -85,10 +107,14 @@ impl Swap {
             let Some(new) = number(&self.tracks, kept.track) else { return false };
             kept.track = new;
             let track = &self.new.names.tracks()[new as usize];
-            match (&kept.state, &track.kind) {
+            let serves = match (&kept.state, &track.kind) {
                 (Keeping::Panes(panes), TrackKind::Window(nanos)) => panes.serves(*nanos, track.parts),
                 _ => true,
+            };
+            if !serves {
+                self.outgrown.borrow_mut().insert(new);
             }
+            serves
         });
         let instant = Instant { at: device.times.seen, now: device.times.clock, retrospective: is_past };
         let active = std::mem::take(&mut device.active);
@@ -142,10 +168,10 @@ impl Swap {
         }
     }
 
-    /// The name of the detector that a track of the old numbers asks.
-    pub(super) fn detector(&self, track: u32) -> Option<&str> {
+    /// The detector that a track of the old numbers asks.
+    pub(super) fn detector(&self, track: u32) -> Option<&Asked> {
         match self.old.tracks.get(track as usize) {
-            Some((_, TrackKind::Score(name))) => Some(name),
+            Some((_, TrackKind::Score(asked))) => Some(asked),
             _ => None,
         }
     }
@@ -167,7 +193,8 @@ impl Swap {
 
 impl Evaluator {
     /// Goes on with other rules. A rule of the same version keeps its state; what is raised by one that was changed, disabled or removed
-    /// ends. Windows that a rule names anew begin empty; a metric's last value is known if some rule named it before.
+    /// ends. Windows that a rule names anew begin empty, or wait ([`Settings::fills`](super::Settings::fills)); a metric's last value is known if
+    /// some rule named it before.
     pub fn replace(&mut self, set: Arc<RuleSet>, out: &mut Output) {
         self.set = set;
         let first = out.transitions.len();
@@ -177,13 +204,17 @@ impl Evaluator {
             let new = self.set.tenant(rules.tenant.id.as_str()).map_or_else(gone, Arc::clone);
             let swap = Swap::new(Numbers::of(&rules.tenant), &new);
             if !swap.is_nothing() {
-                *rules = Rules::new(new, self.settings.indexed_rules);
+                let open = if self.settings.fills { swap.open(&rules.open) } else { Open::default() };
+                *rules = Rules::new(new, open, self.settings.indexed_rules);
                 swaps.insert(u32::try_from(place).expect("there are fewer tenants than 2^32"), swap);
             }
         }
         let mut changed = swap_all(&mut self.live, &mut self.tenants, &swaps, &self.set, false, out);
         swap_all(&mut self.past, &mut self.tenants, &swaps, &self.set, true, out);
         changed.drain(..).for_each(|place| self.arm(place));
+        for (place, swap) in swaps.iter().filter(|_| self.settings.fills) {
+            self.tenants[*place as usize].open.windows.extend(swap.outgrown());
+        }
         out.transitions[first..]
             .sort_by(|a, b| (&a.tenant, &a.device, &a.rule).cmp(&(&b.tenant, &b.device, &b.rule)));
     }

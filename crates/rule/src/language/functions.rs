@@ -2,15 +2,13 @@
 
 use sqlparser::ast::{Expr as Tree, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
 
+use super::anomaly;
 use super::build::{Builder, Kind, Typed};
 use super::expr::{Call, Expr, Func};
 use super::names::{Fact, TrackKind};
 use crate::limits::{SHORTEST_WINDOW_NS, TRACKS_PER_METRIC, WINDOW_NS, ZSCORE_VALUES};
 use crate::window::Parts;
 use crate::{CompileError, Duration};
-
-/// The detectors that `anomaly` knows by name.
-const DETECTORS: [&str; 3] = ["usual", "seasonal", "robust"];
 
 /// A call of a function.
 pub(super) fn build(
@@ -37,7 +35,8 @@ pub(super) fn build(
         }
         "distance" => distance(builder, tree, &args),
         "zscore" => deviation(builder, tree, &args),
-        "anomaly" => anomaly(builder, tree, &args),
+        "anomaly" => anomaly::score(builder, tree, &args),
+        "anomalous" => anomaly::beyond(builder, tree, &args),
         "device.tag" => {
             let [key] = exactly(builder, tree, &args, "a key: device.tag('line')")?;
             let key = text_of(builder, key)?;
@@ -125,7 +124,7 @@ fn exactly<'a, const N: usize>(
     })
 }
 
-fn metric_of(builder: &mut Builder<'_>, tree: &Tree) -> Result<u32, CompileError> {
+pub(super) fn metric_of(builder: &mut Builder<'_>, tree: &Tree) -> Result<u32, CompileError> {
     match tree {
         Tree::Identifier(name) => builder.metric_number(tree, &name.value),
         Tree::CompoundIdentifier(names) if names[0].value != "device" || names[0].quote_style.is_some() => {
@@ -136,7 +135,7 @@ fn metric_of(builder: &mut Builder<'_>, tree: &Tree) -> Result<u32, CompileError
     }
 }
 
-fn text_of<'a>(builder: &Builder<'_>, tree: &'a Tree) -> Result<&'a str, CompileError> {
+pub(super) fn text_of<'a>(builder: &Builder<'_>, tree: &'a Tree) -> Result<&'a str, CompileError> {
     match tree {
         Tree::Value(value) => match &value.value {
             Value::SingleQuotedString(text) => Ok(text),
@@ -172,7 +171,7 @@ fn window(
     track(builder, tree, metric, kind, func, parts)
 }
 
-fn track(
+pub(super) fn track(
     builder: &mut Builder<'_>,
     tree: &Tree,
     metric: u32,
@@ -237,29 +236,6 @@ fn deviation(builder: &mut Builder<'_>, tree: &Tree, args: &[&Tree]) -> Result<T
     };
     let kind = TrackKind::Deviation(u32::try_from(count).expect("it was checked against its limit"));
     track(builder, tree, metric, kind, Func::Deviation, Parts::NONE)
-}
-
-fn anomaly(builder: &mut Builder<'_>, tree: &Tree, args: &[&Tree]) -> Result<Typed, CompileError> {
-    let (metric, detector) = match *args {
-        [metric] => (metric_of(builder, metric)?, DETECTORS[0]),
-        [metric, detector] => {
-            let name = text_of(builder, detector)?;
-            if !DETECTORS.contains(&name) {
-                return Err(builder.parsed.error(
-                    detector,
-                    format!("there is no detector {name:?}: there are {}", DETECTORS.join(", ")),
-                ));
-            }
-            (metric_of(builder, metric)?, name)
-        }
-        _ => {
-            return Err(builder.parsed.error(
-                tree,
-                "anomaly takes a metric, and the name of a detector: anomaly(temperature, 'seasonal')",
-            ));
-        }
-    };
-    track(builder, tree, metric, TrackKind::Score(detector.into()), Func::Score, Parts::NONE)
 }
 
 /// Functions of values.

@@ -1,5 +1,6 @@
 //! The language of conditions: from SQL text to typed expressions over numbered names.
 
+mod anomaly;
 mod build;
 mod datum;
 mod expr;

@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 
+use crate::detectors::Asked;
 use crate::window::Parts;
 
 /// A fact of a device.
@@ -13,10 +14,13 @@ pub(crate) enum Fact {
     Tag(Box<str>),
 }
 
-/// Something that is kept of the readings of a metric, for each device.
+/// Something that is kept of the readings of a metric, or of several together, for each device.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Track {
+    /// The metric, the first of several.
     pub(crate) metric: u32,
+    /// The others.
+    with: Box<[u32]>,
     pub(crate) kind: TrackKind,
     /// Of a window: what is summed up.
     pub(crate) parts: Parts,
@@ -31,8 +35,31 @@ pub(crate) enum TrackKind {
     Values(i64),
     /// The last so many values, and how the newest compares with them.
     Deviation(u32),
-    /// What a detector of this name says.
-    Score(Box<str>),
+    /// What a detector says.
+    Score(Asked),
+}
+
+impl Track {
+    /// Whether readings of the metric are what it is kept of.
+    pub(crate) fn is_of(&self, metric: u32) -> bool {
+        self.metric == metric || self.with.contains(&metric)
+    }
+
+    /// The same window, its metric under another number.
+    pub(crate) fn under(&self, metric: u32) -> Self {
+        debug_assert!(self.with.is_empty(), "a window is of one metric");
+        Self { metric, ..self.clone() }
+    }
+
+    /// Where a metric that it is of stands among them.
+    pub(crate) fn place_of(&self, metric: u32) -> usize {
+        self.with.iter().position(|with| *with == metric).map_or(0, |place| place + 1)
+    }
+
+    /// Whether it says the same until its metrics bring another reading: windows also change with time.
+    pub(crate) fn is_still(&self) -> bool {
+        matches!(self.kind, TrackKind::Score(_) | TrackKind::Deviation(_))
+    }
 }
 
 /// The names that the rules of a tenant use. A number, once given, stays.
@@ -78,6 +105,11 @@ impl Names {
         &self.facts
     }
 
+    /// The name of a track's metric, the first of several.
+    pub(crate) fn metric_of(&self, track: &Track) -> &str {
+        &self.metrics[track.metric as usize]
+    }
+
     /// The number of what is kept of a metric, a new one if need be.
     pub(crate) fn track(&mut self, metric: u32, kind: TrackKind, parts: Parts) -> u32 {
         let key = (metric, kind);
@@ -85,8 +117,12 @@ impl Names {
             self.tracks[number as usize].parts |= parts;
             return number;
         }
+        let with = match &key.1 {
+            TrackKind::Score(asked) => asked.with().iter().map(|name| self.metric(name)).collect(),
+            _ => Box::default(),
+        };
         let number = number(self.tracks.len());
-        self.tracks.push(Track { metric, kind: key.1.clone(), parts });
+        self.tracks.push(Track { metric, with, kind: key.1.clone(), parts });
         self.track_numbers.insert(key, number);
         number
     }
@@ -101,7 +137,7 @@ impl Names {
 
     /// How many tracks a metric has.
     pub(crate) fn tracks_of(&self, metric: u32) -> usize {
-        self.tracks.iter().filter(|track| track.metric == metric).count()
+        self.tracks.iter().filter(|track| track.is_of(metric)).count()
     }
 }
 

@@ -81,16 +81,21 @@ impl Compiled {
             when,
             clear,
         };
-        rule.watch();
+        rule.watch(names);
         Ok(rule)
     }
 
     /// Finds out when it must be looked at.
-    fn watch(&mut self) {
+    fn watch(&mut self, names: &Names) {
         let both = || std::iter::once(&self.when).chain(&self.clear);
         let metrics: Vec<u32> = united(both().flat_map(|condition| &condition.metrics));
         let found = interest(both());
-        let is_steady = self.tracks.is_empty() && !found.restless;
+        // What a track says may be another thing although its metric's value is the same: such a metric cannot be loose.
+        let is_still = |track: &u32| {
+            let track = &names.tracks()[*track as usize];
+            track.is_still() && !found.loose.iter().any(|metric| track.is_of(*metric))
+        };
+        let is_steady = self.tracks.iter().all(is_still) && !found.loose_tracks && !found.restless;
         let is_single =
             metrics.len() == 1 && found.loose.is_empty() && !found.loose_tracks && !found.restless;
         let watch = |metric: u32| match () {

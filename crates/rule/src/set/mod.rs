@@ -80,6 +80,13 @@ impl RuleSet {
         self.len() == 0
     }
 
+    /// The tenants that have rules that are enabled, by name.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        let mut all: Vec<_> = self.tenants.values().filter(|tenant| !tenant.rules.is_empty()).collect();
+        all.sort_by_key(|tenant| tenant.id.as_str());
+        all.into_iter()
+    }
+
     /// A tenant's rules, if it has some that are enabled.
     pub(crate) fn tenant(&self, tenant: &str) -> Option<&Arc<Tenant>> {
         self.tenants.get(tenant).filter(|tenant| !tenant.rules.is_empty())

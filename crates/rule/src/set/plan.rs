@@ -167,7 +167,7 @@ impl Plan {
             Watch::Always => plan.always.push(number),
         }
         for &track in &tenant.rule(number).tracks {
-            if tenant.names.tracks()[track as usize].metric == metric && !plan.tracks.contains(&track) {
+            if tenant.names.tracks()[track as usize].is_of(metric) && !plan.tracks.contains(&track) {
                 plan.tracks.push(track);
             }
         }
@@ -226,7 +226,7 @@ fn thresholds_of(tenant: &Tenant, metric: u32, number: u32) -> Vec<Threshold> {
     let of_metric = |signal: Signal| match signal {
         Signal::Metric(of) => (of == metric).then_some(None),
         Signal::Track(track, func) => {
-            (tenant.names.tracks()[track as usize].metric == metric).then_some(Some((track, func)))
+            tenant.names.tracks()[track as usize].is_of(metric).then_some(Some((track, func)))
         }
     };
     let mut need = rule.needs.iter().find(|(signal, ..)| of_metric(*signal).is_some());

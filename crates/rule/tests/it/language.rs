@@ -80,6 +80,8 @@ fn conditions_are_what_sql_says() {
         ("stddev(t, '1h') >= 0", unknown),
         ("zscore(t, 100) > 3", unknown),
         ("anomaly(t) > 0.9", unknown),
+        ("anomaly(t, n) > 0.9", unknown),
+        ("anomalous(t, '30 days')", unknown),
         ("no_data('10 minutes')", no),
         ("no_data(missing, '10 minutes')", unknown),
         ("no_data(t, '10 minutes')", no),
@@ -147,7 +149,7 @@ fn what_is_refused_is_shown_in_its_place() {
         ),
         (
             "anomaly(t, 'magic') > 1",
-            "when at line 1, column 12: there is no detector \"magic\": there are usual, seasonal, robust\n  anomaly(t, 'magic') > 1\n             ^",
+            "when at line 1, column 12: there is no detector \"magic\": there are automatic, seasonal, robust, zscore, and model:NAME\n  anomaly(t, 'magic') > 1\n             ^",
         ),
         (
             "t IN (SELECT 1)",
@@ -210,7 +212,7 @@ fn what_the_docs_show_compiles() {
         assert_eq!(told, Ok(()), "{condition}");
         count += 1;
     }
-    assert_eq!(count, 13);
+    assert_eq!(count, 16);
     for text in [rules, guide] {
         let (_, block) = text.split_once("```json\n").unwrap();
         let document: Document = serde_json::from_str(block.split("```").next().unwrap()).unwrap();

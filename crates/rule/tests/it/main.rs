@@ -4,7 +4,9 @@
 
 extern crate penstock_rule as rule;
 
+mod detectors;
 mod documents;
+mod fill;
 mod given;
 mod language;
 mod model;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use record::{DeviceId, TenantId, Timestamp, ValueRef};
 use rule::{
-    Detector, Detectors, Evaluator, OpenCause, Output, Phase, Rule, RuleId, Score, Settings, StateError,
+    Asked, Detector, Detectors, Evaluator, OpenCause, Output, Phase, Rule, RuleId, Score, Series, Settings,
+    StateError,
 };
 
 use crate::given::{Given, SECOND, START, rule, set, short, when};
@@ -139,21 +140,22 @@ struct Records(f64, f64);
 struct AllRecords;
 
 impl Detectors for AllRecords {
-    fn start(&self, name: &str) -> Option<Box<dyn Detector>> {
-        (name == "usual").then(|| Box::new(Records(f64::NAN, 0.0)) as Box<dyn Detector>)
+    fn start(&self, series: &Series<'_>) -> Option<Box<dyn Detector>> {
+        let is_usual = *series.asked == Asked::Usual { utc_offset_minutes: 0 };
+        is_usual.then(|| Box::new(Records(f64::NAN, 0.0)) as Box<dyn Detector>)
     }
 
-    fn restore(&self, _: &str, saved: &[u8]) -> Option<Box<dyn Detector>> {
+    fn restore(&self, _: &Asked, saved: &[u8]) -> Option<Box<dyn Detector>> {
         let largest = f64::from_le_bytes(saved.try_into().ok()?);
         Some(Box::new(Records(largest, 0.0)))
     }
 }
 
 impl Detector for Records {
-    fn next(&mut self, _: Timestamp, value: f64) -> Score {
+    fn next(&mut self, _: Timestamp, _: usize, value: f64) -> Option<Score> {
         self.1 = value - self.0;
         self.0 = self.0.max(value);
-        Score { score: self.1 }
+        Some(Score { score: self.1 })
     }
 
     fn why(&self) -> String {

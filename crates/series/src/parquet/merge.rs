@@ -87,6 +87,7 @@ struct Cursor {
 /// Inputs that are merged into rows of some metrics.
 pub(crate) struct Merging {
     cursors: Vec<Cursor>,
+    columns: Vec<ColumnNo>,
 }
 
 impl Merging {
@@ -105,7 +106,13 @@ impl Merging {
             cursor.fill()?;
             Ok(cursor)
         };
-        Ok(Self { cursors: inputs.into_iter().map(open).collect::<Result<_>>()? })
+        let cursors = inputs.into_iter().map(open).collect::<Result<_>>()?;
+        Ok(Self { cursors, columns: columns.to_vec() })
+    }
+
+    /// No rows, of the metrics that it makes.
+    pub(crate) fn rows(&self) -> Rows {
+        Rows::new(self.columns.iter().copied())
     }
 
     /// Adds the next rows, at most `room` of them but for those of the last key. `false` at the end.

@@ -96,8 +96,11 @@ impl<'n> Parted<'n> {
         }
     }
 
-    /// The field it is in a table; `None`: it is in another.
+    /// The field it is in a table; `None`: it is in another. Where a table has no name its fields have whole ones.
     pub(crate) fn field(&self, table: &str) -> Option<&'n str> {
+        if table.is_empty() {
+            return Some(if self.plain.is_empty() { "value" } else { self.plain });
+        }
         match self.plain.strip_prefix(table)? {
             "" => Some("value"),
             rest => rest.strip_prefix('.').filter(|field| !field.is_empty()),
@@ -172,7 +175,7 @@ pub(crate) struct Wide {
 }
 
 impl Wide {
-    /// From the names of all metrics; `None`: none is in it.
+    /// From the names of metrics; `None`: none is in it.
     pub(crate) fn of<'n>(table: &str, metrics: impl Iterator<Item = (&'n str, Kinds)>) -> Option<Self> {
         let mut tags: BTreeMap<String, usize> = BTreeMap::new();
         let mut fields: BTreeMap<&str, Kinds> = BTreeMap::new();
@@ -183,9 +186,15 @@ impl Wide {
             let known = fields.entry(field).or_default();
             *known = known.with(kinds);
         }
-        if fields.is_empty() {
-            return None;
-        }
+        (!fields.is_empty()).then(|| Self::with(table, tags, fields))
+    }
+
+    /// Of devices that have sent nothing.
+    pub(crate) fn without_fields(table: &str) -> Self {
+        Self::with(table, BTreeMap::new(), BTreeMap::new())
+    }
+
+    fn with(table: &str, mut tags: BTreeMap<String, usize>, fields: BTreeMap<&str, Kinds>) -> Self {
         let mut columns: Vec<Field> = FIXED.iter().map(|name| fixed(name)).collect();
         let mut holds = Vec::new();
         let mut add = |name: &str, of: Holds| {
@@ -207,9 +216,15 @@ impl Wide {
             (field.to_owned(), places.collect())
         });
         let fields = fields.collect();
-        let schema = Arc::new(Schema::new(columns));
-        let shape = Shape { name: table.into(), schema, time: Some(0), device: Some(2), metric: None };
-        Some(Self { shape, tags, fields, holds })
+        let shape = Shape {
+            name: table.into(),
+            schema: Arc::new(Schema::new(columns)),
+            time: Some(0),
+            device: Some(2),
+            metric: None,
+            own: true,
+        };
+        Self { shape, tags, fields, holds }
     }
 }
 
@@ -235,6 +250,12 @@ mod tests {
         assert_eq!(table("load{zone=a}"), Some("load"));
         assert_eq!(table("gps.fix.quality"), Some("gps.fix"));
         assert_eq!((table("temperature"), table(".x"), table("x.")), (None, None, None));
+    }
+
+    #[test]
+    fn in_a_table_without_a_name_fields_have_whole_names() {
+        let fields = ["cpu.idle{cpu=0}", "t", ".x", "{a=1}"].map(|name| Parted::of(name).field(""));
+        assert_eq!(fields, [Some("cpu.idle"), Some("t"), Some(".x"), Some("value")]);
     }
 
     #[test]

@@ -240,6 +240,11 @@ fn times_devices_metrics_and_the_limit_narrow_a_scan() {
         assert_eq!(count(Scan { limit: Some(7), ..all.clone() }), 7);
         assert_eq!(count(Scan { limit: Some(0), ..all }), 0);
         let devices = Scan::all("devices");
+        write(store, &tenant("default"), &[reading("Z", "m", 0, Value::Int(0))]);
+        let later = store.snapshot(&tenant("default")).unwrap();
+        let ids = Scan { columns: Some(vec![0]), ..devices.clone() };
+        let ids: Vec<String> = read(&later, ids).iter().flat_map(told).collect();
+        assert_eq!(ids, ["Z", "a", "b", "it's-ü"], "by rising id, whoever came first");
         assert_eq!(count(Scan { devices: set(&["a", "it's-ü"]), ..devices.clone() }), 2);
         assert_eq!(
             count(Scan { devices: set(&["a"]), times: at(1)..=at(0), ..devices }),

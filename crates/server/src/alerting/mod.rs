@@ -3,11 +3,12 @@
 mod directory;
 mod publish;
 mod table;
+mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert::{Alerts, Channels, Courier, Directory, Evaluating, Gauge, Rules};
+use alert::{Alerts, Channels, Courier, Directory, Evaluating, Gauge, Past, Rules};
 use log::{EmbeddedLog, Log as _, Topic};
 use metadata::Metadata;
 use record::Timestamp;
@@ -16,6 +17,7 @@ use stream::Monitor;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::stores::Store;
 use crate::{Config, StartError};
 use directory::Known;
 use publish::Publisher;
@@ -38,6 +40,8 @@ pub(crate) struct Alerting {
     pub(crate) rules: Arc<Rules>,
     pub(crate) channels: Arc<Channels>,
     directory: Arc<dyn Directory>,
+    /// How rules are evaluated, live and tried over history.
+    settings: rule::Settings,
 }
 
 /// Evaluation and delivery at work. On the node that has the stream.
@@ -61,17 +65,20 @@ impl Alerting {
         let alerts = Alerts::open(Arc::clone(metadata), Arc::clone(&known), config.alert.clone())?;
         let publisher = Arc::new(Publisher { log: log.clone() });
         let channels = Arc::new(Channels::new(&config.alert, Some(publisher)));
-        Ok(Self { alerts: Arc::new(alerts), rules, channels, directory: known })
+        let allowed_lateness = rule::Duration::from_nanos(config.stream.allowed_lateness_nanos);
+        let detectors = alert::detectors(&config.alert)?;
+        let settings = rule::Settings { allowed_lateness, detectors, ..rule::Settings::default() };
+        Ok(Self { alerts: Arc::new(alerts), rules, channels, directory: known, settings })
     }
 
     /// As the API sees it.
-    pub(crate) fn for_api(&self, config: &Config) -> api::Alerting {
+    pub(crate) fn for_api(&self) -> api::Alerting {
         api::Alerting {
             alerts: Arc::clone(&self.alerts),
             rules: Arc::clone(&self.rules),
             channels: Arc::clone(&self.channels),
             directory: Arc::clone(&self.directory),
-            settings: settings(config),
+            settings: self.settings.clone(),
         }
     }
 
@@ -80,6 +87,7 @@ impl Alerting {
         &self,
         config: &Config,
         log: &Arc<EmbeddedLog>,
+        store: Arc<dyn Store>,
         stream: Monitor,
     ) -> Result<Working, StartError> {
         let (of_raw, of_clean) = (log.partitions(Topic::Raw), log.partitions(Topic::Clean));
@@ -96,7 +104,8 @@ impl Alerting {
                 publisher: Publisher { log: log.clone() },
                 alerts: Arc::clone(&self.alerts),
             }),
-            settings: settings(config),
+            past: self.past(store),
+            settings: self.settings.clone(),
             folder: config.data_dir.join("rules"),
             settled: Arc::new(settled),
             clock: Arc::new(Timestamp::now),
@@ -113,9 +122,22 @@ impl Alerting {
         let tasks = vec![
             tokio::spawn(courier.run(until(stopped.clone()))),
             tokio::spawn(tick(Arc::clone(&self.alerts), stopped.clone())),
+            tokio::spawn(topic::publish(Arc::clone(&self.alerts), log.clone(), stopped.clone())),
             tokio::spawn(forget(Arc::clone(&self.alerts), stopped)),
         ];
         Ok(Working { evaluating, stop, tasks })
+    }
+}
+
+impl Alerting {
+    /// What was stored, for windows that are new.
+    fn past(&self, store: Arc<dyn Store>) -> Past {
+        let positions = Arc::clone(&store);
+        Past {
+            store,
+            positions: Arc::new(move || positions.positions()),
+            directory: Arc::clone(&self.directory),
+        }
     }
 }
 
@@ -134,11 +156,6 @@ impl Working {
             }
         }
     }
-}
-
-fn settings(config: &Config) -> rule::Settings {
-    let allowed_lateness = rule::Duration::from_nanos(config.stream.allowed_lateness_nanos);
-    rule::Settings { allowed_lateness, detectors: Arc::new(rule::Standard), ..rule::Settings::default() }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

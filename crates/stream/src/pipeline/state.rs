@@ -17,7 +17,7 @@ use super::pending::{Pending, Touched};
 
 /// The version of the state. In 2 an integer has the digest of the float of its size; in 3 windows are computed again in
 /// steps of their own.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// Smaller changes of a clock's skew are not told, nanoseconds: a row of the store for each breath of the network helps nobody.
 const WORTH_TELLING_NANOS: u64 = 1_000_000_000;

@@ -87,7 +87,9 @@ pub(super) fn point(time: i64, value: f64) -> Option<Point> {
 
 pub(super) fn add(cell: &mut Option<Cell>, point: Point) {
     match cell {
-        Some(cell) => cell.add(point),
+        Some(cell) => {
+            cell.add(point);
+        }
         None => *cell = Some(Cell::of(Run { values: &[point.value], first: point, last: point })),
     }
 }

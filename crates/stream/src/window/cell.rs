@@ -1,4 +1,7 @@
 //! The readings of one series within one span of time, on their own: up to [`FEW`] as they are, more as sums.
+//!
+//! The sums of a series are a kilobyte or two in several places of the memory, and those of a fleet are in no cache. So values
+//! wait beside each other until there are [`WAITING`], and are then added together.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +13,9 @@ use super::quantile::{Sketch, p95_of_few};
 /// Up to so many values are kept as they are. A metric every second has 60 a minute; the sums that take their
 /// place cost more than a kilobyte, twice what 64 values take.
 pub(super) const FEW: usize = 64;
+
+/// So many values wait before they are added to sums.
+const WAITING: usize = 32;
 
 /// When and what.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +36,11 @@ pub(super) struct Cell {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Values {
     Few(Vec<f64>),
-    Many(Box<Many>),
+    /// The sums do not hold the values that wait.
+    Many {
+        waiting: Vec<f64>,
+        sums: Box<Many>,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,38 +96,58 @@ impl Cell {
         cell
     }
 
-    /// Adds a finite reading.
-    pub(super) fn add(&mut self, point: Point) {
+    /// Adds a finite reading. Returns the bytes that the cell took before and takes now, unless they are the same.
+    pub(super) fn add(&mut self, point: Point) -> Option<(usize, usize)> {
+        if let Values::Many { waiting, .. } = &mut self.values
+            && waiting.len() < WAITING
+        {
+            waiting.push(point.value);
+            self.span(point, point);
+            return None;
+        }
+        let before = self.bytes();
         self.append(Run { values: &[point.value], first: point, last: point });
+        Some((before, self.bytes()))
     }
 
     /// Adds readings.
     pub(super) fn append(&mut self, run: Run<'_>) {
         self.span(run.first, run.last);
-        if let Values::Few(values) = &mut self.values {
-            if values.len() + run.values.len() <= FEW {
+        match &mut self.values {
+            Values::Few(values) if values.len() + run.values.len() <= FEW => {
                 values.extend_from_slice(run.values);
-                return;
             }
-            self.values = Values::Many(Box::new(Many::of(values)));
+            Values::Few(values) => {
+                let mut sums = Box::new(Many::of(values));
+                sums.extend(run.values);
+                self.values = Values::Many { waiting: Vec::with_capacity(WAITING), sums };
+            }
+            Values::Many { waiting, sums } if waiting.len() + run.values.len() > WAITING => {
+                sums.extend(waiting);
+                sums.extend(run.values);
+                waiting.clear();
+            }
+            Values::Many { waiting, .. } => waiting.extend_from_slice(run.values),
         }
-        let Values::Many(many) = &mut self.values else { unreachable!("few were handled above") };
-        many.extend(run.values);
     }
 
     /// Adds another cell's readings.
     pub(super) fn merge(&mut self, other: &Self) {
-        self.span(other.first, other.last);
-        match (&mut self.values, &other.values) {
-            (_, Values::Few(values)) => {
-                self.append(Run { values, first: other.first, last: other.last });
+        let (first, last) = (other.first, other.last);
+        match &other.values {
+            Values::Few(values) => self.append(Run { values, first, last }),
+            Values::Many { waiting, sums } => {
+                self.span(first, last);
+                match &mut self.values {
+                    Values::Many { sums: own, .. } => own.merge(sums),
+                    Values::Few(values) => {
+                        let mut all = sums.clone();
+                        all.extend(values);
+                        self.values = Values::Many { waiting: Vec::with_capacity(WAITING), sums: all };
+                    }
+                }
+                self.append(Run { values: waiting, first, last });
             }
-            (Values::Few(values), Values::Many(many)) => {
-                let mut all = many.clone();
-                all.extend(values);
-                self.values = Values::Many(all);
-            }
-            (Values::Many(many), Values::Many(other)) => many.merge(other),
         }
     }
 
@@ -126,8 +156,10 @@ impl Cell {
         let (first, last) = (self.first, self.last);
         match &self.values {
             Values::Few(values) => Run { values, first, last }.aggregate(),
-            Values::Many(many) => {
-                let Many { count, min, max, ref sum, ref squares, ref sketch } = **many;
+            Values::Many { waiting, sums } => {
+                let mut all = sums.clone();
+                all.extend(waiting);
+                let Many { count, min, max, ref sum, ref squares, ref sketch } = *all;
                 let moments = moments::many(count, sum, squares, min, max);
                 Aggregate {
                     count,
@@ -149,8 +181,12 @@ impl Cell {
         size_of::<Self>()
             + match &self.values {
                 Values::Few(values) => 8 * values.len().next_power_of_two().max(4),
-                Values::Many(many) => {
-                    size_of::<Many>() + many.sum.bytes() + many.squares.bytes() + many.sketch.bytes()
+                Values::Many { sums, .. } => {
+                    size_of::<Many>()
+                        + 8 * WAITING
+                        + sums.sum.bytes()
+                        + sums.squares.bytes()
+                        + sums.sketch.bytes()
                 }
             }
     }

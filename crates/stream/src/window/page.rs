@@ -100,10 +100,10 @@ impl Page {
             self.spoil(series, budget);
         } else if !self.add(series, point) {
             let cell = self.body_mut().cell_mut(series).expect("room was made, and it is not in a plane");
-            let before = cell.bytes();
-            cell.add(point);
-            budget.give_back(before);
-            budget.count(cell.bytes());
+            if let Some((before, now)) = cell.add(point) {
+                budget.give_back(before);
+                budget.count(now);
+            }
         }
     }
 

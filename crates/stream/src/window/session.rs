@@ -210,10 +210,9 @@ impl Open {
     fn extend(&mut self, point: Point, budget: &mut Budget) {
         (self.start, self.last) = (self.start.min(point.time), self.last.max(point.time));
         let Some(cell) = &mut self.cell else { return };
-        budget.give_back(cell.bytes() - size_of::<Cell>());
-        cell.add(point);
-        let bytes = cell.bytes() - size_of::<Cell>();
-        if !budget.take(bytes) {
+        let Some((before, now)) = cell.add(point) else { return };
+        budget.give_back(before - size_of::<Cell>());
+        if !budget.take(now - size_of::<Cell>()) {
             self.cell = None;
         }
     }

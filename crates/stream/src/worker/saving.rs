@@ -43,11 +43,14 @@ impl Worker {
         let mut due = engine.partitions.iter().filter(|(_, partition)| partition.since_checkpoint > 0);
         let index =
             due.clone().find(|(index, _)| **index >= from).or_else(|| due.next()).map(|(&index, _)| index);
-        if let Some(index) = index {
+        let Some(index) = index else { return Flow::On };
+        // The store must hold what the state knows.
+        let flow = self.settle().await;
+        if flow == Flow::On {
             self.next_checkpoint.partition = index + 1;
             self.save(index).await;
         }
-        Flow::On
+        flow
     }
 
     pub(super) async fn checkpoint_all(&mut self) {

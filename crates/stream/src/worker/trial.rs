@@ -7,6 +7,7 @@ use log::{Lane, PartitionId, Topic};
 use record::Timestamp;
 use tokio::time::timeout;
 
+use super::pending::Errand;
 use super::{End, Flow, Worker};
 use crate::engine::END_OF_TIME;
 use crate::partitions;
@@ -45,7 +46,7 @@ impl Worker {
 
     /// Lets time pass until no window is open and none is to be computed again.
     pub(super) async fn finish(&mut self) -> Flow {
-        let mut flow = self.turn(Lane::Live, |engine| engine.end_of_time().map(Some)).await;
+        let mut flow = self.turn(Errand::Other(Lane::Live), |engine| engine.end_of_time().map(Some)).await;
         // It is read to its end, wherever that is.
         let ends: Arc<[u64]> = vec![0; usize::from(self.parts.log.partitions(Topic::Raw))].into();
         let mut now = END_OF_TIME;
@@ -55,16 +56,22 @@ impl Worker {
             let waits = self.engine.as_ref();
             let waits = waits.is_some_and(|of| of.wants_time(now, &ends) || of.has_revisions_due(now));
             if !waits {
-                self.end = End::Complete;
-                return Flow::Stop;
+                flow = self.settle().await;
+                if flow == Flow::On {
+                    self.end = End::Complete;
+                    return Flow::Stop;
+                }
+                return flow;
             }
             if *self.stop.borrow() {
                 return Flow::Stop;
             }
             let ends = Arc::clone(&ends);
-            flow = self.turn(Lane::Live, move |engine| engine.tick(now, &ends)).await;
+            flow = self.turn(Errand::Other(Lane::Live), move |engine| engine.tick(now, &ends)).await;
             if flow == Flow::On {
-                flow = self.turn(Lane::Live, move |engine| engine.revise(now, LAST_REVISIONS)).await;
+                flow = self
+                    .turn(Errand::Other(Lane::Live), move |engine| engine.revise(now, LAST_REVISIONS))
+                    .await;
             }
         }
         flow

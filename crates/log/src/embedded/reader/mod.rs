@@ -7,6 +7,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::task::JoinHandle;
+
 use self::ahead::{Ahead, Job, ReadAhead, disk_job, read_ahead};
 use crate::embedded::format::Frame;
 use crate::embedded::locate::Found;
@@ -28,6 +30,8 @@ pub(crate) struct EmbeddedReader {
     place: Option<Place>,
     /// Read from the disk, not yet returned.
     ahead: VecDeque<Ahead>,
+    /// Being read from the disk. Who stops waiting for [`Reader::next`] finds it done when asking again.
+    reading: Option<JoinHandle<Result<Option<ReadAhead>>>>,
     /// The last damage that was read over; whether it concerns this reader shows in the offsets behind it.
     damage: Option<Error>,
 }
@@ -59,7 +63,17 @@ impl EmbeddedReader {
         let id = held.waiters.enter();
         drop(held);
         next.sort_unstable();
-        Ok(Self { shared, id, wants, next, order, place: None, ahead: VecDeque::new(), damage: None })
+        Ok(Self {
+            shared,
+            id,
+            wants,
+            next,
+            order,
+            place: None,
+            ahead: VecDeque::new(),
+            reading: None,
+            damage: None,
+        })
     }
 
     fn poll_look(&mut self, cx: &Context<'_>, max_bytes: usize) -> Poll<Result<Look>> {
@@ -209,6 +223,7 @@ impl EmbeddedReader {
         Ok(true)
     }
 
+    /// Reads from the disk: on a runtime beside the tasks, without one (a simulation) in place.
     async fn run(&mut self, job: Job) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let wants = self.wants.clone();
@@ -221,18 +236,30 @@ impl EmbeddedReader {
                 }
             }
         };
-        // On a runtime the disk is read beside the tasks; without one (a simulation) in place.
-        let outcome = match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => match runtime.spawn_blocking(work).await {
-                Ok(outcome) => outcome,
-                Err(stopped) => Err(Error::Io {
-                    operation: "reading",
-                    place: self.shared.disk.place(),
-                    reason: stopped.to_string(),
-                }),
-            },
-            Err(_) => work(),
-        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                self.reading = Some(runtime.spawn_blocking(work));
+                self.finish_reading().await
+            }
+            Err(_) => self.take_over(work()),
+        }
+    }
+
+    /// Waits for what is being read.
+    async fn finish_reading(&mut self) -> Result<()> {
+        let Some(reading) = &mut self.reading else { return Ok(()) };
+        let outcome = reading.await;
+        self.reading = None;
+        self.take_over(outcome.unwrap_or_else(|stopped| {
+            Err(Error::Io {
+                operation: "reading",
+                place: self.shared.disk.place(),
+                reason: stopped.to_string(),
+            })
+        }))
+    }
+
+    fn take_over(&mut self, outcome: Result<Option<ReadAhead>>) -> Result<()> {
         match outcome {
             Ok(Some(read)) => {
                 self.ahead.extend(read.ahead);
@@ -249,6 +276,7 @@ impl EmbeddedReader {
 impl Reader for EmbeddedReader {
     fn next(&mut self, max_bytes: usize) -> BoxFuture<'_, Result<Chunk>> {
         Box::pin(async move {
+            self.finish_reading().await?;
             loop {
                 match poll_fn(|cx| self.poll_look(cx, max_bytes)).await? {
                     Look::Chunk(chunk) => return Ok(chunk),

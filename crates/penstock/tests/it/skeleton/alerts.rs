@@ -1,74 +1,12 @@
 //! From a reading to whoever is told, through the real binary, across kill -9.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
 
+use log::{EmbeddedLog, Lane, Log as _, PartitionId, Position, Topic};
 use serde_json::{Value, json};
 
+use super::receiver::{Receiver, post};
 use crate::served::{Served, penstock, text, until};
-
-/// A receiver of webhooks: by `Idempotency-Key`, what came and how often.
-#[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<BTreeMap<String, (Value, u32)>>>);
-
-impl Receiver {
-    /// Listens on a port of the system's choice until the test ends.
-    fn listen() -> (Self, String) {
-        let (receiver, listener) = (Self::default(), TcpListener::bind("127.0.0.1:0").unwrap());
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let taking = receiver.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                taking.take(stream.unwrap());
-            }
-        });
-        (receiver, url)
-    }
-
-    fn take(&self, mut stream: std::net::TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let (mut key, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) <= 2 {
-                break;
-            }
-            match line.trim().split_once(": ") {
-                Some((name, value)) if name.eq_ignore_ascii_case("idempotency-key") => key = value.to_owned(),
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = value.parse().unwrap();
-                }
-                _ => {}
-            }
-        }
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_ok() && !key.is_empty() {
-            let body = serde_json::from_slice(&body).unwrap();
-            self.0.lock().unwrap().entry(key).or_insert((body, 0)).1 += 1;
-        }
-        let _ =
-            stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    }
-
-    /// What came, by kind.
-    fn kinds(&self) -> BTreeMap<String, usize> {
-        let mut kinds = BTreeMap::new();
-        for (body, _) in self.0.lock().unwrap().values() {
-            *kinds.entry(body["type"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-        kinds
-    }
-}
-
-fn post(served: &Served, path: &str, body: &Value) -> (u16, Value) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let answer = agent.post(format!("{}{path}", served.http)).send_json(body);
-    let mut answer = answer.unwrap();
-    let text = answer.body_mut().read_to_string().unwrap();
-    (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
-}
 
 fn reading(served: &Served, value: f64) {
     let (status, said) = post(
@@ -168,6 +106,60 @@ fn a_reading_becomes_an_alert_once_and_is_over_once() {
     );
     assert_eq!(compared["difference"]["both"], json!(1), "{compared}");
     assert!(served.terminate().success());
+    assert_eq!(
+        steps(&dir.path().join("data/log")),
+        ["raised too-hot", "acknowledged too-hot", "resolved too-hot"]
+    );
+}
+
+#[test]
+fn a_new_rule_looks_back_over_what_was_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    for value in [90.0, 91.0, 92.0, 93.0] {
+        reading(&served, value);
+    }
+    // No rule has seen these.
+    let stored = "SELECT count(*) FROM telemetry HAVING count(*) = 4";
+    assert_eq!(served.eventually(stored), "4");
+    let (status, rule) =
+        post(&served, "/v1/rules", &json!({ "name": "long hot", "when": "avg(temperature, '1 hour') > 60" }));
+    assert_eq!(status, 201, "{rule}");
+    // Without the hour before, the average would be this one.
+    reading(&served, 10.0);
+    until("the hour is hot", || states(&served).contains("long-hot,m-1,warning,raised").then_some(()));
+    assert!(served.terminate().success());
+}
+
+/// What a reader of the topic of alerts takes: what happened, of which rule.
+fn steps(log: &std::path::Path) -> Vec<String> {
+    let log = EmbeddedLog::open(log, log::Options::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (mut steps, mut last) = (Vec::new(), 0);
+    for index in 0..log.partitions(Topic::Alerts) {
+        let partition = PartitionId { topic: Topic::Alerts, lane: Lane::Live, index };
+        let (mut next, end) = (0, log.extent(partition).unwrap().end);
+        while next < end {
+            let mut reader = log.read(&[Position { partition, offset: next }]).unwrap();
+            for record in
+                runtime.block_on(reader.next(1 << 20)).unwrap().runs.iter().flat_map(|run| &run.records)
+            {
+                next += 1;
+                let step: Value = serde_json::from_slice(&record.value).unwrap();
+                // A crash may repeat one, with its number.
+                if step["seq"].as_u64().unwrap() > last {
+                    last = step["seq"].as_u64().unwrap();
+                    steps.push(format!(
+                        "{} {}",
+                        step["step"].as_str().unwrap(),
+                        step["rule_id"].as_str().unwrap()
+                    ));
+                }
+            }
+        }
+    }
+    runtime.block_on(log.close()).unwrap();
+    steps
 }
 
 #[test]

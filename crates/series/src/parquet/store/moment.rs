@@ -1,5 +1,6 @@
 //! The store as it was at one moment: what a snapshot reads, and an audit counts.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use super::buffer::{Buffer, Next, Place};
 use super::cache::{Cache, MOST_ROWS};
 use super::manifest::RunFacts;
 use super::metrics::{Derived, Holds, Metric};
+use super::presence::RowsOf;
 use super::{Parquet, Rolling, RunEntry, Visible, late};
 use crate::Result;
 use crate::parquet::merge::{Input, Merging, Pieces};
@@ -19,6 +21,9 @@ use crate::sqlite::scan::Moment as Books;
 
 /// Rows that are counted at a time.
 const PIECE_ROWS: usize = 8192;
+/// Most devices of which it is looked up in a file's keys from where to where they are wanted. Of more, the rows are read and looked at:
+/// their keys stand on the same pages.
+const EXACT_DEVICES: usize = 64;
 /// Rows that are copied at a time from a buffer, which a batch waits for.
 const BUFFER_ROWS: usize = 2048;
 
@@ -77,6 +82,8 @@ impl Group {
 pub(super) struct Selection {
     /// By rising number. Rows of others are not read.
     pub(super) columns: Vec<ColumnNo>,
+    /// Where not all of them are wanted for their values: which, and of which others it is only asked whether there is one.
+    pub(super) rows_of: Option<RowsOf>,
     /// Rising; `None`: all.
     pub(super) devices: Option<Arc<[u32]>>,
     pub(super) claimed: RangeInclusive<i64>,
@@ -185,29 +192,53 @@ impl Readings {
         };
         let runs = self.runs.iter().filter(|run| run.facts.table == group.table && wants(run));
         let runs: Vec<_> = runs.filter(|run| !apart(&run.facts)).collect();
+        let settled = self.settled(selection, group, &runs);
+        let selection: &Selection = &settled;
         self.fetch_ahead(&runs, group, selection)?;
+        let mut read: BTreeSet<ColumnNo> = BTreeSet::new();
         for entry in runs {
-            let facts = &entry.facts;
             let run = self.cache.open(entry)?;
             if selection.columns.iter().all(|&no| run.sidecar().plan.position(no).is_none()) {
                 continue;
             }
-            if let Some(rows) = self.read_before(&run, facts.no, group, selection)? {
+            let selection = selection.in_run(run.sidecar(), group.group);
+            read.extend(&selection.columns);
+            if let Some(rows) = self.read_before(&run, entry.facts.no, group, &selection)? {
                 inputs.push(Box::new(rows));
                 continue;
             }
-            let ranges = ranges(&run, &entities, selection)?;
+            let ranges = ranges(&run, &entities, &selection)?;
             if !ranges.is_empty() {
                 inputs.push(Box::new(Pieces::new(run, ranges, Some(&selection.columns), selection.detail)));
             }
         }
         for buffered in self.buffers.iter().filter(|buffered| buffered.table == group.table) {
+            read.extend(&selection.columns);
             let (buffered, selection) = (buffered.clone(), selection.clone());
             let first = selection.devices.as_ref().and_then(|devices| devices.first().copied()).unwrap_or(0);
             let next = Some((Entity::new(group.group, first).0, *claimed.start(), 0, 0));
             inputs.push(Box::new(OfBuffer { buffered, next, last: entities.end().0, selection }));
         }
-        Merging::of(inputs, &selection.columns)
+        let columns: Vec<ColumnNo> = read.into_iter().collect();
+        Merging::of(inputs, if selection.rows_of.is_some() { &columns } else { &selection.columns })
+    }
+
+    /// A selection, which asks for all values where rows of one key might be of different times: then what is not read could be what
+    /// says when a row was.
+    fn settled<'s>(
+        &self,
+        selection: &'s Selection,
+        group: &Group,
+        runs: &[&Arc<RunEntry>],
+    ) -> Cow<'s, Selection> {
+        let straight = |shifts: (i64, i64)| shifts == (0, 0);
+        let certain = selection.detail == Detail::Times
+            && runs.iter().all(|run| straight(run.facts.shifts))
+            && self.buffers_of(group.table).all(|(buffer, _)| straight(buffer.read().shifts()));
+        match &selection.rows_of {
+            Some(_) if !certain => Cow::Owned(Selection { rows_of: None, ..selection.clone() }),
+            _ => Cow::Borrowed(selection),
+        }
     }
 
     /// A run of these, opened.
@@ -306,7 +337,7 @@ impl Readings {
         let mut columns: Vec<ColumnNo> = group.metrics.iter().map(|metric| metric.no).collect();
         columns.sort_unstable();
         let claimed = i64::MIN..=i64::MAX;
-        let selection = Selection { columns, devices: None, claimed, detail: Detail::Times };
+        let selection = Selection { columns, rows_of: None, devices: None, claimed, detail: Detail::Times };
         let mut merging = self.merge(group, &selection, wants)?;
         let (mut rows, mut count) = (Rows::new(selection.columns.iter().copied()), 0);
         while merging.read(PIECE_ROWS, &mut rows)? {
@@ -349,7 +380,7 @@ impl Moment {
     }
 }
 
-/// Where in a run the selected rows are: exactly where devices are named, else as far as its sidecar says.
+/// Where in a run the selected rows are: exactly where few devices are named, else as far as its sidecar says.
 fn ranges(
     run: &Arc<Run>,
     entities: &RangeInclusive<Entity>,
@@ -369,7 +400,10 @@ fn ranges(
         for (rows, known) in
             named.filter_map(|entity| sidecar.entity(entity)).filter(|(_, known)| meets(known))
         {
-            add(run.within(rows, &known, &selection.claimed)?);
+            add(match devices.len() {
+                ..=EXACT_DEVICES => run.within(rows, &known, &selection.claimed)?,
+                _ => rows,
+            });
         }
         return Ok(ranges);
     }

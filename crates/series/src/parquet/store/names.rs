@@ -8,9 +8,6 @@ use super::write::{Incoming, Writer};
 use crate::parquet::{ColumnNo, Entity};
 use crate::scan::Kinds;
 
-/// Most series that are remembered to be in the books already, in some 32 MB; then all are forgotten and looked up again.
-const REMEMBERED_SERIES: usize = 1 << 20;
-
 /// Table, group and column of a metric, and the kinds of value it has had.
 type Place = (u32, u32, ColumnNo, Kinds);
 
@@ -95,14 +92,10 @@ impl Parquet {
 
 /// Sees to it that the books know a series.
 fn note_series(writer: &mut Writer, device: u32, column: ColumnNo, metric: &str) -> rusqlite::Result<()> {
-    let series = u64::from(device) << 32 | u64::from(column.0);
-    if writer.known_series.contains(&series) {
+    if writer.known_series.contains(device, column) {
         return Ok(());
     }
     writer.names.series(&writer.connection, i64::from(device), metric)?;
-    if writer.known_series.len() >= REMEMBERED_SERIES {
-        writer.known_series.clear();
-    }
-    writer.known_series.insert(series);
+    writer.known_series.insert(device, column);
     Ok(())
 }

@@ -129,7 +129,7 @@ impl SeriesReader for Parquet {
         let shifts = readings.shifts(table);
         let claimed = claimed(&range, shifts);
         let (devices, detail) = (Some([entity.device()].into()), Detail::Times);
-        let selection = Selection { columns: vec![column], devices, claimed, detail };
+        let selection = Selection { columns: vec![column], rows_of: None, devices, claimed, detail };
         let group = Group { table, group: entity.group(), metrics: Vec::new() };
         let mut merging = readings.read(&group, &selection)?;
         let mut rows = Rows::new([column]);
@@ -181,6 +181,7 @@ impl SeriesReader for Parquet {
                 columns: columns.iter().map(|(no, _)| *no).collect(),
                 devices: Some([no].into()),
                 claimed: claimed(&range, readings.shifts(table)),
+                rows_of: None,
                 detail: Detail::Times,
             };
             let group = Group { table, group, metrics: Vec::new() };

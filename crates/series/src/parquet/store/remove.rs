@@ -320,7 +320,7 @@ fn count(readings: &Readings, groups: &[Group], device: u32) -> Result<u64> {
         let mut columns: Vec<ColumnNo> = group.metrics.iter().map(|metric| metric.no).collect();
         columns.sort_unstable();
         let (devices, claimed) = (Some([device].into()), i64::MIN..=i64::MAX);
-        let selection = Selection { columns, devices, claimed, detail: Detail::Times };
+        let selection = Selection { columns, rows_of: None, devices, claimed, detail: Detail::Times };
         let mut merging = readings.read(group, &selection)?;
         let mut rows = Rows::new(selection.columns.iter().copied());
         while merging.read(PIECE_ROWS, &mut rows)? {

@@ -2,6 +2,7 @@
 //! from the books.
 
 mod latest;
+mod moments;
 pub(super) mod pieces;
 mod readings;
 mod wide;
@@ -19,7 +20,7 @@ use super::moment::Moment;
 use super::windows::OfWindows;
 use crate::Result;
 use crate::parquet::{Entity, Rows};
-use crate::scan::{Batches, Builder, Scan, SeriesScan, Shape, Snapshot, shape};
+use crate::scan::{Batches, Builder, Moments, Scan, SeriesScan, Shape, Snapshot, shape};
 use latest::OfLatest;
 use pieces::Pieces;
 use readings::OfReadings;
@@ -72,14 +73,18 @@ impl Snapshot for Moment {
             }
             name => match crate::scan::shape(name).is_none().then(|| self.wide(name)).flatten() {
                 Some(wide) => {
-                    let groups =
-                        self.groups.iter().map(|group| (group.clone(), OfWide::members(&wide, group)));
+                    let groups = self.groups.iter();
+                    let groups = groups.map(|of| (of.clone(), OfWide::members(&wide, &of.metrics)));
                     let table = |builder: &Builder| OfWide::new(wide.clone(), builder);
                     filled(Pieces::new(moment, scan, &shape, groups, table)?)
                 }
                 None => Arc::clone(&self.books).scan(scan)?,
             },
         })
+    }
+
+    fn moments(self: Arc<Self>) -> Option<Arc<dyn Moments>> {
+        Some(self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A batch: one commit of the manifest, and into the buffer, or neither.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use record::{ReadingRef, TenantId, Timestamp};
@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::buffer::row_key;
 use super::fresh::Block;
+use super::known::KnownSeries;
 use super::manifest;
 use super::metrics::Metrics;
 use super::read::Found;
@@ -23,8 +24,7 @@ use crate::{Error, LateReading, Note, Position, Result, SeriesWriter, WriteBatch
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) names: Names,
-    /// Device and column of series that are in the books.
-    pub(super) known_series: HashSet<u64>,
+    pub(super) known_series: KnownSeries,
     /// The last block of the buffer.
     pub(super) last_block: i64,
     /// Emptied and filled by each batch.
@@ -33,7 +33,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(connection: Connection, last_block: i64) -> Self {
-        let (names, known_series) = (Names::default(), HashSet::new());
+        let (names, known_series) = (Names::default(), KnownSeries::default());
         Self { connection, names, known_series, last_block, block: Block::default() }
     }
 }

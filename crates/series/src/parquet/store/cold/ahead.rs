@@ -45,7 +45,8 @@ impl Readings {
             }
             let run = self.open(entry)?;
             let Some(object) = run.object() else { continue };
-            let pages = object.missing(pages_of(&run, group, selection, most_bytes));
+            let selection = selection.in_run(run.sidecar(), group.group);
+            let pages = object.missing(pages_of(&run, group, &selection, most_bytes));
             if !pages.is_empty() {
                 wanted.push((Arc::clone(&run), held.key(), pages));
             }

@@ -102,6 +102,7 @@ impl Parquet {
                 columns: members.iter().flat_map(|member| member.columns()).collect(),
                 devices: None,
                 claimed: i64::MIN..=i64::MAX,
+                rows_of: None,
                 detail: Detail::Whole,
             };
             let mut piece = Piece { rows: Rows::new(selection.columns.iter().copied()), devices: Vec::new() };
@@ -155,6 +156,7 @@ pub(in crate::parquet::store) fn count(
                 .collect(),
             devices: device.map(|device| [device].into()),
             claimed: i64::MIN..=i64::MAX,
+            rows_of: None,
             detail: Detail::Times,
         };
         let mut merging = readings.merge(group, &selection, &wants)?;

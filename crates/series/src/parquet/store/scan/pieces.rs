@@ -13,6 +13,7 @@ use crate::parquet::merge::Merging;
 use crate::parquet::run::Detail;
 use crate::parquet::store::metrics::TABLE_COLUMNS;
 use crate::parquet::store::moment::{Group, Moment, Readings, Selection};
+use crate::parquet::store::presence::RowsOf;
 use crate::parquet::{ColumnNo, Rows};
 use crate::scan::{BATCH_ROWS, Builder, Scan, Shape, lets};
 
@@ -35,6 +36,11 @@ pub(in crate::parquet::store) trait Told: Send {
 
     /// The columns of runs that it needs of a member.
     fn columns(&self, member: &Self::Member) -> Vec<ColumnNo>;
+
+    /// Those of them whose values are wanted, of the others only whether there are any; `None`: all.
+    fn values(&self, _: &Self::Member) -> Option<Vec<ColumnNo>> {
+        None
+    }
 
     /// The claimed times of what is asked for, where event times lie so far before and behind them.
     fn claimed(times: &RangeInclusive<Timestamp>, shifts: (i64, i64)) -> RangeInclusive<i64>;
@@ -102,15 +108,29 @@ impl<T: Told> Pieces<T> {
         Ok(Self { table, moment, scan, builder, left, devices, groups, current: None })
     }
 
+    fn rows_of(&self, members: &[T::Member]) -> Option<RowsOf> {
+        let mut rows_of = RowsOf::default();
+        for member in members {
+            rows_of.values.extend(self.table.values(member)?);
+            rows_of.members.push(self.table.columns(member));
+        }
+        Some(rows_of)
+    }
+
     fn open(&self, (group, members): Members<T::Member>) -> Result<Current<T::Member>> {
         let mut columns: Vec<_> = members.iter().flat_map(|member| self.table.columns(member)).collect();
         columns.sort_unstable();
         let readings: &Readings = &self.moment.readings;
         let claimed = T::claimed(&self.scan.times, readings.shifts(group.table));
-        let rows = Rows::new(columns.iter().copied());
-        let selection =
-            Selection { columns, devices: self.devices.clone(), claimed, detail: self.table.detail() };
+        let selection = Selection {
+            columns,
+            rows_of: self.rows_of(&members),
+            devices: self.devices.clone(),
+            claimed,
+            detail: self.table.detail(),
+        };
         let merging = readings.read(&group, &selection)?;
+        let rows = merging.rows();
         let member = members.len();
         Ok(Current { members, merging, piece: Piece { rows, devices: Vec::new() }, member })
     }

@@ -11,7 +11,7 @@ use super::pieces::{Piece, Told};
 use crate::parquet::cells::EMPTY;
 use crate::parquet::run::Detail;
 use crate::parquet::store::metrics::Metric;
-use crate::parquet::store::moment::{Group, Moment};
+use crate::parquet::store::moment::Moment;
 use crate::parquet::{Cells, ColumnNo, Rows};
 use crate::scan::{BATCH_ROWS, Builder, Holds, Parted, Scan, Shape, Wide, shape};
 
@@ -23,11 +23,14 @@ const DEVICE: usize = 2;
 const FIXED: usize = 3;
 
 impl Moment {
-    fn names(&self) -> impl Iterator<Item = &Arc<Metric>> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<Metric>> {
         self.groups.iter().flat_map(|group| &group.metrics)
     }
 
     pub(super) fn wide(&self, table: &str) -> Option<Wide> {
+        if table.is_empty() {
+            return None;
+        }
         Wide::of(table, self.names().map(|metric| (metric.name.as_str(), metric.kinds)))
     }
 
@@ -51,6 +54,8 @@ impl Moment {
 pub(super) struct OfWide {
     wide: Wide,
     detail: Detail,
+    /// Which columns are asked for.
+    wanted: Vec<bool>,
 }
 
 /// The fields of one set of tags that stand in one group.
@@ -63,13 +68,18 @@ pub(super) struct Tagged {
 
 impl OfWide {
     pub(super) fn new(wide: Wide, builder: &Builder) -> Self {
-        Self { wide, detail: if builder.wants(ARRIVED_AT) { Detail::Whole } else { Detail::Times } }
+        let wanted = (0..wide.shape.schema.fields().len()).map(|column| builder.wants(column)).collect();
+        let detail = if builder.wants(ARRIVED_AT) { Detail::Whole } else { Detail::Times };
+        Self { wide, detail, wanted }
     }
 
-    /// The sets of tags in a group.
-    pub(super) fn members(wide: &Wide, group: &Group) -> Vec<Tagged> {
+    /// The sets of tags among the metrics of a group.
+    pub(super) fn members<'m>(
+        wide: &Wide,
+        metrics: impl IntoIterator<Item = &'m Arc<Metric>>,
+    ) -> Vec<Tagged> {
         let mut tagged: BTreeMap<Vec<(String, String)>, Tagged> = BTreeMap::new();
-        for metric in &group.metrics {
+        for metric in metrics {
             let parted = Parted::of(&metric.name);
             let Some(field) = parted.field(&wide.shape.name) else { continue };
             let tags = parted.tags();
@@ -99,6 +109,11 @@ impl Told for OfWide {
     /// All of them: a row is there when any of its fields is.
     fn columns(&self, member: &Self::Member) -> Vec<ColumnNo> {
         member.fields.iter().map(|(no, _)| *no).collect()
+    }
+
+    fn values(&self, member: &Self::Member) -> Option<Vec<ColumnNo>> {
+        let wanted = member.fields.iter().filter(|(_, columns)| self.wants(columns));
+        Some(wanted.map(|(no, _)| *no).collect())
     }
 
     fn claimed(times: &RangeInclusive<Timestamp>, shifts: (i64, i64)) -> RangeInclusive<i64> {
@@ -142,12 +157,16 @@ impl Told for OfWide {
 }
 
 impl OfWide {
+    fn wants(&self, columns: &[(usize, Holds)]) -> bool {
+        columns.iter().any(|(column, _)| self.wanted[*column])
+    }
+
     fn tell_row(&self, rows: &Rows, of_key: Range<usize>, member: &Tagged, builder: &mut Builder) {
         let mut values: Vec<Option<(Holds, ValueRef<'_>)>> = vec![None; self.wide.holds.len()];
         for (&column, tag) in &member.tags {
             values[column - FIXED] = Some((Holds::Text, ValueRef::Text(tag)));
         }
-        for (no, columns) in &member.fields {
+        for (no, columns) in member.fields.iter().filter(|(_, columns)| self.wants(columns)) {
             let cell = rows.cells(*no).and_then(|cells| of_key.clone().rev().find_map(|row| cells.get(row)));
             let Some(value) = cell else { continue };
             for &(column, holds) in columns {

@@ -136,6 +136,7 @@ impl Parquet {
                     columns: window.columns().collect(),
                     devices: Some(Arc::clone(&devices)),
                     claimed: starts.start.nanos()..=starts.end.nanos() - 1,
+                    rows_of: None,
                     detail: Detail::Times,
                 };
                 let mut rows = Rows::new(selection.columns.iter().copied());
@@ -172,6 +173,7 @@ pub(in crate::parquet::store) fn count(
             columns: members.iter().map(|window| window.column(Count)).collect(),
             devices: device.map(|device| [device].into()),
             claimed: i64::MIN..=i64::MAX,
+            rows_of: None,
             detail: Detail::Times,
         };
         let mut merging = readings.merge(group, &selection, &wants)?;
