@@ -1,6 +1,6 @@
 //! What a load does with what a server does.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use penstock_fleet::content::{Content, Devices, Id};
@@ -119,6 +119,34 @@ fn an_open_loop_charges_a_stall_to_the_server() {
     assert_eq!(report.published, 10);
     // The tenth was due at 450 ms and goes out after nine stalls of 200 ms.
     assert!(report.latency[0].max_us > 1_400_000.0, "{:?}", report.latency[0]);
+}
+
+#[test]
+fn devices_behind_a_gateway_take_turns_and_never_claim_a_time_twice() {
+    let broker = serve(Manners::default());
+    let content = Content::Telemetry(Devices {
+        behind: 4,
+        topic: "devices/d{i}/telemetry".into(),
+        spec: Spec::simple(3, 5),
+        faults: Faults::default(),
+        lasts: None,
+    });
+    let (messages, duration) = (None, Some(Duration::from_millis(240)));
+    // Six ticks, in each of which every device sends six times or seven.
+    let pace = Pace::Open { per_second: 2000.0, tick: Duration::from_millis(40) };
+    let (report, _) = run(Options { messages, duration, pace, content, in_flight: 100, ..options(&broker) });
+    assert_eq!((report.published, report.acknowledged), (480, 480));
+    let log = broker.log.lock().unwrap();
+    let mut last: HashMap<&str, i64> = HashMap::new();
+    for got in &log.got {
+        let said: serde_json::Value = serde_json::from_slice(&got.payload).unwrap();
+        let at = said["ts"].as_i64().unwrap();
+        assert!(last.insert(&got.topic, at).is_none_or(|before| before < at), "{} at {at} again", got.topic);
+    }
+    let mut counts: HashMap<&str, u64> = HashMap::new();
+    log.got.iter().for_each(|got| *counts.entry(&got.topic).or_default() += 1);
+    assert_eq!(counts.len(), 12);
+    assert!(counts.values().all(|&count| count == 40), "{counts:?}");
 }
 
 #[test]
