@@ -57,3 +57,35 @@ impl Underway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::{Unanswered, Underway};
+
+    /// Who asks while a turn is on its way gets no answer before `happens`, and then this one.
+    fn asked(happens: impl FnOnce(&Underway, &AtomicBool)) -> Result<(), Unanswered> {
+        let (underway, stop) = (Underway::default(), AtomicBool::new(false));
+        underway.begin();
+        std::thread::scope(|scope| {
+            let (answer, answered) = mpsc::channel();
+            let (of, stopped) = (&underway, &stop);
+            scope.spawn(move || answer.send(of.wait(stopped)));
+            assert!(answered.recv_timeout(Duration::from_millis(20)).is_err(), "it did not wait");
+            happens(&underway, &stop);
+            answered.recv().expect("the one who asked is still there")
+        })
+    }
+
+    #[test]
+    fn who_asks_waits_for_the_turn_before() {
+        assert!(Underway::default().wait(&AtomicBool::new(false)).is_ok());
+        assert!(asked(|underway, _| underway.end(true)).is_ok());
+        assert!(matches!(asked(|underway, _| underway.end(false)), Err(Unanswered::GivenUp)));
+        let stopped = asked(|_, stop| stop.store(true, Ordering::Relaxed));
+        assert!(matches!(stopped, Err(Unanswered::Stopping)));
+    }
+}

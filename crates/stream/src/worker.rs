@@ -290,11 +290,12 @@ impl Worker {
         }
     }
 
-    /// The lane that goes on where a turn was broken off, until it has done so again.
+    /// The lane that goes on where a turn was broken off, until it has done so again and that is stored: a state that is built again
+    /// before stands where it stood.
     fn first_lane(&mut self) -> Option<Lane> {
         let engine = self.engine.as_ref()?;
         let first = self.owed.lane(|index, lane| Some(engine.partitions.get(&index)?.next[lane as usize]));
-        if first.is_none() {
+        if first.is_none() && self.pending.is_none() {
             self.owed = Owed::default();
         }
         first

@@ -16,7 +16,7 @@ use crate::window::{self, Stale, Watermark, Windows};
 use super::pending::{Pending, Touched};
 
 /// The version of the state. In 2 an integer has the digest of the float of its size; in 3 windows are computed again in
-/// steps of their own.
+/// steps of their own; in 4 values of many wait before they are added to sums.
 const VERSION: u16 = 4;
 
 /// Smaller changes of a clock's skew are not told, nanoseconds: a row of the store for each breath of the network helps nobody.
