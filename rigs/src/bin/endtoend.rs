@@ -24,7 +24,7 @@ struct Args {
     #[arg(long, default_value_t = 1000)]
     devices: u64,
     /// How many share a connection, in turn, as behind the gateway of a site
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     behind: u64,
     /// Messages that are due within so many milliseconds are due together, as where a site's gateway asks its devices
     #[arg(long, default_value_t = 0)]
@@ -72,6 +72,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<String> {
+    let (devices, behind) = (args.devices, args.behind);
+    ensure!(
+        devices >= behind && devices % behind == 0,
+        "{devices} devices are not {behind} behind each connection"
+    );
     let temporary = tempfile::tempdir()?;
     let folder = args.folder.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
@@ -222,7 +227,7 @@ async fn phase(
 /// The generator, a process of its own.
 fn load(args: &Args, place: &Place, messages: u64, seconds: u64) -> anyhow::Result<Child> {
     let mut command = Command::new(&place.binary);
-    let connections = (args.devices / args.behind).max(1);
+    let connections = args.devices / args.behind;
     let in_flight = (64 * args.behind).min(IN_FLIGHT);
     command.args(["fleet", "bench", "--format", "json", "--target", &place.mqtt.to_string()]);
     command.args(["--connections", &connections.to_string(), "--behind", &args.behind.to_string()]);
