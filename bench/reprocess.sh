@@ -7,27 +7,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 messages=${MESSAGES:-200000}
-penstock=${BINARY:-${CARGO_TARGET_DIR:-target}/release/penstock}
-[ -n "${BINARY:-}" ] || cargo build --release -p penstock
+. bench/server.sh
 
-work=$(mktemp -d)
-server=
-cleanup() {
-    [ -z "$server" ] || { kill -TERM "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-export PENSTOCK__GATEWAY__MQTT__LISTEN=127.0.0.1:0 PENSTOCK__GATEWAY__WEBSOCKET__LISTEN=127.0.0.1:0
-export PENSTOCK__HTTP__LISTEN=127.0.0.1:0 PENSTOCK__PGWIRE__LISTEN=127.0.0.1:0
-"$penstock" serve --data "$work/data" --ready-file "$work/ready" 2>"$work/log" & server=$!
-for _ in $(seq 300); do [ -e "$work/ready" ] && break; sleep 0.1; done
-[ -e "$work/ready" ] || { cat "$work/log" >&2; exit 1; }
-address() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$work/ready"; }
+serve
 http="http://$(address http)"
 
-# Processor seconds of the server, and seconds by the clock.
-cpu() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$server/stat"; }
+# Seconds by the clock.
 now() { date +%s.%N; }
 stored() { "$penstock" query --server "$http" --format csv "$@" "SELECT count(*) FROM telemetry" | tail -n 1 | tr -d '\r'; }
 

@@ -9,22 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 messages=${MESSAGES:-200000} devices=${DEVICES:-1000} all=${RULES:-0 1000 10000}
-penstock=${BINARY:-${CARGO_TARGET_DIR:-target}/release/penstock}
-[ -n "${BINARY:-}" ] || cargo build --release -p penstock
+. bench/server.sh
 
-work=$(mktemp -d)
-server=
-cleanup() {
-    [ -z "$server" ] || { kill -TERM "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-export PENSTOCK__GATEWAY__MQTT__LISTEN=127.0.0.1:0 PENSTOCK__GATEWAY__WEBSOCKET__LISTEN=127.0.0.1:0
-export PENSTOCK__HTTP__LISTEN=127.0.0.1:0 PENSTOCK__PGWIRE__LISTEN=127.0.0.1:0
-address() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$work/ready"; }
-# Processor seconds of the server.
-cpu() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$server/stat"; }
 # The sum of a metric on its page, by the beginning of its lines.
 metric() { curl -sS "http://$(address http)/metrics" | awk -v of="$1" 'index($0, of) == 1 { sum += $NF } END { print sum + 0 }'; }
 
@@ -51,10 +37,7 @@ PYTHON
 }
 
 for count in $all; do
-    rm -rf "$work/data" "$work/ready"
-    "$penstock" serve --data "$work/data" --ready-file "$work/ready" 2>"$work/log" & server=$!
-    for _ in $(seq 300); do [ -e "$work/ready" ] && break; sleep 0.1; done
-    [ -e "$work/ready" ] || { cat "$work/log" >&2; exit 1; }
+    serve
     rules "$count"
     before=$(cpu)
     "$penstock" fleet bench --target "$(address mqtt)" --connections "$devices" --in-flight 4 --metrics 20 --messages "$messages" >&2
