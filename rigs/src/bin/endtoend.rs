@@ -72,11 +72,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<String> {
-    let (devices, behind) = (args.devices, args.behind);
-    ensure!(
-        devices >= behind && devices % behind == 0,
-        "{devices} devices are not {behind} behind each connection"
-    );
+    connections(args)?;
     let temporary = tempfile::tempdir()?;
     let folder = args.folder.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
@@ -118,6 +114,16 @@ fn run(args: &Args) -> Result<String> {
         steady.readings(args.metrics) as f64 / steady.sent_s,
         steady.sent_s
     ))
+}
+
+/// By how many connections the devices send.
+fn connections(args: &Args) -> anyhow::Result<u64> {
+    let Args { devices, behind, .. } = args;
+    ensure!(
+        devices >= behind && devices % behind == 0,
+        "{devices} devices are not {behind} behind each connection"
+    );
+    Ok(devices / behind)
 }
 
 /// What came of a load.
@@ -227,7 +233,7 @@ async fn phase(
 /// The generator, a process of its own.
 fn load(args: &Args, place: &Place, messages: u64, seconds: u64) -> anyhow::Result<Child> {
     let mut command = Command::new(&place.binary);
-    let connections = args.devices / args.behind;
+    let connections = connections(args)?;
     let in_flight = (64 * args.behind).min(IN_FLIGHT);
     command.args(["fleet", "bench", "--format", "json", "--target", &place.mqtt.to_string()]);
     command.args(["--connections", &connections.to_string(), "--behind", &args.behind.to_string()]);
