@@ -108,41 +108,63 @@ pub(crate) fn open_tiered(
     Ok(store)
 }
 
-/// How often somebody looks whether there is something to do.
+/// How often somebody looks whether there is something to merge.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How often somebody looks whether the buffer is to be rolled: a stream at full speed fills the room that is left in some
+/// seconds, and waits when there is none.
+const ROLLED_EVERY: Duration = Duration::from_millis(100);
 
 /// How long it waits after something has failed: a full disk is not asked every second.
 const AFTER_FAILURE: Duration = Duration::from_secs(15);
 
-/// The thread's place behind those that take readings in, as `nice` counts.
+/// The place of threads that nobody waits for behind those that take readings in, as `nice` counts.
 pub(crate) const NICENESS: i32 = 10;
 
-/// Rolls the buffer into files and merges them, on a thread that ends with the store.
+/// What is done for a store at a time on the clock (milliseconds since the epoch); says whether there is more to do at once.
+type Upkeep = fn(&Parquet, i64) -> series::Result<bool>;
+
+/// Rolls the buffer into files, and merges them, each on a thread that ends with the store: a merge takes long, and who writes
+/// may not wait for it.
 fn look_after(store: &Arc<Parquet>, place: &Path) -> series::Result<()> {
+    let roll: Upkeep = |store, now| store.roll_when_due(now).map(|()| false);
+    let merge: Upkeep = |store, now| store.merge_when_due(now);
+    start(store, place, "series-roll", move |store, name| upkeep(store, name, roll, ROLLED_EVERY))?;
+    start(store, place, "series-merge", move |store, name| {
+        // Where it cannot be lowered it stays as it is.
+        let _ = rustix::process::nice(NICENESS);
+        upkeep(store, name, merge, EVERY);
+    })
+}
+
+fn start(
+    store: &Arc<Parquet>,
+    place: &Path,
+    thread: &str,
+    work: impl FnOnce(&Weak<Parquet>, &str) + Send + 'static,
+) -> series::Result<()> {
     let (store, name) = (Arc::downgrade(store), place.display().to_string());
     let failed = |error: std::io::Error| series::Error::Database {
         operation: "starting a thread of the store",
         place: place.display().to_string(),
         reason: error.to_string(),
     };
-    let thread = std::thread::Builder::new().name("series-upkeep".into());
-    thread.spawn(move || upkeep(&store, &name)).map(|_| ()).map_err(failed)
+    let thread = std::thread::Builder::new().name(thread.into());
+    thread.spawn(move || work(&store, &name)).map(|_| ()).map_err(failed)
 }
 
-fn upkeep(store: &Weak<Parquet>, place: &str) {
-    // Where it cannot be lowered it stays as it is.
-    let _ = rustix::process::nice(NICENESS);
+fn upkeep(store: &Weak<Parquet>, place: &str, work: Upkeep, every: Duration) {
     let began = Instant::now();
     let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     loop {
         let Some(open) = store.upgrade() else { return };
         // The clock of the start, and how long ago that was: it does not jump.
         let now = i64::try_from((epoch + began.elapsed()).as_millis()).unwrap_or(i64::MAX);
-        let outcome = open.maintain(now);
+        let outcome = work(&open, now);
         drop(open);
         match outcome {
             Ok(true) => {}
-            Ok(false) => std::thread::sleep(EVERY),
+            Ok(false) => std::thread::sleep(every),
             Err(error) => {
                 tracing::error!(%error, store = place, "the store cannot be looked after; trying again");
                 std::thread::sleep(AFTER_FAILURE);

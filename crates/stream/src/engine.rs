@@ -21,7 +21,7 @@ use crate::enrich::{Clean, Enricher};
 use crate::facts::{FactNews, Facts};
 use crate::note::{Note, Step};
 use crate::output::{Finished, Output, Tally};
-use crate::pipeline::{Pipeline, Work};
+use crate::pipeline::{Ending, Pipeline, Work};
 use crate::settings::Settings;
 use crate::underway::Underway;
 use crate::{revise, source_of};
@@ -29,6 +29,9 @@ use crate::{revise, source_of};
 /// The wait before a question to a store that failed is asked again. Questions are asked in the middle of a
 /// step, so there is nothing else to do meanwhile.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// So many partitions publish windows in a turn that has no records: a live reading that comes meanwhile waits.
+const PUBLISHING_AT_ONCE: usize = 4;
 
 /// After every window of a reading that has one, and far enough from the last moment there is to go on from it.
 pub(crate) const END_OF_TIME: Timestamp = Timestamp::from_nanos(i64::MAX / 8 * 7);
@@ -62,6 +65,8 @@ pub(crate) struct Engine {
     pub(crate) partitions: BTreeMap<u16, Partition>,
     /// The partition whose windows were computed again last.
     revised: u16,
+    /// The last partition that was given time to publish windows.
+    ticked: u16,
 }
 
 /// A turn's outcome.
@@ -86,7 +91,18 @@ impl Engine {
         partitions: BTreeMap<u16, Partition>,
     ) -> Self {
         let (scratch, underway) = (Scratch::new(), Arc::default());
-        Self { settings, templates, store, facts, scratch, stop, underway, partitions, revised: u16::MAX }
+        Self {
+            settings,
+            templates,
+            store,
+            facts,
+            scratch,
+            stop,
+            underway,
+            partitions,
+            revised: u16::MAX,
+            ticked: u16::MAX,
+        }
     }
 
     /// Takes a chunk of one lane through the pipelines.
@@ -148,8 +164,21 @@ impl Engine {
     /// Lets time pass for partitions that have something to close and nothing to read (`live_ends`: where their live
     /// lanes end); `None` when none has.
     pub(crate) fn tick(&mut self, now: Timestamp, live_ends: &[u64]) -> Result<Option<Turn>, Unanswered> {
-        let wanting = self.quiet(live_ends, |partition| partition.pipeline.wants_tick(now));
+        let mut wanting = self.quiet(live_ends, |partition| partition.pipeline.wants_tick(now));
+        self.take_turns(&mut wanting);
         if wanting.is_empty() { Ok(None) } else { self.let_pass(wanting, now).map(Some) }
+    }
+
+    /// Of partitions that have more windows to publish than one step may, leaves some, others each time.
+    fn take_turns(&mut self, wanting: &mut Vec<u16>) {
+        let has_more = |index: &u16| self.partitions[index].pipeline.has_more_to_close();
+        let mut publishing: Vec<u16> = wanting.extract_if(.., |index| has_more(index)).collect();
+        let next = publishing.partition_point(|&index| index <= self.ticked);
+        let all = publishing.len();
+        publishing.rotate_left(if next < all { next } else { 0 });
+        publishing.truncate(PUBLISHING_AT_ONCE);
+        self.ticked = publishing.last().copied().unwrap_or(self.ticked);
+        wanting.append(&mut publishing);
     }
 
     /// Computes windows again in one partition, `most` of them, in another partition each time; `None` when none has any
@@ -211,8 +240,8 @@ impl Engine {
     fn close(&mut self, index: u16, note: Note, now: Timestamp, output: &mut Output) {
         let partition =
             self.partitions.get_mut(&index).expect("the step was of one of the engine's partitions");
-        let records = note.step.span().map_or(0, |(_, from, to)| to - from);
-        partition.pipeline.settle(now, records, output);
+        let ending = if note.step.span().is_some() { Ending::Records } else { Ending::Tick };
+        partition.pipeline.settle(now, ending, output);
         self.note(index, note, output);
     }
 

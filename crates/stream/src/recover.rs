@@ -15,7 +15,7 @@ use crate::counts::Shared;
 use crate::engine::{Engine, Partition};
 use crate::note::{Note, NoteError, Step};
 use crate::output::Output;
-use crate::pipeline::{Pipeline, RestoreError, Work};
+use crate::pipeline::{Ending, Pipeline, RestoreError, Work};
 use crate::stretch::Purpose;
 use crate::{Error, Parts, partitions, source_of};
 
@@ -162,7 +162,7 @@ impl Place<'_> {
                 Step::Tick { now } => {
                     let now = Timestamp::from_nanos(now);
                     pipeline.tick(now);
-                    pipeline.settle(now, 0, &mut output);
+                    pipeline.settle(now, Ending::Tick, &mut output);
                 }
                 Step::Revise { now, most } => {
                     pipeline.revise(Timestamp::from_nanos(now), most, &mut output);
@@ -176,7 +176,7 @@ impl Place<'_> {
                         let templates = &self.parts.templates;
                         pipeline.records(work, templates, &mut scratch, &mut answers, &mut output)
                     })?;
-                    pipeline.settle(now, to - from, &mut output);
+                    pipeline.settle(now, Ending::Records, &mut output);
                 }
             }
             if !answers.is_used_up() {

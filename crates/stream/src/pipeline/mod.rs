@@ -12,6 +12,7 @@ mod replay;
 mod settle;
 mod state;
 
+pub(crate) use settle::Ending;
 pub(crate) use state::RestoreError;
 
 use std::sync::Arc;
@@ -149,9 +150,9 @@ impl Pipeline {
         self.state.books.watermark.tick(now.nanos(), self.settings.idle_after_nanos);
     }
 
-    /// Ends a step of so many records: publishes windows that are over, and lets go what is out of use.
-    pub(crate) fn settle(&mut self, now: Timestamp, records: u64, output: &mut Output) {
-        self.close_windows(settle::share(records), output);
+    /// Ends a step: publishes windows that are over, and lets go what is out of use.
+    pub(crate) fn settle(&mut self, now: Timestamp, ending: Ending, output: &mut Output) {
+        self.close_windows(ending, output);
         self.revisions(now, 0, output);
         self.sweep(output);
     }
@@ -164,6 +165,11 @@ impl Pipeline {
     /// Whether windows have waited long enough to be computed again.
     pub(crate) fn has_revisions_due(&self, now: Timestamp) -> bool {
         self.state.books.pending.is_due(now)
+    }
+
+    /// Whether windows are over that no step has published yet.
+    pub(crate) fn has_more_to_close(&self) -> bool {
+        self.state.books.has_more_to_close
     }
 
     /// Whether a tick would let time pass.

@@ -60,6 +60,8 @@ pub(super) struct Memory {
     /// Series and value of readings for the open windows.
     values: Vec<(u32, f64)>,
     stale: Vec<Stale>,
+    /// Readings of the step so far, whatever becomes of them.
+    pub(super) readings: u64,
     pub(super) published: Vec<Published>,
 }
 
@@ -179,6 +181,7 @@ impl Pipeline {
         if rows.is_empty() {
             return Ok(());
         }
+        self.memory.readings += rows.len() as u64;
         number_clockless(message, &mut bench.readings);
         let mut translation = self.translation(message.tenant, &bench.readings);
         let watermark = self.state.books.watermark.at();

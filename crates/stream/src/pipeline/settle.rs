@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use record::{DeviceId, MetricName, TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
 use series::WindowKey;
 
 use crate::devices::SeriesName;
@@ -14,26 +15,60 @@ use super::Pipeline;
 use super::pending::Touched;
 use super::state::Books;
 
-/// How many windows of a partition a step without records publishes: a minute's windows of a large fleet are many, at some ten
-/// microseconds each, and live readings wait for the steps of all partitions that have any.
-const PER_TICK: usize = 100;
-/// How many a step with records publishes: so many for each, or windows would be over faster than they are published; some
-/// where there are few records; and no more than a commit can take.
-const PER_RECORD: u64 = 16;
-const PER_STEP: (u64, u64) = (200, 20_000);
+/// How many windows of a partition a step without records publishes: as many as are looked at together anyway. A minute's
+/// windows of a large fleet are many, at some microseconds each, and a live reading that comes meanwhile waits.
+const PER_TICK: usize = 64;
 
-/// How many windows a step publishes.
-pub(super) fn share(records: u64) -> usize {
-    match records {
-        0 => PER_TICK,
-        records => records.saturating_mul(PER_RECORD).clamp(PER_STEP.0, PER_STEP.1) as usize,
+/// Readings bring windows to be published, so many at a time, for each so many readings: a step takes longer for them by a part
+/// of itself, however large it is. Where steps had to publish some at least, they took longer for them than for their
+/// readings, were made shorter for that, and a fleet's readings stood still until all windows of the minute were published.
+const WINDOWS: usize = 64;
+const READINGS_FOR_THEM: u64 = 2048;
+
+/// For half as many readings each time that windows have been over for so long, event time, nanoseconds: they must not be over
+/// faster than they are published. Eight windows for each reading at last: no more kinds of windows are expected.
+const HALVED_EACH: i64 = 4_000_000_000;
+const HALVED_MOST: i64 = 8;
+
+/// No more than a commit can take.
+const PER_STEP: usize = 4096;
+
+/// What readings have brought, for windows to be published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Credit {
+    /// Readings since windows were published last, each counted twice for each time they are halved.
+    readings: u64,
+}
+
+impl Credit {
+    /// How many windows a step of so many readings publishes, where the first of those that wait has been over for so long.
+    fn share(&mut self, readings: u64, overdue: i64) -> usize {
+        let halved = (overdue / HALVED_EACH).clamp(0, HALVED_MOST) as u32;
+        self.readings = self.readings.saturating_add(readings.saturating_mul(1 << halved));
+        let times = self.readings / READINGS_FOR_THEM;
+        self.readings %= READINGS_FOR_THEM;
+        usize::try_from(times).unwrap_or(PER_STEP).saturating_mul(WINDOWS).min(PER_STEP)
     }
 }
 
+/// What kind of step ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// One of records.
+    Records,
+    /// One in which time passed.
+    Tick,
+}
+
 impl Pipeline {
-    /// Publishes windows whose readings can no longer come in time, `most` at most.
-    pub(super) fn close_windows(&mut self, most: usize, output: &mut Output) {
+    /// Publishes windows whose readings can no longer come in time: not all at once, where they are many.
+    pub(super) fn close_windows(&mut self, ending: Ending, output: &mut Output) {
         self.state.warm_up(&self.settings);
+        let readings = std::mem::take(&mut self.memory.readings);
+        let most = match ending {
+            Ending::Tick => PER_TICK,
+            Ending::Records => self.state.books.credit.share(readings, self.state.windows.overdue()),
+        };
         let mut published = std::mem::take(&mut self.memory.published);
         let watermark = self.state.books.watermark.at();
         self.state.books.has_more_to_close = self.state.windows.close(watermark, most, &mut published);
@@ -98,5 +133,41 @@ impl Pipeline {
             output.revisions.extend(touched.into_iter().map(|window| self.revision(name.as_ref(), window)));
         }
         self.state.forget(&evicted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Credit, HALVED_EACH, PER_STEP, READINGS_FOR_THEM, WINDOWS};
+
+    /// So many windows are published of so many readings, in steps of `step` of them.
+    fn published(readings: u64, step: u64, overdue: i64) -> usize {
+        let mut credit = Credit::default();
+        (0..readings / step).map(|_| credit.share(step, overdue)).sum()
+    }
+
+    #[test]
+    fn however_large_steps_are_they_publish_as_many_windows_for_a_reading() {
+        for step in [1, 16, 512, READINGS_FOR_THEM] {
+            assert_eq!(published(64 * READINGS_FOR_THEM, step, 0), 64 * WINDOWS, "steps of {step}");
+        }
+    }
+
+    #[test]
+    fn the_longer_windows_are_over_the_more_are_published() {
+        let of = |overdue| published(64 * READINGS_FOR_THEM, 64, overdue);
+        assert_eq!(of(HALVED_EACH - 1), 64 * WINDOWS);
+        assert_eq!(of(HALVED_EACH), 2 * of(0));
+        assert_eq!(of(5 * HALVED_EACH), 32 * of(0));
+        assert_eq!(of(i64::MAX), 256 * of(0));
+        assert!(
+            of(i64::MAX) >= 4 * 64 * READINGS_FOR_THEM as usize,
+            "of each reading those of several kinds"
+        );
+    }
+
+    #[test]
+    fn a_step_publishes_no_more_than_a_commit_can_take() {
+        assert_eq!(Credit::default().share(u64::MAX, i64::MAX), PER_STEP);
     }
 }

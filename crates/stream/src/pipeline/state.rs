@@ -14,10 +14,11 @@ use crate::validate::Validator;
 use crate::window::{self, Stale, Watermark, Windows};
 
 use super::pending::{Pending, Touched};
+use super::settle::Credit;
 
 /// The version of the state. In 2 an integer has the digest of the float of its size; in 3 windows are computed again in
-/// steps of their own; in 4 values of many wait before they are added to sums.
-const VERSION: u16 = 4;
+/// steps of their own; in 4 values of many wait before they are added to sums; in 5 windows are published as readings come.
+const VERSION: u16 = 5;
 
 /// Smaller changes of a clock's skew are not told, nanoseconds: a row of the store for each breath of the network helps nobody.
 const WORTH_TELLING_NANOS: u64 = 1_000_000_000;
@@ -50,6 +51,7 @@ pub(super) struct Books {
     pub(super) newest_event: i64,
     /// Windows are over that were not published yet: one step publishes so many and no more.
     pub(super) has_more_to_close: bool,
+    pub(super) credit: Credit,
     /// The state began anew and no live reading has come since.
     is_cold: bool,
 }
@@ -84,6 +86,7 @@ impl State {
             newest_arrival: None,
             newest_event: i64::MIN,
             has_more_to_close: false,
+            credit: Credit::default(),
             is_cold: false,
         };
         Self { books, windows: settings.windows(), samples: Vec::new() }

@@ -70,8 +70,13 @@ impl Point {
 }
 
 impl Run<'_> {
-    /// The result of one to [`FEW`] values.
+    /// The result.
     pub(super) fn aggregate(self) -> Aggregate {
+        if self.values.len() <= FEW { self.few() } else { Cell::of(self).aggregate() }
+    }
+
+    /// The result of one to [`FEW`] values.
+    fn few(self) -> Aggregate {
         let (min, max) = extremes(self.values);
         let moments = moments::few(self.values, min, max);
         Aggregate {
@@ -96,13 +101,21 @@ impl Cell {
         cell
     }
 
-    /// Adds a finite reading. Returns the bytes that the cell took before and takes now, unless they are the same.
-    pub(super) fn add(&mut self, point: Point) -> Option<(usize, usize)> {
-        if let Values::Many { waiting, .. } = &mut self.values
-            && waiting.len() < WAITING
-        {
+    /// Adds a finite reading to those that wait; `false` when there is no room for it.
+    #[inline]
+    pub(super) fn keep_waiting(&mut self, point: Point) -> bool {
+        let Values::Many { waiting, .. } = &mut self.values else { return false };
+        let has_room = waiting.len() < WAITING;
+        if has_room {
             waiting.push(point.value);
             self.span(point, point);
+        }
+        has_room
+    }
+
+    /// Adds a finite reading. Returns the bytes that the cell took before and takes now, unless they are the same.
+    pub(super) fn add(&mut self, point: Point) -> Option<(usize, usize)> {
+        if self.keep_waiting(point) {
             return None;
         }
         let before = self.bytes();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::cell::{Cell, FEW};
-use super::page::{APART, Body, Page, SERIES, ones};
+use super::cell::Cell;
+use super::page::{APART, Body, MOST_PLANES, Page, SERIES, ones};
 use super::pane::Leaf;
 use super::plan::Plan;
 use super::windows::{State, Windows};
@@ -158,7 +158,8 @@ impl HeldBody {
     fn into_body(self, occupied: u64, spoiled: u64) -> Option<Box<Body>> {
         let planes = usize::from(self.planes);
         let mut body = Body::new(spoiled);
-        if planes > FEW || self.apart.iter().any(|&(at, _)| usize::from(at) >= SERIES) {
+        let rising = self.apart.is_sorted_by(|(before, _), (after, _)| before < after);
+        if planes > MOST_PLANES || !rising || self.apart.iter().any(|&(at, _)| usize::from(at) >= SERIES) {
             return None;
         }
         body.planes = (0..planes).map(|_| Box::new([0.0; SERIES])).collect();
@@ -183,6 +184,7 @@ impl HeldBody {
         }
         for &(at, _) in &self.apart {
             seen |= 1 << at;
+            body.is_apart |= 1 << at;
             body.count[usize::from(at)] = APART;
         }
         body.apart = self.apart;

@@ -20,6 +20,17 @@ use super::cell::{Cell, FEW, Point, Run};
 /// Series per page: as many as a word has bits.
 pub(super) const SERIES: usize = 64;
 
+/// The most planes a page may have. More than [`FEW`], other pages more: devices send at one pace, so that all series of a fleet
+/// have one value too many in the same moment, and what many values cost ([`Cell`]) would all come in it. What so many planes
+/// take is what the sums take that come then.
+pub(super) const fn planes_of(number: u32) -> usize {
+    FEW + (number % PACES) as usize * PLANES_APART
+}
+
+const PACES: u32 = 16;
+const PLANES_APART: usize = 4;
+pub(super) const MOST_PLANES: usize = planes_of(PACES - 1);
+
 /// A count that says: not in the planes.
 pub(super) const APART: u8 = u8::MAX;
 
@@ -48,8 +59,9 @@ pub(super) struct Body {
     pub(super) last_at: [u8; SERIES],
     pub(super) first: [i64; SERIES],
     pub(super) last: [i64; SERIES],
-    /// Cells of their own, by rising series.
+    /// Cells of their own, by rising series, and which series have one.
     pub(super) apart: Vec<(u8, Cell)>,
+    pub(super) is_apart: u64,
 }
 
 /// What a series has in a page.
@@ -75,7 +87,9 @@ impl Page {
     pub(super) fn add(&mut self, series: usize, point: Point) -> bool {
         let Some(body) = self.body.as_deref_mut() else { return false };
         let place = usize::from(body.count[series]);
-        let Some(plane) = body.planes.get_mut(place) else { return false };
+        let Some(plane) = body.planes.get_mut(place) else {
+            return body.cell_mut(series).is_some_and(|cell| cell.keep_waiting(point));
+        };
         plane[series] = point.value;
         body.counted(series);
         // Readings come nearly in order: where it is the last one, the first need not be looked at.
@@ -89,13 +103,14 @@ impl Page {
         true
     }
 
-    /// Adds a reading that needs memory. Where there is none, the page gives up what it has, so that others can go on.
+    /// Adds a reading that needs memory, to `most` planes at most. Where there is none, the page gives up what it has, so that
+    /// others can go on.
     #[cold]
-    pub(super) fn add_anew(&mut self, series: usize, point: Point, budget: &mut Budget) {
+    pub(super) fn add_anew(&mut self, series: usize, point: Point, most: usize, budget: &mut Budget) {
         if self.spoiled >> series & 1 == 1 {
             return;
         }
-        if !self.room(series, budget) {
+        if !self.room(series, most, budget) {
             self.lighten(budget);
             self.spoil(series, budget);
         } else if !self.add(series, point) {
@@ -107,8 +122,8 @@ impl Page {
         }
     }
 
-    /// Adds all that another page of the same series has.
-    pub(super) fn absorb(&mut self, other: &Self, budget: &mut Budget) {
+    /// Adds all that another page of the same series has, to `most` planes at most.
+    pub(super) fn absorb(&mut self, other: &Self, most: usize, budget: &mut Budget) {
         for series in ones(other.spoiled) {
             self.spoil(series, budget);
         }
@@ -122,7 +137,7 @@ impl Page {
         // Plane by plane, as it came, so that all stay about level.
         for (place, plane) in from.planes.iter().enumerate() {
             for series in ones(taken).filter(|&series| from.has(series, place)) {
-                self.put(series, plane[series], from, budget);
+                self.put(series, plane[series], from, most, budget);
             }
         }
         // Where memory ran out, all were spoiled.
@@ -165,7 +180,7 @@ impl Page {
 
     /// What a series has here; `values` is room to put it together.
     #[inline]
-    fn part<'a>(&'a self, series: usize, values: &'a mut [f64; FEW]) -> Option<Part<'a>> {
+    fn part<'a>(&'a self, series: usize, values: &'a mut [f64; MOST_PLANES]) -> Option<Part<'a>> {
         let body = self.body.as_deref().filter(|_| self.occupied >> series & 1 == 1)?;
         if body.count[series] == APART {
             return body.cell(series).map(Part::Cell);
@@ -196,7 +211,7 @@ impl Page {
     }
 
     /// Makes a place for one more value of a series that is not spoiled; `false` when there is no memory.
-    fn room(&mut self, series: usize, budget: &mut Budget) -> bool {
+    fn room(&mut self, series: usize, most: usize, budget: &mut Budget) -> bool {
         if self.body.is_none() {
             if !budget.take(Body::EMPTY) {
                 return false;
@@ -211,7 +226,7 @@ impl Page {
         let apart = body.count[series] == APART;
         // A new plane is for many: at least an eighth of the series must want it.
         let wanted = body.planes.is_empty() || 8 * u32::from(body.full) >= occupied;
-        let level = wanted && body.planes.len() < FEW;
+        let level = wanted && body.planes.len() < most;
         if !apart && level {
             return budget.take(size_of::<[f64; SERIES]>()) && {
                 body.planes.push(Box::new([0.0; SERIES]));
@@ -233,7 +248,7 @@ impl Page {
 
     /// Adds one of another page's values. The times of values in planes follow when all are here.
     #[inline]
-    fn put(&mut self, series: usize, value: f64, from: &Body, budget: &mut Budget) {
+    fn put(&mut self, series: usize, value: f64, from: &Body, most: usize, budget: &mut Budget) {
         if let Some(body) = self.body.as_deref_mut()
             && let Some(plane) = body.planes.get_mut(usize::from(body.count[series]))
         {
@@ -241,21 +256,21 @@ impl Page {
             body.counted(series);
             self.occupied |= 1 << series;
         } else {
-            self.put_anew(series, value, from, budget);
+            self.put_anew(series, value, from, most, budget);
         }
     }
 
     #[cold]
-    fn put_anew(&mut self, series: usize, value: f64, from: &Body, budget: &mut Budget) {
+    fn put_anew(&mut self, series: usize, value: f64, from: &Body, most: usize, budget: &mut Budget) {
         if self.spoiled >> series & 1 == 1 {
             return;
         }
-        if !self.room(series, budget) {
+        if !self.room(series, most, budget) {
             self.lighten(budget);
             return self.spoil(series, budget);
         }
         if self.body_mut().count[series] != APART {
-            return self.put(series, value, from, budget);
+            return self.put(series, value, from, most, budget);
         }
         self.occupied |= 1 << series;
         let cell = self.body_mut().cell_mut(series).expect("room was made in one of its own");
@@ -296,7 +311,8 @@ impl Page {
     fn remove(&mut self, series: usize, budget: &mut Budget) {
         self.occupied &= !(1 << series);
         let Some(body) = self.body.as_deref_mut() else { return };
-        if let Ok(at) = body.find(series) {
+        if let Some(at) = body.find(series) {
+            body.is_apart &= !(1 << series);
             budget.give_back(body.apart.remove(at).1.bytes());
         }
         body.leave(series);
@@ -316,6 +332,7 @@ impl Body {
             planes: SmallVec::new(),
             full: 0,
             apart: Vec::new(),
+            is_apart: 0,
         });
         ones(spoiled).for_each(|series| body.count[series] = APART);
         body
@@ -387,7 +404,7 @@ impl Body {
     }
 
     fn move_apart(&mut self, series: usize, budget: &mut Budget) {
-        let mut values = [0.0; FEW];
+        let mut values = [0.0; MOST_PLANES];
         let count = self.gather(series, &mut values);
         let (first, last) = (self.first_point(series), self.last_point(series));
         let cell = Cell::of(Run { values: &values[..count], first, last });
@@ -397,8 +414,8 @@ impl Body {
 
     fn put_apart(&mut self, series: usize, cell: Cell, budget: &mut Budget) {
         budget.count(cell.bytes());
-        let at = self.find(series).expect_err("it was in the planes");
-        self.apart.insert(at, (series as u8, cell));
+        self.apart.insert(self.apart_before(series), (series as u8, cell));
+        self.is_apart |= 1 << series;
     }
 
     /// The series is in the planes no longer.
@@ -410,16 +427,24 @@ impl Body {
         self.count[series] = APART;
     }
 
-    fn find(&self, series: usize) -> Result<usize, usize> {
-        self.apart.binary_search_by_key(&series, |&(other, _)| usize::from(other))
+    /// Where its own cell is, if it has one.
+    #[inline]
+    fn find(&self, series: usize) -> Option<usize> {
+        (self.is_apart >> series & 1 == 1).then(|| self.apart_before(series))
+    }
+
+    #[inline]
+    fn apart_before(&self, series: usize) -> usize {
+        (self.is_apart & ((1 << series) - 1)).count_ones() as usize
     }
 
     fn cell(&self, series: usize) -> Option<&Cell> {
-        self.find(series).ok().map(|at| &self.apart[at].1)
+        self.find(series).map(|at| &self.apart[at].1)
     }
 
+    #[inline]
     fn cell_mut(&mut self, series: usize) -> Option<&mut Cell> {
-        self.find(series).ok().map(|at| &mut self.apart[at].1)
+        self.find(series).map(|at| &mut self.apart[at].1)
     }
 }
 
@@ -428,7 +453,7 @@ pub(super) fn result(pages: &[&Page], series: usize) -> Option<Aggregate> {
     if pages.iter().any(|page| page.spoiled >> series & 1 == 1) {
         return None;
     }
-    let mut values = [0.0; FEW];
+    let mut values = [0.0; MOST_PLANES];
     if let [page] = pages {
         return page.part(series, &mut values).map(|part| match part {
             Part::Run(run) => run.aggregate(),
@@ -454,7 +479,7 @@ pub(super) fn result(pages: &[&Page], series: usize) -> Option<Aggregate> {
 }
 
 /// The result of a series whose values are all in planes and have room in `values`.
-fn result_of_few(pages: &[&Page], series: usize, values: &mut [f64; FEW]) -> Option<Aggregate> {
+fn result_of_few(pages: &[&Page], series: usize, values: &mut [f64; MOST_PLANES]) -> Option<Aggregate> {
     let mut count = 0;
     let mut ends: Option<(Point, Point)> = None;
     for page in pages {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::cell::Point;
-use super::page::{Page, SERIES};
+use super::page::{Page, SERIES, planes_of};
 
 /// Pages per leaf: a leaf speaks for 4096 neighbouring series in 1.5 KB.
 const PAGES: usize = 64;
@@ -74,12 +74,12 @@ impl Pane {
     /// Adds a reading that needs memory.
     pub(super) fn add_anew(&mut self, local: u32, point: Point, budget: &mut Budget) {
         let (page, series) = place(local);
-        self.change(page, budget, |page, budget| page.add_anew(series, point, budget));
+        self.change(page, budget, |of, budget| of.add_anew(series, point, planes_of(page), budget));
     }
 
     /// Adds all that a page of another pane has.
     pub(super) fn absorb(&mut self, number: u32, other: &Page, budget: &mut Budget) {
-        self.change(number, budget, |page, budget| page.absorb(other, budget));
+        self.change(number, budget, |page, budget| page.absorb(other, planes_of(number), budget));
     }
 
     /// Says that the series' windows over this pane must be computed from the stored readings.

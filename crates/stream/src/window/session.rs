@@ -115,6 +115,11 @@ impl Sessions {
         row.open.iter().map(|open| (open.last + self.gap, self.window, open.start)).collect()
     }
 
+    /// The next time up to `until` at which a session may end.
+    pub(super) fn next_due(&self, until: i64) -> Option<i64> {
+        self.timers.first().map(|&(timer, _)| timer).filter(|&timer| timer <= until)
+    }
+
     /// Publishes the sessions that end up to `until`, by rising end, then series. Stops when `out` has `limit` entries;
     /// returns whether there is more.
     pub(super) fn settle(

@@ -98,6 +98,12 @@ impl Set {
         open
     }
 
+    /// The next time up to `until` at which something is to be published.
+    pub(super) fn next_due(&self, until: i64) -> Option<i64> {
+        let grid = self.grid.iter().filter_map(|grid| grid.next_due(until));
+        grid.chain(self.sessions.iter().filter_map(|sessions| sessions.next_due(until))).min()
+    }
+
     /// Publishes the grid's windows that end up to `until`; returns whether there is more than `limit` allows.
     pub(super) fn settle_grid(
         &mut self,

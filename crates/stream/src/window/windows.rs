@@ -158,6 +158,14 @@ impl Windows {
         false
     }
 
+    /// How long, in event time, windows have been over that [`Windows::close`] left for its next calls, ns; 0 when it left none.
+    #[must_use]
+    pub fn overdue(&self) -> i64 {
+        let until = self.until();
+        let due = self.state.sets.iter().filter_map(|set| set.next_due(until)).min();
+        due.map_or(0, |due| until.saturating_sub(due))
+    }
+
     /// Forgets a series, whose number may then be given to another. Its open windows are named.
     pub fn forget(&mut self, series: u32, out: &mut Vec<Stale>) {
         let State { sets, places, untrusted, pending, .. } = &mut self.state;

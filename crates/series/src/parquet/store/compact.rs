@@ -24,18 +24,50 @@ const SIZE_RATIO: u64 = 2;
 const REFUSED_MS: (i64, i64) = (60_000, 3_600_000);
 
 impl Parquet {
-    /// What is due at `now_ms` (milliseconds since the epoch, of a clock that does not jump): the buffer rolled into runs,
-    /// then one merge at most. Says whether there is more to do at once. To be called every second or so, on a thread that
-    /// may block.
+    /// What is due at `now_ms` (milliseconds since the epoch, of a clock that does not jump): [`Parquet::roll_when_due`], then
+    /// [`Parquet::merge_when_due`], which says whether there is more to do at once.
+    ///
+    /// # Errors
+    /// As these two.
+    pub fn maintain(&self, now_ms: i64) -> Result<bool> {
+        self.roll_when_due(now_ms)?;
+        self.merge_when_due(now_ms)
+    }
+
+    /// Rolls the buffer into runs where it is large or old. To be called often, on a thread that may block and is not slower
+    /// than those that write: where the buffer is full, they wait for it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Full`], [`crate::Error::Database`] when the disk refuses. What was buffered stays so, and is tried again
+    /// with the next call.
+    pub fn roll_when_due(&self, now_ms: i64) -> Result<()> {
+        if self.roll_due(now_ms) { self.roll() } else { Ok(()) }
+    }
+
+    /// One merge at most; where there is none to do, room in the manifest is given back. Says whether there is more to do at
+    /// once. To be called every second or so, on a thread that may block: nobody waits for it.
     ///
     /// # Errors
     /// [`crate::Error::Full`], [`crate::Error::Database`] when the disk refuses; [`crate::Error::Damaged`] when a run cannot
-    /// be merged. What was buffered stays so, and is tried again with the next call.
-    pub fn maintain(&self, now_ms: i64) -> Result<bool> {
-        if self.roll_due(now_ms) {
-            self.roll()?;
+    /// be merged: it is tried again later.
+    pub fn merge_when_due(&self, now_ms: i64) -> Result<bool> {
+        let merged = self.merge_once(now_ms)?;
+        if !merged {
+            self.shrink().map_err(|error| fault("giving room back", &self.manifest, error))?;
         }
-        self.compact(now_ms)
+        Ok(merged)
+    }
+
+    /// Gives the room that blocks had back to the system, until somebody writes, who needs it again.
+    fn shrink(&self) -> rusqlite::Result<()> {
+        let last_block = self.writer.lock().last_block;
+        loop {
+            let writer = self.writer.lock();
+            if !manifest::shrink(&writer.connection)? || writer.last_block != last_block {
+                return Ok(());
+            }
+            parking_lot::MutexGuard::unlock_fair(writer);
+        }
     }
 
     fn roll_due(&self, now_ms: i64) -> bool {
@@ -56,7 +88,7 @@ impl Parquet {
     }
 
     /// Merges once, where it is most needed. Says whether it did.
-    fn compact(&self, now_ms: i64) -> Result<bool> {
+    fn merge_once(&self, now_ms: i64) -> Result<bool> {
         let mut quiet = self.compacting.lock();
         let job = self.visible.read().job(now_ms, self.options.quiet_after_ms, &mut quiet);
         let Some(job) = job else { return Ok(false) };

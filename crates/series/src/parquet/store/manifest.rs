@@ -156,16 +156,22 @@ pub(super) fn forget_last_row(connection: &Connection, device: u32) -> rusqlite:
     connection.prepare_cached("DELETE FROM last_row WHERE device = ?")?.execute([device]).map(|_| ())
 }
 
-/// Gives free pages back to the system where they are most of the file.
-pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<()> {
+/// Pages given back to the system at a time, some milliseconds.
+const GIVEN_BACK: u32 = 1024;
+
+/// Gives some free pages back to the system where they are most of the file. Says whether they are still.
+pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<bool> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let most = |free: i64, all: i64| free * 2 > all;
     let (free, all) = (number("PRAGMA freelist_count")?, number("PRAGMA page_count")?);
-    if free * 2 > all {
-        let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
-        let mut rows = statement.query([])?;
-        while rows.next()?.is_some() {}
+    if !most(free, all) {
+        return Ok(false);
     }
-    Ok(())
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({GIVEN_BACK})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    let given = free.min(GIVEN_BACK.into());
+    Ok(most(free - given, all - given))
 }
 
 /// Where a run's file is: a number, so that no name of a user becomes a path.

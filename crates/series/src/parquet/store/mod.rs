@@ -105,7 +105,7 @@ impl Default for Options {
 
 /// The store in a directory: `manifest.db` and `runs/`.
 ///
-/// Somebody has to call [`Parquet::maintain`] every second or so.
+/// Somebody has to call [`Parquet::roll_when_due`] and [`Parquet::merge_when_due`] every second or so.
 #[derive(Debug)]
 pub struct Parquet {
     manifest: PathBuf,

@@ -210,3 +210,35 @@ fn what_is_published_comes_in_order_and_once() {
     assert!(!windows.close(DAY + 330 * SECOND, usize::MAX, &mut out));
     assert_eq!(out.len(), before, "nothing is published twice");
 }
+
+/// Values of a series leave the planes of their page at another number in each page, and wait before they are added to sums.
+#[test]
+fn however_many_values_a_window_has_its_row_is_right() {
+    let counts = [1, 31, 63, 64, 65, 67, 68, 69, 72, 76, 77, 96, 97, 100, 101, 128, 129, 160, 193, 300];
+    for (names, pace) in [(200, "one"), (200, "each its own"), (3, "one")] {
+        let plan = plan(&["1m", "5m", "10m/1m"]);
+        let mut world = World::new(&plan, LATENESS, AMPLE, &["a"]);
+        for (minute, &most) in (0..).zip(&counts) {
+            let of = |name: u32| match pace {
+                "one" => most,
+                _ => counts[name as usize % counts.len()],
+            };
+            for n in 0..300_i64 {
+                for name in (0..names).filter(|&name| n < of(name)) {
+                    let time = DAY + minute * 60 * SECOND + n * SECOND / 5 + i64::from(name);
+                    let value = f64::from(name) + ((n * 7919 + minute) % 1000) as f64 / 10.0;
+                    world.live(name, time, time, n as u64, value);
+                }
+                if n == 70 || n == 97 {
+                    world.restart();
+                }
+            }
+            while world.close(64) {}
+            assert_eq!(world.windows.overdue(), 0, "all that is over was published");
+        }
+        world.end();
+        assert_eq!(world.wrong(), vec![], "{names} series, {pace} pace");
+        assert_eq!(world.recomputed, 0);
+        assert_eq!(world.windows.memory_used(), 0);
+    }
+}

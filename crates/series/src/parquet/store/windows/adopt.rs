@@ -42,7 +42,7 @@ impl Parquet {
                 self.roll()?;
             }
             let writer = self.writer.lock();
-            crate::parquet::store::manifest::shrink(&writer.connection).map_err(failed)?;
+            while crate::parquet::store::manifest::shrink(&writer.connection).map_err(failed)? {}
         }
         Ok(())
     }
