@@ -21,6 +21,7 @@ pub mod blackout;
 pub mod damage;
 pub mod image;
 pub mod latency;
+pub mod ledger;
 pub mod logged;
 pub mod metrics;
 pub mod nofsync;

@@ -59,6 +59,13 @@ impl Place {
         Ok(place)
     }
 
+    /// With all roles that a server on one machine has.
+    #[must_use]
+    pub fn with_everything(self) -> Self {
+        let roles = r#"["gateway", "stream", "store", "query", "control"]"#.to_owned();
+        Self { roles, ..self }
+    }
+
     /// Starts the server and waits until `/health/ready` is 200. `prepare` may change how it is started.
     ///
     /// # Errors

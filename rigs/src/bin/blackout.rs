@@ -77,8 +77,8 @@ fn run(args: &Args) -> Result<String> {
     let temporary = tempfile::tempdir()?;
     let folder = args.folder.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
-    let mut place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
-    r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
+    let mut place =
+        Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?.with_everything();
     if let Some(seconds) = args.backfill_after_s {
         place.more = format!("[gateway.topics]\nbackfill_after_s = {seconds}\n");
     }

@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use rigs::alarm;
 use rigs::latency::{Latencies, Probe, Took};
+use rigs::ledger;
 use rigs::metrics::{cpu_time, lag, named, page, resident_bytes};
 use rigs::outcome::{Result, broken, exit};
 use rigs::receiver::Receiver;
@@ -77,8 +78,7 @@ fn run(args: &Args) -> Result<String> {
     let folder = args.folder.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
     let program = binary(args.binary.as_deref())?;
-    let mut place = Place::new(&program, &folder.join("data"), folder)?;
-    r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
+    let mut place = Place::new(&program, &folder.join("data"), folder)?.with_everything();
     "[alert.webhook]\nallow_private = true\n".clone_into(&mut place.more);
     let server = place.start(|_| {})?;
     let receiver = Receiver::listen(0)?;
@@ -260,13 +260,7 @@ fn account(place: &Place, phases: &[&Phase], metrics: u64) -> Result<u64> {
     if rows != expected {
         return broken(format!("{rows} readings are stored, {expected} were acknowledged"));
     }
-    let verify = Command::new(&place.binary)
-        .args(["ledger", "verify", "--server", &format!("http://{}", place.http)])
-        .output()
-        .context("the ledger cannot be asked")?;
-    if !verify.status.success() {
-        return broken(format!("the ledger does not balance: {}", String::from_utf8_lossy(&verify.stdout)));
-    }
+    ledger::balances(place)?;
     Ok(rows)
 }
 

@@ -71,8 +71,8 @@ fn run(args: &Args) -> Result<String> {
     let temporary = tempfile::tempdir()?;
     let folder = args.folder.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
-    let mut place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
-    r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
+    let mut place =
+        Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?.with_everything();
     let budgets = [("max_devices", args.budget), ("max_series", args.series_budget)];
     let budgets = budgets.iter().filter_map(|(key, most)| Some(format!("{key} = {}\n", (*most)?)));
     place.more = format!("[stream.budget]\n{}", budgets.collect::<String>());

@@ -28,8 +28,7 @@ impl Site {
     /// # Errors
     /// No free ports, or the binary makes no credentials.
     pub fn new(binary: &Path, folder: &Path, scenario: &Scenario) -> anyhow::Result<Self> {
-        let mut place = Place::new(binary, &folder.join("data"), folder)?;
-        r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
+        let mut place = Place::new(binary, &folder.join("data"), folder)?.with_everything();
         place.more = settings(scenario);
         let token =
             |arguments: &[&str], tenant: usize| make_token(&place, arguments, &scenario.tenants[tenant]);

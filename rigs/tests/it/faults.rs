@@ -92,3 +92,16 @@ fn a_tenant_that_sees_anothers_rows_is_caught() {
     let options = ["--cases", "300", "--seconds", "120", "--excessive", "0", "--broken"];
     on_server(BROKEN, env!("CARGO_BIN_EXE_sqlfuzz"), &options);
 }
+
+#[test]
+fn a_fleet_finds_everything_that_was_acknowledged_after_kills() {
+    let options = ["--devices", "50", "--rate", "200", "--kills", "4", "--every-s", "2"];
+    on_server(PASSED, env!("CARGO_BIN_EXE_fleetkill"), &options);
+}
+
+#[test]
+fn a_reading_that_another_changed_is_caught_by_the_fleet() {
+    let options = ["--devices", "5", "--rate", "50", "--kills", "1", "--broken"];
+    let said = on_server(BROKEN, env!("CARGO_BIN_EXE_fleetkill"), &options);
+    assert!(said.contains("\"different\":1"), "{said}");
+}

@@ -69,8 +69,8 @@ fn run(args: &Args) -> Result<String> {
     let temporary = tempfile::tempdir()?;
     let folder = args.folder.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
-    let mut place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
-    r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
+    let mut place =
+        Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?.with_everything();
     "[auth]\nmode = \"required\"\n".clone_into(&mut place.more);
     let tokens = TENANTS.iter().map(|tenant| token(&place, tenant)).collect::<anyhow::Result<Vec<_>>>()?;
     let pgwire = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
