@@ -1,8 +1,10 @@
 //! The state of every partition after a start: from its checkpoint, the notes after it, and the log.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use log::{Lane, Log, PartitionId, Position, Reader, Record, Topic};
 use record::Timestamp;
@@ -57,7 +59,7 @@ pub(crate) fn engine(
     for note in parts.store.notes()? {
         notes.entry(note.partition).or_default().push((note.number, note.bytes));
     }
-    let mut built = BTreeMap::new();
+    let mut places = Vec::new();
     for live in partitions(&*parts.log, Topic::Raw, Lane::Live) {
         let mut next = [0, 0];
         for lane in [Lane::Live, Lane::Backfill] {
@@ -69,13 +71,38 @@ pub(crate) fn engine(
             }
             next[lane as usize] = offset.unwrap_or_else(|| purpose.begin(partition, extent));
         }
-        let at =
-            Place { parts, index: live.index, next, notes: notes.remove(&live.index).unwrap_or_default() };
-        built.insert(live.index, at.build(checkpoints, shared)?);
+        let notes = notes.remove(&live.index).unwrap_or_default();
+        places.push(Place { parts, index: live.index, next, notes });
     }
+    let built = build(&places, checkpoints, shared)?;
     let (settings, templates) = (Arc::clone(&parts.settings), Arc::clone(&parts.templates));
     let facts = parts.facts.clone().filter(|_| purpose.writes_to_log());
     Ok(Engine::new(settings, templates, Arc::clone(&parts.reader), facts, stopping, built))
+}
+
+/// Builds partitions, side by side: who waits for the start waits for this.
+fn build(
+    places: &[Place<'_>],
+    checkpoints: Option<&Checkpoints>,
+    shared: &Shared,
+) -> Result<BTreeMap<u16, Partition>, Error> {
+    let (next, runtime) = (AtomicUsize::new(0), Handle::current());
+    let some = || {
+        let _runtime = runtime.enter();
+        let mut built = Vec::new();
+        while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+            built.push((place.index, place.build(checkpoints, shared)?));
+        }
+        Ok(built)
+    };
+    std::thread::scope(|scope| {
+        let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(places.len());
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(some)).collect();
+        let built =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|cause| resume_unwind(cause)));
+        let built: Result<Vec<Vec<_>>, Error> = built.collect();
+        Ok(built?.into_iter().flatten().collect())
+    })
 }
 
 /// A partition to be built: where the store stands, and the notes it has.

@@ -26,7 +26,7 @@ use crate::stretch::Purpose;
 use crate::{Error, Parts, READER, partitions, recover, source_of};
 
 use pending::{Errand, Pending};
-use saving::Saving;
+use saving::{Rounds, Saving};
 
 /// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
 const LIVE_TURNS_IN_A_ROW: u32 = 8;
@@ -75,7 +75,7 @@ pub(crate) struct Worker {
     told: Instant,
     /// Positions the log may know, not yet told.
     untold: HashMap<PartitionId, u64>,
-    next_checkpoint: CheckpointTurn,
+    rounds: Rounds,
     /// A checkpoint on its way to the disk.
     saving: Option<Saving>,
     /// What a turn before the start had written to the clean topic and not committed.
@@ -101,12 +101,6 @@ pub(crate) enum End {
     Complete,
     /// A trial cannot go on.
     Failed(String),
-}
-
-/// Whose turn it is to be checkpointed.
-struct CheckpointTurn {
-    at: Instant,
-    partition: u16,
 }
 
 /// Whether the task goes on.
@@ -161,7 +155,7 @@ impl Worker {
             Purpose::Trial { .. } => (Bite::TRIAL, Bite::TRIAL),
         };
         Ok(Self {
-            next_checkpoint: CheckpointTurn { at: now + engine.settings().checkpoint_every, partition: 0 },
+            rounds: Rounds::new(&engine, now),
             parts,
             purpose,
             engine: Some(engine),
