@@ -1,11 +1,12 @@
 //! What a reading costs in the Parquet store: bytes on disk, all files counted, and time.
 //!
-//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --nab DIR --store-only --hour-only]`. Without `--bench` (as a
-//! test) it runs small.
+//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --nab DIR --store-only --hour-only --books-only]`. Without
+//! `--bench` (as a test) it runs small.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a benchmark: what it cannot do ends it
 
 mod backend;
+mod books;
 mod fleet;
 mod hour;
 mod nab;
@@ -24,19 +25,34 @@ struct Options {
     nab: Option<PathBuf>,
     store_only: bool,
     hour_only: bool,
+    books_only: bool,
+    /// Devices whose messages the books are measured with, and devices that are new to them.
+    senders: (u32, u32),
 }
 
 fn main() {
-    let mut options = Options { devices: 20, hours: 2, nab: None, store_only: false, hour_only: false };
+    let mut options = Options {
+        devices: 20,
+        hours: 2,
+        nab: None,
+        store_only: false,
+        hour_only: false,
+        books_only: false,
+        senders: (200, 200),
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().unwrap();
         match argument.as_str() {
-            "--bench" if options.devices == 20 => (options.devices, options.hours) = (1000, 24),
+            "--bench" if options.devices == 20 => {
+                (options.devices, options.hours, options.senders) = (1000, 24, (10_000, 50_000));
+            }
             "--devices" => options.devices = number().parse().unwrap(),
             "--hours" => options.hours = number().parse().unwrap(),
             "--store-only" => options.store_only = true,
             "--hour-only" => options.hour_only = true,
+            "--books-only" => options.books_only = true,
+            "--new" => options.senders.1 = number().parse().unwrap(),
             "--nab" => options.nab = Some(number().into()),
             _ => {}
         }
@@ -44,6 +60,12 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     if let Some(nab) = &options.nab {
         nab::report(nab, dir.path());
+    }
+    if options.books_only || !(options.store_only || options.hour_only) {
+        books::report(options.senders.0, options.senders.1, dir.path());
+    }
+    if options.books_only {
+        return;
     }
     hour::report(options.devices, dir.path());
     if options.hour_only {
@@ -110,6 +132,10 @@ impl Took {
         self.core += core() - core_before;
         self.wall += began.elapsed();
         outcome
+    }
+
+    pub(crate) fn nanos_each(&self, readings: u64) -> f64 {
+        self.core.as_nanos() as f64 / readings as f64
     }
 
     pub(crate) fn speed(&self, readings: u64) -> String {

@@ -18,6 +18,7 @@ mod cache;
 mod cold;
 mod compact;
 mod fresh;
+mod heard;
 mod kinds;
 mod known;
 mod last;

@@ -1,7 +1,6 @@
 //! Readings get their places: device, table, group, column. Looked up once in a batch, not once in a reading.
 
-use record::{DeviceNo, ReadingRef, Readings, TenantId, Timestamp};
-use rusqlite::params;
+use record::{DeviceNo, ReadingRef, Readings, TenantId};
 
 use super::Parquet;
 use super::write::{Incoming, Writer};
@@ -19,21 +18,21 @@ impl Parquet {
         tenant: &TenantId,
         readings: &'b Readings,
     ) -> rusqlite::Result<Vec<Incoming<'b>>> {
-        let mut devices: Vec<Option<(u32, Timestamp)>> = vec![None; readings.devices().len()];
+        let mut devices: Vec<Option<u32>> = vec![None; readings.devices().len()];
         let mut places: Vec<Option<Place>> = vec![None; readings.metrics().len()];
         let mut named = Vec::with_capacity(readings.len());
         for reading in readings.iter() {
             let DeviceNo(at) = reading.device_no;
-            let known = match devices[at as usize] {
-                Some(known) => known,
-                None => (self.name_device(writer, tenant, &reading)?, reading.when.arrived_at),
+            let device = match devices[at as usize] {
+                Some(device) => device,
+                None => self.name_device(writer, tenant, &reading)?,
             };
-            devices[at as usize] = Some((known.0, known.1.max(reading.when.arrived_at)));
+            devices[at as usize] = Some(device);
             let place = match places[reading.metric_no.0 as usize] {
                 Some(place) => place,
                 None => self.name_metric(writer, tenant, readings, named.len())?,
             };
-            let (device, (table, group, column, kinds)) = (known.0, place);
+            let (table, group, column, kinds) = place;
             let kind = Kinds::of(reading.value.kind());
             if !kinds.has(kind) {
                 self.visible.write().metrics.add_kinds(&writer.connection, column, kind)?;
@@ -41,12 +40,6 @@ impl Parquet {
             places[reading.metric_no.0 as usize] = Some((table, group, column, kinds.with(kind)));
             note_series(writer, device, column, reading.metric)?;
             named.push(Incoming { reading, device, table, entity: Entity::new(group, device), column });
-        }
-        let mut touch = writer
-            .connection
-            .prepare_cached("UPDATE device SET last_seen = max(last_seen, ?2) WHERE no = ?1")?;
-        for (device, last) in devices.into_iter().flatten() {
-            touch.execute(params![device, last.nanos()])?;
         }
         Ok(named)
     }

@@ -1,9 +1,12 @@
 //! From the buffer to runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use record::Timestamp;
+
+use super::heard;
 use super::last::{self, LastRow};
 use super::manifest::{self, RunFacts};
 use super::moment::Group;
@@ -13,6 +16,13 @@ use crate::Result;
 use crate::parquet::run::{Plan, Writer as RunWriter, Written};
 use crate::parquet::{Entity, Rows};
 use crate::sqlite::{fault, sync_directory_of};
+
+/// What the manifest is to have of the devices of a roll.
+#[derive(Default)]
+struct LastRows {
+    rows: Vec<(u32, Vec<u8>)>,
+    heard: BTreeMap<u32, Timestamp>,
+}
 
 impl Parquet {
     /// Makes runs of what is buffered, which [`Parquet::maintain`] does when it is due. Batches go into a new buffer
@@ -105,16 +115,17 @@ impl Parquet {
         Ok(RunEntry::new(&self.runs, RunFacts { no, generation, ..facts }))
     }
 
-    /// The last rows of all devices that have something in these buffers, as they will be.
-    fn last_rows(&self, rolling: &Rolling) -> Result<Vec<(u32, Vec<u8>)>> {
+    /// The last rows of all devices that have something in these buffers, as they will be, and when those were heard.
+    fn last_rows(&self, rolling: &Rolling) -> Result<LastRows> {
         let (tenants, readings) = {
             let visible = self.visible.read();
             let tenants: Vec<Vec<Group>> =
                 visible.metrics.tenants().map(|tenant| visible.groups(tenant).collect()).collect();
             (tenants, visible.readings(&self.cache, |_| true).only(rolling))
         };
-        let mut rows = Vec::new();
+        let mut last = LastRows::default();
         for groups in tenants {
+            last.heard.extend(readings.heard_of_all(&groups));
             let mut tables: Vec<u32> = groups.iter().map(|group| group.table).collect();
             tables.dedup();
             let buffers = tables.iter().filter_map(|table| rolling.buffers.get(table));
@@ -123,10 +134,10 @@ impl Parquet {
             for device in devices {
                 let mut row = self.last_row(device)?;
                 readings.renew(&mut row, &groups, device)?;
-                rows.push((device, last::encode(&row)));
+                last.rows.push((device, last::encode(&row)));
             }
         }
-        Ok(rows)
+        Ok(last)
     }
 
     /// The last row that the manifest has of a device.
@@ -171,14 +182,15 @@ pub(super) fn facts(written: &Written, table: u32, period: Period, level: u32) -
 fn note(
     connection: &rusqlite::Connection,
     made: &[Arc<RunEntry>],
-    rows: &[(u32, Vec<u8>)],
+    last: &LastRows,
     generation: u64,
 ) -> rusqlite::Result<()> {
     for run in made {
         manifest::add_run(connection, &run.facts)?;
     }
-    for (device, row) in rows {
+    for (device, row) in &last.rows {
         manifest::set_last_row(connection, *device, row)?;
     }
+    heard::note(connection, last.heard.iter().map(|(&device, &at)| (device, at)))?;
     manifest::set_counter(connection, "generation", generation)
 }

@@ -78,7 +78,10 @@ impl Snapshot for Moment {
                     let table = |builder: &Builder| OfWide::new(wide.clone(), builder);
                     filled(Pieces::new(moment, scan, &shape, groups, table)?)
                 }
-                None => Arc::clone(&self.books).scan(scan)?,
+                None => {
+                    let heard = self.heard_for(&scan, &shape)?;
+                    Arc::clone(&self.books).scan_heard(scan, heard)
+                }
             },
         })
     }

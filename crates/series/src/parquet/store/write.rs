@@ -9,10 +9,10 @@ use rusqlite::{Connection, params};
 use super::buffer::row_key;
 use super::fresh::Block;
 use super::known::KnownSeries;
-use super::manifest;
 use super::metrics::Metrics;
 use super::read::Found;
 use super::{Parquet, Visible};
+use super::{heard, manifest};
 use crate::parquet::{ColumnNo, Entity};
 use crate::sqlite::fault;
 use crate::sqlite::names::Names;
@@ -145,16 +145,18 @@ impl Parquet {
         (beside.change)(connection).map_err(failed)?;
         written.dead_letters = write_books(connection, batch).map_err(failed)?;
         block.clear();
-        let mut old = Vec::new();
+        let (mut old, mut again) = (Vec::new(), BTreeMap::new());
         // Held until the commit: nobody sees a part of it.
         let mut visible = self.visible.write();
         visible.buffers.values().for_each(|buffer| buffer.write().seal());
         for (_, named, held) in &incoming {
-            visible.put_all(named, held, &mut Effects { block, old: &mut old, written: &mut written });
+            let (old, again, written) = (&mut old, &mut again, &mut written);
+            visible.put_all(named, held, &mut Effects { block, old, again, written });
         }
         visible.put_late(&late, block);
         visible.put_windows(&windows, block);
         let kept = supersede(connection, names, &old)
+            .and_then(|()| heard::note(connection, again))
             .and_then(|()| block.seal().map(|bytes| manifest::add_fresh(connection, bytes)).transpose())
             .and_then(|no| connection.execute_batch("COMMIT").map(|()| no));
         match kept {
@@ -234,6 +236,8 @@ impl Parquet {
 struct Effects<'e, 'b> {
     block: &'e mut Block,
     old: &'e mut Vec<Old<'b>>,
+    /// Devices of readings that were there already, and when the last of those arrived.
+    again: &'e mut BTreeMap<u32, Timestamp>,
     written: &'e mut Written,
 }
 
@@ -269,6 +273,8 @@ impl Visible {
                 match before {
                     Some((_, value)) if same(value, reading.value) => {
                         effects.written.duplicates += 1;
+                        let heard = effects.again.entry(device).or_insert(when.arrived_at);
+                        *heard = when.arrived_at.max(*heard);
                         continue;
                     }
                     Some((of, value)) => {

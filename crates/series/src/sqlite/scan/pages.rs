@@ -3,15 +3,13 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 
-use super::Series;
-use super::sources::{Of, Source};
+use super::sources::{Beside, Of, Source};
 use crate::scan::{BATCH_ROWS, Builder, Scan};
 
 pub(super) struct Page<'a> {
     pub(super) source: &'static Source,
     pub(super) tenant: &'a str,
-    /// The series, of a source that goes by series.
-    pub(super) series: Option<&'a Series>,
+    pub(super) beside: Beside<'a>,
     pub(super) scan: &'a Scan,
     /// The key of the last row; empty at the beginning.
     pub(super) after: &'a mut Vec<Value>,
@@ -30,7 +28,7 @@ impl Page<'_> {
             format!("[{}]", names.join(","))
         });
         let (from, to) = (self.scan.times.start().nanos(), self.scan.times.end().nanos());
-        let scope: &dyn ToSql = match self.series {
+        let scope: &dyn ToSql = match self.beside.series {
             Some(series) => &series.no,
             None => &self.tenant,
         };
@@ -50,7 +48,7 @@ impl Page<'_> {
         let mut count = 0;
         let mut last = Vec::new();
         while let Some(row) = rows.next()? {
-            (self.source.put)(row, builder, self.series)?;
+            (self.source.put)(row, builder, &self.beside)?;
             count += 1;
             if count == want {
                 let first = columns.len();

@@ -266,13 +266,16 @@ fn latest_scanned(snapshot: &Arc<dyn Snapshot>) -> [Vec<String>; 2] {
     [rows("latest").iter().map(|row| row.join(",")).collect(), of_all.into_values().collect()]
 }
 
-/// The readings and windows of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
+/// The readings, windows and devices of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
 pub(crate) fn scanned(snapshot: &Arc<dyn Snapshot>) -> Vec<String> {
     let scan = Scan { columns: Some(vec![0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11]), ..Scan::all("telemetry") };
     let batches: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect::<Result<_, _>>().unwrap();
     let mut rows: Vec<String> = batches.iter().flat_map(crate::scan::told).collect();
     let windows: Vec<_> = Arc::clone(snapshot).scan(Scan::all("aggregations")).unwrap().collect();
     rows.extend(windows.iter().flat_map(|batch| crate::scan::told(batch.as_ref().unwrap())));
+    let scan = Scan { columns: Some(vec![0, 1, 2, 3]), ..Scan::all("devices") };
+    let devices: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect();
+    rows.extend(devices.iter().flat_map(|batch| crate::scan::told(batch.as_ref().unwrap())));
     rows.sort();
     rows
 }
