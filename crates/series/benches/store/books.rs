@@ -18,6 +18,9 @@ const FRAME_BYTES: u64 = 4096 + 24;
 /// How often each device sends while short and long turns are measured.
 const ROUNDS: u32 = 20;
 
+/// Primes, so that all devices have their turn; each time round in another order.
+const STRIDES: [u64; 3] = [7919, 104_729, 611_953];
+
 /// Known devices in turns of so many messages, then the devices of `new`, which nobody knows, twice each.
 pub(crate) fn report(devices: u32, new: u32, dir: &Path) {
     for messages in [200, 5_000] {
@@ -104,9 +107,10 @@ impl Turns {
         let turn = self.next;
         self.next += 1;
         let mut readings = Readings::new();
-        let first = (turn * u64::from(self.messages) % u64::from(self.devices)) as u32;
+        let (first, devices) = (turn * u64::from(self.messages), u64::from(self.devices));
         let when = When::by_device(arrival(turn), arrival(turn));
-        for no in first..first + self.messages {
+        for n in first..first + u64::from(self.messages) {
+            let no = (n * STRIDES[(n / devices % 3) as usize] % devices) as u32;
             let device = readings.device(device(no).as_str()).unwrap();
             for column in 0..METRICS_PER_DEVICE as u32 {
                 let metric =

@@ -160,16 +160,13 @@ pub(crate) fn devices_of(
     })
 }
 
-pub(crate) fn cardinality_of(store: &impl Books, tenant: &TenantId) -> Result<Cardinality> {
+pub(crate) fn cardinality_of<B: Books>(store: &B, tenant: &TenantId) -> Result<Cardinality> {
     store.with_books("counting series", |connection| {
-        connection
-            .prepare_cached(
-                "SELECT (SELECT count(*) FROM device WHERE tenant = ?1),
-                     (SELECT count(*) FROM device JOIN series ON series.device = device.no WHERE tenant = ?1)",
-            )?
-            .query_row([tenant.as_str()], |row| {
-                Ok(Cardinality { devices: count(row, 0)?, series: count(row, 1)? })
-            })
+        let series_count = B::NAMING.series_count;
+        let sql = format!("SELECT count(*), coalesce(sum({series_count}), 0) FROM device WHERE tenant = ?1");
+        connection.prepare_cached(&sql)?.query_row([tenant.as_str()], |row| {
+            Ok(Cardinality { devices: count(row, 0)?, series: count(row, 1)? })
+        })
     })
 }
 

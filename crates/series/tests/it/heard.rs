@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use penstock_series::parquet::store::Options;
-use penstock_series::{Parquet, Scan, SeriesReader, SeriesScan, SeriesWriter};
+use penstock_series::{Parquet, Scan, SeriesReader, SeriesScan};
 use record::{DeviceId, Reading, TenantId, Timestamp, Value, When};
 
 use crate::conformance::{Store, batch, on_all};

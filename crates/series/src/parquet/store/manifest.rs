@@ -17,7 +17,7 @@ pub(super) const FILE: &str = "manifest.db";
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     schema::STEPS[0],
     schema::STEPS[1],
     RUNS,
@@ -27,6 +27,7 @@ const STEPS: [&str; 9] = [
     LATE,
     KINDS,
     super::cold::TABLES,
+    super::device_series::TABLE,
 ];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most

@@ -2,8 +2,8 @@
 
 use record::{DeviceNo, ReadingRef, Readings, TenantId};
 
-use super::Parquet;
 use super::write::{Incoming, Writer};
+use super::{Parquet, device_series};
 use crate::parquet::{ColumnNo, Entity};
 use crate::scan::Kinds;
 
@@ -21,6 +21,7 @@ impl Parquet {
         let mut devices: Vec<Option<u32>> = vec![None; readings.devices().len()];
         let mut places: Vec<Option<Place>> = vec![None; readings.metrics().len()];
         let mut named = Vec::with_capacity(readings.len());
+        let mut new = NewSeries::default();
         for reading in readings.iter() {
             let DeviceNo(at) = reading.device_no;
             let device = match devices[at as usize] {
@@ -38,9 +39,10 @@ impl Parquet {
                 self.visible.write().metrics.add_kinds(&writer.connection, column, kind)?;
             }
             places[reading.metric_no.0 as usize] = Some((table, group, column, kinds.with(kind)));
-            note_series(writer, device, column, reading.metric)?;
+            new.look(writer, device, column)?;
             named.push(Incoming { reading, device, table, entity: Entity::new(group, device), column });
         }
+        new.keep(writer)?;
         Ok(named)
     }
 
@@ -83,12 +85,44 @@ impl Parquet {
     }
 }
 
-/// Sees to it that the books know a series.
-fn note_series(writer: &mut Writer, device: u32, column: ColumnNo, metric: &str) -> rusqlite::Result<()> {
-    if writer.known_series.contains(device, column) {
-        return Ok(());
+/// Series of a device that the books do not have yet: those of the device that is being looked at, so that they become one row.
+#[derive(Default)]
+struct NewSeries {
+    device: u32,
+    /// Rising.
+    columns: Vec<ColumnNo>,
+}
+
+impl NewSeries {
+    /// Sees to it that the books will know a series.
+    fn look(&mut self, writer: &mut Writer, device: u32, column: ColumnNo) -> rusqlite::Result<()> {
+        if writer.known_series.contains(device, column) {
+            return Ok(());
+        }
+        if self.device != device {
+            self.keep(writer)?;
+            self.device = device;
+        }
+        if !writer.known_series.knows(device) {
+            let there = device_series::of(&writer.connection, device)?;
+            writer.known_series.insert(device, &there);
+        }
+        if !writer.known_series.contains(device, column)
+            && let Err(at) = self.columns.binary_search(&column)
+        {
+            self.columns.insert(at, column);
+        }
+        Ok(())
     }
-    writer.names.series(&writer.connection, i64::from(device), metric)?;
-    writer.known_series.insert(device, column);
-    Ok(())
+
+    /// Puts them into the books.
+    fn keep(&mut self, writer: &mut Writer) -> rusqlite::Result<()> {
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        device_series::add(&writer.connection, self.device, &self.columns)?;
+        writer.known_series.insert(self.device, &self.columns);
+        self.columns.clear();
+        Ok(())
+    }
 }

@@ -15,7 +15,10 @@ use super::{Parquet, Rolling, RunEntry, remove_files};
 use crate::Result;
 use crate::parquet::run::{Plan, Writer as RunWriter, Written};
 use crate::parquet::{Entity, Rows};
-use crate::sqlite::{fault, sync_directory_of};
+use crate::sqlite::{at_one_moment, fault, sync_directory_of};
+
+/// Devices whose last rows are read at a time.
+const DEVICES: usize = 1024;
 
 /// What the manifest is to have of the devices of a roll.
 #[derive(Default)]
@@ -131,10 +134,12 @@ impl Parquet {
             let buffers = tables.iter().filter_map(|table| rolling.buffers.get(table));
             let devices: BTreeSet<u32> =
                 buffers.flat_map(|buffer| buffer.read().entities()).map(Entity::device).collect();
-            for device in devices {
-                let mut row = self.last_row(device)?;
-                readings.renew(&mut row, &groups, device)?;
-                last.rows.push((device, last::encode(&row)));
+            let devices: Vec<u32> = devices.into_iter().collect();
+            for devices in devices.chunks(DEVICES) {
+                for (&device, mut row) in devices.iter().zip(self.last_rows_of(devices)?) {
+                    readings.renew(&mut row, &groups, device)?;
+                    last.rows.push((device, last::encode(&row)));
+                }
             }
         }
         Ok(last)
@@ -143,6 +148,21 @@ impl Parquet {
     /// The last row that the manifest has of a device.
     pub(super) fn last_row(&self, device: u32) -> Result<LastRow> {
         let stored = self.with_committed("reading the latest values", |c| manifest::last_row(c, device))?;
+        self.decoded(stored, device)
+    }
+
+    /// The last rows that the manifest has of some devices, in their order: one transaction, as to begin one costs as much as a row.
+    fn last_rows_of(&self, devices: &[u32]) -> Result<Vec<LastRow>> {
+        let stored = self.with_committed("reading the latest values", |connection| {
+            at_one_moment(connection, |connection| {
+                let row = |&device: &u32| manifest::last_row(connection, device);
+                devices.iter().map(row).collect::<rusqlite::Result<Vec<_>>>()
+            })
+        })?;
+        stored.into_iter().zip(devices).map(|(stored, &device)| self.decoded(stored, device)).collect()
+    }
+
+    fn decoded(&self, stored: Option<Vec<u8>>, device: u32) -> Result<LastRow> {
         match stored {
             Some(bytes) => last::decode(&bytes).ok_or_else(|| last::damaged(&self.manifest, device)),
             None => Ok(LastRow::new()),

@@ -17,6 +17,7 @@ use record::{TenantId, Timestamp};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use super::naming::Naming;
 use super::{IDLE_READERS, Sqlite, fault, open_reader};
 use crate::Result;
 use crate::scan::{Batches, Builder, Scan, SeriesScan, Shape, Snapshot, TABLES, lets, shape};
@@ -42,12 +43,13 @@ type Idle = Arc<Mutex<Vec<Connection>>>;
 #[derive(Debug)]
 pub(crate) struct Scanners {
     path: PathBuf,
+    naming: &'static Naming,
     idle: Idle,
 }
 
 impl Scanners {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Idle::default() }
+    pub(crate) fn new(path: &Path, naming: &'static Naming) -> Self {
+        Self { path: path.to_owned(), naming, idle: Idle::default() }
     }
 
     /// The database as it is now, of which a tenant's rows are shown.
@@ -67,7 +69,8 @@ impl Scanners {
         let connection =
             connection.and_then(begin).map_err(|error| fault("taking a snapshot", &self.path, error))?;
         let (tenant, place) = (tenant.to_owned(), self.path.clone());
-        Ok(Moment { connection: Mutex::new(Some(connection)), tenant, place, idle: Arc::clone(&self.idle) })
+        let (connection, idle) = (Mutex::new(Some(connection)), Arc::clone(&self.idle));
+        Ok(Moment { connection, naming: self.naming, tenant, place, idle })
     }
 }
 
@@ -76,6 +79,7 @@ impl Scanners {
 pub(crate) struct Moment {
     /// `None` only while it is dropped.
     connection: Mutex<Option<Connection>>,
+    naming: &'static Naming,
     tenant: String,
     place: PathBuf,
     idle: Idle,
@@ -189,7 +193,8 @@ impl Scanning {
             let Cursor { series, after, .. } = &mut self.cursor;
             let (tenant, scan, beside) =
                 (&self.moment.tenant, &self.scan, Beside { series: series.last(), heard: &self.heard });
-            let page = Page { source, tenant, beside, scan, after, rows: self.left };
+            let naming = self.moment.naming;
+            let page = Page { source, naming, tenant, beside, scan, after, rows: self.left };
             if page.read(connection, &mut self.builder)? {
                 self.cursor.advance();
             }

@@ -3,11 +3,13 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 
-use super::sources::{Beside, Of, Source};
+use super::super::naming::Naming;
+use super::sources::{Beside, Of, SERIES_COUNT, Source};
 use crate::scan::{BATCH_ROWS, Builder, Scan};
 
 pub(super) struct Page<'a> {
     pub(super) source: &'static Source,
+    pub(super) naming: &'static Naming,
     pub(super) tenant: &'a str,
     pub(super) beside: Beside<'a>,
     pub(super) scan: &'a Scan,
@@ -62,7 +64,8 @@ impl Page<'_> {
 
     fn statement(&self, by_device: bool) -> String {
         let Source { of, from, columns, key, time, device, .. } = self.source;
-        let (columns, key) = (columns.join(", "), key.join(", "));
+        let columns = columns.join(", ").replace(SERIES_COUNT, self.naming.series_count);
+        let key = key.join(", ");
         let scope = match of {
             Of::Series => "series",
             Of::Tenant => self.source.tenant,

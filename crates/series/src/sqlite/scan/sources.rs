@@ -156,18 +156,13 @@ const WINDOW: Source = Source {
     ..BY_SERIES
 };
 
+/// Stands for [`super::super::naming::Naming::series_count`].
+pub(super) const SERIES_COUNT: &str = "{series_count}";
+
 const DEVICE: Source = Source {
     of: Of::Tenant,
     from: "device LEFT JOIN clock ON clock.tenant = device.tenant AND clock.device = device.id",
-    columns: &[
-        "id",
-        "created_at",
-        "last_seen",
-        "(SELECT count(*) FROM series WHERE series.device = device.no)",
-        "skew_nanos",
-        "suspect",
-        "device.no",
-    ],
+    columns: &["id", "created_at", "last_seen", SERIES_COUNT, "skew_nanos", "suspect", "device.no"],
     key: &["id"],
     tenant: "device.tenant",
     time: None,
