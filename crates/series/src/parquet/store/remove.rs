@@ -296,11 +296,11 @@ impl Parquet {
 
 /// Takes what is old out of the last rows of a tenant's devices.
 fn forget_old_values(connection: &Connection, tenant: &str, before: Timestamp) -> rusqlite::Result<()> {
-    let mut after = -1;
+    let mut after = String::new();
     loop {
-        let rows = manifest::last_rows(connection, tenant, after, DEVICES)?;
-        let Some((last, ..)) = rows.last() else { return Ok(()) };
-        after = i64::from(*last);
+        let rows = manifest::last_rows(connection, tenant, &after, DEVICES)?;
+        let Some((_, last, _)) = rows.last() else { return Ok(()) };
+        after.clone_from(last);
         for (device, _, bytes) in rows {
             let Some(mut row) = bytes.as_deref().and_then(last::decode) else { continue };
             let values = row.len();

@@ -38,7 +38,7 @@ impl Page<'_> {
         let want = i64::try_from(want).unwrap_or(i64::MAX);
         let mut given: Vec<&dyn ToSql> = vec![scope, &from, &to, &want, &devices];
         given.extend(self.after.iter().map(|value| value as &dyn ToSql));
-        let sql = self.statement(devices.is_some());
+        let sql = self.statement(devices.is_some(), builder);
         let mut statement = connection.prepare_cached(&sql)?;
         // Where a table has no time or no devices are named, the statement does not speak of them.
         for (n, value) in given.iter().enumerate() {
@@ -62,9 +62,13 @@ impl Page<'_> {
         Ok(count < want)
     }
 
-    fn statement(&self, by_device: bool) -> String {
+    fn statement(&self, by_device: bool, builder: &Builder) -> String {
         let Source { of, from, columns, key, time, device, .. } = self.source;
-        let columns = columns.join(", ").replace(SERIES_COUNT, self.naming.series_count);
+        // Nobody counts what nobody asked for: it is most of the work.
+        let count = |at: usize| if builder.wants(at) { self.naming.series_count } else { "0" };
+        let columns = columns.iter().enumerate();
+        let columns = columns.map(|(at, &column)| if column == SERIES_COUNT { count(at) } else { column });
+        let columns = columns.collect::<Vec<_>>().join(", ");
         let key = key.join(", ");
         let scope = match of {
             Of::Series => "series",

@@ -156,8 +156,8 @@ const WINDOW: Source = Source {
     ..BY_SERIES
 };
 
-/// Stands for [`super::super::naming::Naming::series_count`].
-pub(super) const SERIES_COUNT: &str = "{series_count}";
+/// Stands for [`super::super::naming::Naming::series_count`], at the place of the table's column.
+pub(super) const SERIES_COUNT: &str = "series_count";
 
 const DEVICE: Source = Source {
     of: Of::Tenant,

@@ -204,6 +204,7 @@ pub(crate) fn compare(store: &Parquet, model: &Memory, what: &str) {
         assert_eq!(now(store), now(model), "{what}");
         let [latest, of_all] = latest_scanned(&store.snapshot(&tenant).unwrap());
         assert_eq!(latest, of_all, "{what}: latest");
+        latest_by_kind(&store.snapshot(&tenant).unwrap());
         let superseded = |store: &dyn SeriesAudit| {
             let old = store.superseded(&tenant, 10_000).unwrap();
             old.iter().map(|old| (reading_told(&old.reading), old.replaced_at)).collect::<Vec<_>>()
@@ -264,6 +265,26 @@ fn latest_scanned(snapshot: &Arc<dyn Snapshot>) -> [Vec<String>; 2] {
         of_all.insert((row[0].clone(), row[1].clone()), row.join(","));
     }
     [rows("latest").iter().map(|row| row.join(",")).collect(), of_all.into_values().collect()]
+}
+
+/// Of the latest readings those of some kinds are as many as there are among all of them.
+fn latest_by_kind(snapshot: &Arc<dyn Snapshot>) {
+    let rows = |kinds: Option<&[&str]>| {
+        let kinds = kinds.map(|kinds| kinds.iter().map(|&kind| kind.to_owned()).collect());
+        let scan = Scan { columns: Some(vec![8, 2, 3, 0, 4, 5, 6, 7]), kinds, ..Scan::all("latest") };
+        let batches: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect::<Result<_, _>>().unwrap();
+        let mut rows: Vec<String> = batches.iter().flat_map(crate::scan::told).collect();
+        rows.sort();
+        rows
+    };
+    let all = rows(None);
+    for kinds in
+        [&["float"][..], &["integer", "text"], &["boolean"], &["text"], &["location"], &["colour"], &[]]
+    {
+        let mut expected = all.clone();
+        expected.retain(|row| kinds.iter().any(|kind| row.starts_with(&format!("{kind},"))));
+        assert_eq!(rows(Some(kinds)), expected, "{kinds:?}");
+    }
 }
 
 /// The readings, windows and devices of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
