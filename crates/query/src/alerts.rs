@@ -158,7 +158,7 @@ impl Scanning {
 
 fn shape() -> Shape {
     let (time, device) = (Some(TIME), Some(DEVICE));
-    Shape { name: TABLE.into(), schema: schema(), time, device, metric: None, own: false }
+    Shape { name: TABLE.into(), schema: schema(), time, device, metric: None, kind: None, own: false }
 }
 
 fn schema() -> SchemaRef {

@@ -24,7 +24,8 @@ use crate::Result;
 pub(crate) use build::Builder;
 pub use moments::{Moments, SeriesMark};
 pub(crate) use rows::{
-    Dead, Names, WindowCells, account_row, dead_row, device_row, reading_row, reading_rows, window_row,
+    Dead, Names, WindowCells, account_row, dead_row, device_row, kind_name, reading_row, reading_rows,
+    window_row,
 };
 pub use shape::{EXACT, Shape, TABLES, UTC, shape};
 pub(crate) use wide::{Holds, Kinds, Parted, Wide};
@@ -97,6 +98,8 @@ pub struct Scan {
     pub devices: Option<BTreeSet<String>>,
     /// Rows of these metrics ([`Shape::metric`]); `None`: of all.
     pub metrics: Option<BTreeSet<String>>,
+    /// Rows whose value is of these kinds, by the words of [`Shape::kind`]; `None`: of any.
+    pub kinds: Option<BTreeSet<String>>,
     /// How many rows are enough; `None`: all.
     pub limit: Option<usize>,
 }
@@ -111,6 +114,7 @@ impl Scan {
             times: Timestamp::from_nanos(i64::MIN)..=Timestamp::from_nanos(i64::MAX),
             devices: None,
             metrics: None,
+            kinds: None,
             limit: None,
         }
     }

@@ -1,4 +1,4 @@
-//! Which conditions a scan keeps itself: ranges of time, sets of devices and metrics.
+//! Which conditions a scan keeps itself: ranges of time, sets of devices, metrics and kinds of value.
 
 use std::collections::BTreeSet;
 
@@ -98,6 +98,8 @@ fn among(scan: &mut Scan, shape: &Shape, column: &str, names: BTreeSet<String>) 
         &mut scan.devices
     } else if is(shape, shape.metric, column) {
         &mut scan.metrics
+    } else if is(shape, shape.kind, column) {
+        &mut scan.kinds
     } else {
         return false;
     };

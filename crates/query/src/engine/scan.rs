@@ -45,7 +45,7 @@ impl fmt::Debug for Scanning {
 /// What `EXPLAIN` shows: what the scan leaves out by itself.
 impl DisplayAs for Scanning {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scan { table, times, devices, metrics, limit, .. } = &self.scan;
+        let Scan { table, times, devices, metrics, kinds, limit, .. } = &self.scan;
         write!(f, "Scan: table={table}")?;
         let always = |time: &Timestamp| [i64::MIN, i64::MAX].contains(&time.nanos());
         if !always(times.start()) {
@@ -54,7 +54,7 @@ impl DisplayAs for Scanning {
         if !always(times.end()) {
             write!(f, ", to={}", rfc3339(*times.end()))?;
         }
-        for (name, set) in [("devices", devices), ("metrics", metrics)] {
+        for (name, set) in [("devices", devices), ("metrics", metrics), ("kinds", kinds)] {
             if let Some(set) = set {
                 write!(f, ", {name}={}", set.len())?;
             }

@@ -10,6 +10,7 @@ mod functions;
 mod fuzz;
 mod gaps;
 mod gone;
+mod latest;
 mod points;
 mod sql;
 mod tables;

@@ -11,16 +11,16 @@ use series::{Parquet, SeriesRemove as _, SeriesWriter, Source, Span, WriteBatch}
 
 use crate::reading;
 
-struct Fleet {
+pub(crate) struct Fleet {
     _dir: tempfile::TempDir,
-    store: Arc<Parquet>,
+    pub(crate) store: Arc<Parquet>,
     writer: Watched,
     devices: Arc<Devices>,
     metadata: Arc<Sqlite>,
     query: Query,
 }
 
-fn fleet() -> Fleet {
+pub(crate) fn fleet() -> Fleet {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Parquet::open(dir.path(), Options::default()).unwrap());
     let metadata = Arc::new(Sqlite::open(&dir.path().join("metadata.db")).unwrap());
@@ -41,7 +41,7 @@ fn id(name: &str) -> DeviceId {
 }
 
 impl Fleet {
-    fn send(&self, tenant: &str, sent: &[(&str, &str, i64, Value)]) {
+    pub(crate) fn send(&self, tenant: &str, sent: &[(&str, &str, i64, Value)]) {
         let source = Source { topic: 0, lane: Lane::Live, partition: 0 };
         let from = self.store.positions().unwrap().first().map_or(0, |position| position.offset);
         let spans = vec![Span { source, from, to: from + 1 }];
@@ -63,7 +63,7 @@ impl Fleet {
         self.devices.learn(&[News { tenant: tenant(), device: id(device), learned }]).unwrap();
     }
 
-    fn ask(&self, statement: &str) -> String {
+    pub(crate) fn ask(&self, statement: &str) -> String {
         let table = self.query.sql(&tenant(), statement, &[]);
         table.unwrap_or_else(|error| panic!("{statement}: {error}")).to_csv().replace("\r\n", "\n")
     }

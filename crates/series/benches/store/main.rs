@@ -1,13 +1,15 @@
 //! What a reading costs in the Parquet store: bytes on disk, all files counted, and time.
 //!
-//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --nab DIR --store-only --hour-only]`. Without `--bench` (as a
-//! test) it runs small.
+//! `cargo bench -p penstock-series --bench store [-- --devices 1000 --hours 24 --new 50000 --nab DIR]`, of one part with `--books-only`,
+//! `--latest-only`, `--hour-only`, `--store-only` or `--files-only`. Without `--bench` (as a test) it runs small.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a benchmark: what it cannot do ends it
 
 mod backend;
+mod books;
 mod fleet;
 mod hour;
+mod latest;
 mod nab;
 
 use std::time::{Duration, Instant};
@@ -22,37 +24,60 @@ struct Options {
     devices: u32,
     hours: i64,
     nab: Option<PathBuf>,
-    store_only: bool,
-    hour_only: bool,
+    /// The one part that is measured; `None`: all.
+    only: Option<String>,
+    /// Devices whose messages the books are measured with, and devices that are new to them.
+    senders: (u32, u32),
+    /// Devices that have a last location.
+    located: u32,
 }
 
 fn main() {
-    let mut options = Options { devices: 20, hours: 2, nab: None, store_only: false, hour_only: false };
+    let options = options();
+    let dir = tempfile::tempdir().unwrap();
+    let wants = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
+    if let Some(nab) = &options.nab {
+        nab::report(nab, dir.path());
+    }
+    if wants("books") {
+        books::report(options.senders.0, options.senders.1, dir.path());
+    }
+    if wants("latest") {
+        latest::report(options.located, &dir.path().join("latest"));
+    }
+    if wants("hour") {
+        hour::report(options.devices, dir.path());
+    }
+    if wants("store") {
+        backend::report(options.devices, options.hours.min(3) * 60, &dir.path().join("store"));
+    }
+    if wants("files") {
+        fleet_report(&options, dir.path());
+    }
+}
+
+fn options() -> Options {
+    let mut options =
+        Options { devices: 20, hours: 2, nab: None, only: None, senders: (200, 200), located: 100 };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().unwrap();
         match argument.as_str() {
-            "--bench" if options.devices == 20 => (options.devices, options.hours) = (1000, 24),
+            "--bench" if options.devices == 20 => {
+                (options.devices, options.hours) = (1000, 24);
+                (options.senders, options.located) = ((10_000, 50_000), 99_000);
+            }
             "--devices" => options.devices = number().parse().unwrap(),
             "--hours" => options.hours = number().parse().unwrap(),
-            "--store-only" => options.store_only = true,
-            "--hour-only" => options.hour_only = true,
+            "--new" => options.senders.1 = number().parse().unwrap(),
             "--nab" => options.nab = Some(number().into()),
+            only if only.ends_with("-only") => {
+                options.only = Some(only.trim_start_matches('-').trim_end_matches("-only").to_owned());
+            }
             _ => {}
         }
     }
-    let dir = tempfile::tempdir().unwrap();
-    if let Some(nab) = &options.nab {
-        nab::report(nab, dir.path());
-    }
-    hour::report(options.devices, dir.path());
-    if options.hour_only {
-        return;
-    }
-    backend::report(options.devices, options.hours.min(3) * 60, &dir.path().join("store"));
-    if !options.store_only {
-        fleet_report(&options, dir.path());
-    }
+    options
 }
 
 fn fleet_report(options: &Options, dir: &Path) {
@@ -110,6 +135,10 @@ impl Took {
         self.core += core() - core_before;
         self.wall += began.elapsed();
         outcome
+    }
+
+    pub(crate) fn nanos_each(&self, readings: u64) -> f64 {
+        self.core.as_nanos() as f64 / readings as f64
     }
 
     pub(crate) fn speed(&self, readings: u64) -> String {

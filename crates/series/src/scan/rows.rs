@@ -1,6 +1,6 @@
 //! What the store keeps, as rows of the public tables ([`super::shape`]).
 
-use record::{Envelope, TimeOrigin, Timestamp, ValueRef, When};
+use record::{Envelope, TimeOrigin, Timestamp, ValueKind, ValueRef, When};
 
 use super::Builder;
 use crate::{Amounts, Source};
@@ -59,7 +59,7 @@ pub(crate) fn reading_rows<'a>(
         }
     }
     if to.wants(8) {
-        each().for_each(|(.., value)| to.text(8, Some(kind(value))));
+        each().for_each(|(.., value)| to.text(8, Some(kind_name(value.kind()))));
     }
     if to.wants(9) {
         each().for_each(|(_, when, _)| to.text(9, Some(clock(when.origin))));
@@ -77,13 +77,14 @@ pub(crate) fn reading_rows<'a>(
     }
 }
 
-fn kind(value: ValueRef<'_>) -> &'static str {
-    match value {
-        ValueRef::Float(_) => "float",
-        ValueRef::Int(_) => "integer",
-        ValueRef::Bool(_) => "boolean",
-        ValueRef::Text(_) => "text",
-        ValueRef::Location { .. } => "location",
+/// A kind of value, as the tables say it.
+pub(crate) fn kind_name(kind: ValueKind) -> &'static str {
+    match kind {
+        ValueKind::Float => "float",
+        ValueKind::Int => "integer",
+        ValueKind::Bool => "boolean",
+        ValueKind::Text => "text",
+        ValueKind::Location => "location",
     }
 }
 

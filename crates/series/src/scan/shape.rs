@@ -28,6 +28,8 @@ pub struct Shape {
     pub device: Option<usize>,
     /// The column of metrics by which [`super::Scan::metrics`] goes.
     pub metric: Option<usize>,
+    /// The column of kinds of value by which [`super::Scan::kinds`] goes.
+    pub kind: Option<usize>,
     /// Whether its rows are the store's own, so that they change only when something is written to the store.
     pub own: bool,
 }
@@ -50,7 +52,7 @@ fn describe(table: &str) -> Shape {
         _ => (Some(1), None, None), // the ledger
     };
     let schema = Arc::new(Schema::new(fields(table)));
-    Shape { name: table.into(), schema, time, device, metric, own: true }
+    Shape { name: table.into(), schema, time, device, metric, kind: None, own: true }
 }
 
 fn fields(table: &str) -> Vec<Field> {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema};
 use record::ValueKind;
 
-use super::Shape;
 use super::shape::instant;
+use super::{Shape, kind_name};
 
 /// The columns that every wide table begins with.
 pub(crate) const FIXED: [&str; 3] = ["time", "arrived_at", "device_id"];
@@ -28,6 +28,13 @@ impl Kinds {
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether it is so of the name of one of them.
+    pub(crate) fn any(self, is_so: impl Fn(&str) -> bool) -> bool {
+        use ValueKind::{Bool, Float, Int, Location, Text};
+        let kinds = [Float, Int, Bool, Text, Location];
+        kinds.into_iter().any(|kind| self.has(Self::of(kind)) && is_so(kind_name(kind)))
     }
 
     pub(crate) const fn with(self, other: Self) -> Self {
@@ -222,6 +229,7 @@ impl Wide {
             time: Some(0),
             device: Some(2),
             metric: None,
+            kind: None,
             own: true,
         };
         Self { shape, tags, fields, holds }

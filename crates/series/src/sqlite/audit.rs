@@ -6,6 +6,7 @@ use std::ops::Range;
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
+use super::naming::Naming;
 use super::read::{count, device_id, float, metric, time, value, when};
 use super::remove;
 use super::write::source_of;
@@ -16,33 +17,27 @@ use crate::{
 };
 
 /// What is counted per tenant: a table's rows, through the table that knows their tenant.
-const COUNTED: [(&str, Field); 5] = [
-    (
-        "SELECT tenant, sum((SELECT count(*) FROM point WHERE series = series.no)
-             + (SELECT count(*) FROM corrected_point WHERE series = series.no))
-         FROM device JOIN series ON series.device = device.no GROUP BY tenant",
-        |tenant| &mut tenant.points,
-    ),
-    (
-        "SELECT tenant, sum(times) FROM late_point JOIN series ON series.no = late_point.series
-         JOIN device ON device.no = series.device GROUP BY tenant",
-        |tenant| &mut tenant.late,
-    ),
-    (
-        "SELECT tenant, count(*) FROM superseded JOIN series ON series.no = superseded.series
-         JOIN device ON device.no = series.device GROUP BY tenant",
-        |tenant| &mut tenant.superseded,
-    ),
-    (
-        "SELECT tenant, count(*) FROM dead_message JOIN dead_letter ON message = no GROUP BY tenant",
-        |tenant| &mut tenant.dead_letters,
-    ),
-    (
-        "SELECT tenant, count(*) FROM account
-         WHERE accepted <> stored + duplicate + dead + late + shed GROUP BY tenant",
-        |tenant| &mut tenant.uneven_lines,
-    ),
-];
+fn counted(naming: &Naming) -> [(String, Field); 5] {
+    let Naming { points, late, superseded, .. } = naming;
+    [
+        ((*points).to_owned(), |tenant| &mut tenant.points),
+        (format!("SELECT tenant, sum(times) FROM {late} GROUP BY tenant"), |tenant| &mut tenant.late),
+        (format!("SELECT tenant, count(*) FROM {superseded} GROUP BY tenant"), |tenant| {
+            &mut tenant.superseded
+        }),
+        (
+            "SELECT tenant, count(*) FROM dead_message JOIN dead_letter ON message = no GROUP BY tenant"
+                .to_owned(),
+            |tenant| &mut tenant.dead_letters,
+        ),
+        (
+            "SELECT tenant, count(*) FROM account
+             WHERE accepted <> stored + duplicate + dead + late + shed GROUP BY tenant"
+                .to_owned(),
+            |tenant| &mut tenant.uneven_lines,
+        ),
+    ]
+}
 
 type Field = fn(&mut TenantAudit) -> &mut u64;
 
@@ -66,7 +61,7 @@ impl<B: Books> SeriesAudit for B {
     }
 
     fn audit(&self) -> Result<Audit> {
-        let (audit, beside) = self.audited(audit)?;
+        let (audit, beside) = self.audited(|connection| audit(connection, B::NAMING))?;
         Ok(add(audit, beside))
     }
 
@@ -120,12 +115,11 @@ impl<B: Books> SeriesAudit for B {
 
     fn superseded(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Superseded>> {
         self.with_books("reading superseded values", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, replaced_at
-                 FROM superseded JOIN series ON series.no = superseded.series
-                 JOIN device ON device.no = series.device
-                 WHERE tenant = ? ORDER BY id, metric, claimed, seq, superseded.no LIMIT ?",
-            )?;
+            let Naming { superseded, metric, .. } = B::NAMING;
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, {metric} AS name, replaced_at
+                 FROM {superseded} WHERE tenant = ? ORDER BY id, name, claimed, seq, superseded.no LIMIT ?",
+            ))?;
             let rows = statement.query_map(params![tenant.as_str(), limit], |row| {
                 Ok(Superseded { reading: reading(row)?, replaced_at: time(row, 10)? })
             })?;
@@ -167,7 +161,7 @@ fn add(mut audit: Audit, beside: Beside) -> Audit {
     audit
 }
 
-fn audit(connection: &Connection) -> rusqlite::Result<Audit> {
+fn audit(connection: &Connection, naming: &Naming) -> rusqlite::Result<Audit> {
     let mut tenants: BTreeMap<String, TenantAudit> = BTreeMap::new();
     let mut totals = connection.prepare_cached(
         "SELECT tenant, sum(records), sum(accepted), sum(stored), sum(duplicate), sum(dead), sum(late), sum(shed),
@@ -177,8 +171,8 @@ fn audit(connection: &Connection) -> rusqlite::Result<Audit> {
     while let Some(row) = rows.next()? {
         tenants.entry(row.get(0)?).or_default().account = amounts(row, 1)?;
     }
-    for (sql, field) in COUNTED {
-        let mut statement = connection.prepare_cached(sql)?;
+    for (sql, field) in counted(naming) {
+        let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             *field(tenants.entry(row.get(0)?).or_default()) = count(row, 1)?;

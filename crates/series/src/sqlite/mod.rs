@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod books;
 pub(crate) mod durable;
 pub(crate) mod names;
+pub(crate) mod naming;
 pub(crate) mod points;
 pub(crate) mod read;
 pub(crate) mod remove;
@@ -27,6 +28,7 @@ pub use schema::VERSION as SCHEMA_VERSION;
 
 use crate::{Error, LateReading, Result, WindowRow};
 use durable::Durable;
+use naming::Naming;
 use scan::Scanners;
 use write::Writer;
 
@@ -47,6 +49,9 @@ pub struct Sqlite {
 /// A store whose books (account, dead messages, late readings, clocks, notes) are the tables of `schema.rs`,
 /// whatever keeps its points and windows.
 pub(crate) trait Books: Send + Sync + 'static {
+    /// How they name series.
+    const NAMING: &'static Naming;
+
     /// Asks the books. They hold everything that was written before.
     fn with_books<T>(
         &self,
@@ -92,6 +97,8 @@ pub(crate) fn at_one_moment<T>(
 }
 
 impl Books for Sqlite {
+    const NAMING: &'static Naming = &naming::BY_SERIES;
+
     fn with_books<T>(
         &self,
         operation: &'static str,
@@ -129,7 +136,7 @@ impl Sqlite {
         sync_directory_of(path)?;
         let writer = Arc::new(Mutex::new(Writer::new(connection, path.to_owned())));
         let durable = Durable::start(path, Arc::clone(&writer))?;
-        let (readers, scanners) = (Mutex::new(Vec::new()), Scanners::new(path));
+        let (readers, scanners) = (Mutex::new(Vec::new()), Scanners::new(path, Self::NAMING));
         Ok(Self { path: path.to_owned(), writer, durable, readers, scanners })
     }
 

@@ -87,11 +87,11 @@ impl SeriesReader for Sqlite {
     }
 
     fn device(&self, tenant: &TenantId, id: &DeviceId) -> Result<Option<Device>> {
-        device_of(self, tenant, id)
+        Ok(device_of(self, tenant, id)?.map(|(_, device)| device))
     }
 
     fn devices(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Device>> {
-        devices_of(self, tenant, after, limit)
+        Ok(devices_of(self, tenant, after, limit)?.into_iter().map(|(_, device)| device).collect())
     }
 
     fn cardinality(&self, tenant: &TenantId) -> Result<Cardinality> {
@@ -129,10 +129,17 @@ impl SeriesReader for Sqlite {
 
 // What the tables beside the points answer, whatever keeps the points.
 
-pub(crate) fn device_of(store: &impl Books, tenant: &TenantId, id: &DeviceId) -> Result<Option<Device>> {
+/// A device's number, and the device.
+pub(crate) type NumberedDevice = (u32, Device);
+
+pub(crate) fn device_of(
+    store: &impl Books,
+    tenant: &TenantId,
+    id: &DeviceId,
+) -> Result<Option<NumberedDevice>> {
     store.with_books("reading a device", |connection| {
         connection
-            .prepare_cached("SELECT id, created_at, last_seen FROM device WHERE tenant = ? AND id = ?")?
+            .prepare_cached("SELECT id, created_at, last_seen, no FROM device WHERE tenant = ? AND id = ?")?
             .query_row(params![tenant.as_str(), id.as_str()], device_row)
             .optional()
     })
@@ -143,26 +150,23 @@ pub(crate) fn devices_of(
     tenant: &TenantId,
     after: Option<&str>,
     limit: u32,
-) -> Result<Vec<Device>> {
+) -> Result<Vec<NumberedDevice>> {
     store.with_books("reading devices", |connection| {
         let mut statement = connection.prepare_cached(
-            "SELECT id, created_at, last_seen FROM device WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?",
+            "SELECT id, created_at, last_seen, no FROM device WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?",
         )?;
         let rows = statement.query_map(params![tenant.as_str(), after.unwrap_or(""), limit], device_row)?;
         rows.collect()
     })
 }
 
-pub(crate) fn cardinality_of(store: &impl Books, tenant: &TenantId) -> Result<Cardinality> {
+pub(crate) fn cardinality_of<B: Books>(store: &B, tenant: &TenantId) -> Result<Cardinality> {
     store.with_books("counting series", |connection| {
-        connection
-            .prepare_cached(
-                "SELECT (SELECT count(*) FROM device WHERE tenant = ?1),
-                     (SELECT count(*) FROM device JOIN series ON series.device = device.no WHERE tenant = ?1)",
-            )?
-            .query_row([tenant.as_str()], |row| {
-                Ok(Cardinality { devices: count(row, 0)?, series: count(row, 1)? })
-            })
+        let series_count = B::NAMING.series_count;
+        let sql = format!("SELECT count(*), coalesce(sum({series_count}), 0) FROM device WHERE tenant = ?1");
+        connection.prepare_cached(&sql)?.query_row([tenant.as_str()], |row| {
+            Ok(Cardinality { devices: count(row, 0)?, series: count(row, 1)? })
+        })
     })
 }
 
@@ -232,8 +236,9 @@ fn stage(name: &str) -> &'static str {
     STAGES.into_iter().find(|known| *known == name).unwrap_or("unknown")
 }
 
-fn device_row(row: &Row<'_>) -> rusqlite::Result<Device> {
-    Ok(Device { id: device_id(row, 0)?, created_at: time(row, 1)?, last_seen: time(row, 2)? })
+fn device_row(row: &Row<'_>) -> rusqlite::Result<NumberedDevice> {
+    let device = Device { id: device_id(row, 0)?, created_at: time(row, 1)?, last_seen: time(row, 2)? };
+    Ok((row.get(3)?, device))
 }
 
 /// The columns `time`, `seq`, `claimed`, `clock`, `arrived_at`, the first five.

@@ -3,13 +3,10 @@
 use record::{DeviceId, TenantId, Timestamp};
 use rusqlite::{Connection, params};
 
+use super::naming::Naming;
 use super::read::{count, time};
 use super::{Books, Sqlite, fault, names::Names};
 use crate::{Counts, Expiring, Removal, Result, SeriesRemove};
-
-/// What of a device, or of all of a tenant's, goes.
-const SERIES: &str = "series IN (SELECT series.no FROM series JOIN device ON device.no = series.device
-    WHERE tenant = ?1 AND (?2 IS NULL OR id = ?2))";
 
 /// What goes: everything of a device, or of all devices what is old.
 #[derive(Clone, Copy)]
@@ -19,22 +16,27 @@ pub(crate) enum What<'a> {
 }
 
 /// Removes from the books. Readings that stand elsewhere are counted by who keeps them.
-pub(crate) fn books(connection: &Connection, tenant: &str, what: What<'_>) -> rusqlite::Result<Counts> {
+pub(crate) fn books(
+    connection: &Connection,
+    naming: &Naming,
+    tenant: &str,
+    what: What<'_>,
+) -> rusqlite::Result<Counts> {
+    let Naming { table, is_of, .. } = naming;
     let (device, before) = match what {
         What::Device(device) => (Some(device), None),
         What::Old(_, before) => (None, Some(before.nanos())),
     };
     let of = params![tenant, device, before];
     let delete = |table: &str, time: &str| {
-        let sql = format!("DELETE FROM {table} WHERE {SERIES} AND (?3 IS NULL OR {time} < ?3)");
+        let sql = format!("DELETE FROM {table} WHERE {is_of} AND (?3 IS NULL OR {time} < ?3)");
         connection.prepare_cached(&sql)?.execute(of).map(|rows| rows as u64)
     };
     if let What::Old(Expiring::Windows, _) = what {
         return Ok(Counts { windows: delete("window_row", "\"end\"")?, ..Counts::default() });
     }
-    let late = format!(
-        "SELECT coalesce(sum(times), 0) FROM late_point WHERE {SERIES} AND (?3 IS NULL OR time < ?3)"
-    );
+    let late =
+        format!("SELECT coalesce(sum(times), 0) FROM late_point WHERE {is_of} AND (?3 IS NULL OR time < ?3)");
     let late = connection.prepare_cached(&late)?.query_row(of, |row| count(row, 0))?;
     delete("late_point", "time")?;
     let mut removed = Counts {
@@ -46,8 +48,11 @@ pub(crate) fn books(connection: &Connection, tenant: &str, what: What<'_>) -> ru
     if let Some(device) = device {
         removed.windows = delete("window_row", "\"end\"")?;
         removed.dead_letters = dead(connection, tenant, device)?;
+        let series = format!(
+            "DELETE FROM {table} WHERE device IN (SELECT no FROM device WHERE tenant = ? AND id = ?)"
+        );
         for sql in [
-            "DELETE FROM series WHERE device IN (SELECT no FROM device WHERE tenant = ? AND id = ?)",
+            series.as_str(),
             "DELETE FROM clock WHERE tenant = ? AND device = ?",
             "DELETE FROM device WHERE tenant = ? AND id = ?",
         ] {
@@ -173,7 +178,7 @@ impl Sqlite {
         let mut writer = self.writer.lock();
         let (connection, names) = writer.parts();
         let outcome = connection.unchecked_transaction().and_then(|transaction| {
-            removal.removed = books(&transaction, tenant.as_str(), what)?;
+            removal.removed = books(&transaction, Self::NAMING, tenant.as_str(), what)?;
             if removal.device.is_some() || !removal.removed.is_zero() {
                 keep(&transaction, tenant.as_str(), removal)?;
             }

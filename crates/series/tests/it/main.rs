@@ -5,6 +5,7 @@
 mod books;
 mod cold;
 mod conformance;
+mod heard;
 mod keys;
 mod parquet;
 mod remove;

@@ -167,3 +167,71 @@ fn late_readings_of_an_older_manifest_become_rows_of_runs() {
     let audit = again.audit().unwrap();
     assert_eq!((audit.tenants[0].points, audit.tenants[0].late), (1, 19_999));
 }
+
+/// Up to version 9 of the manifest, series were rows with numbers of their own, which other tables named.
+#[test]
+fn series_of_an_older_manifest_keep_what_was_said_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("manifest.db");
+    Connection::open(&manifest).unwrap().execute_batch(include_str!("../fixtures/manifest-v9.sql")).unwrap();
+    let tenants = [TenantId::default_tenant(), TenantId::parse("other").unwrap()];
+    for _ in 0..2 {
+        let store = Parquet::open(dir.path(), Options::default()).unwrap();
+        let of = |tenant: &TenantId| {
+            let mut series = Vec::new();
+            store
+                .series(tenant, &mut |device, metric| {
+                    series.push(format!("{device} {metric}"));
+                    true
+                })
+                .unwrap();
+            (series, store.cardinality(tenant).unwrap())
+        };
+        let [first, second] = tenants.each_ref().map(of);
+        assert_eq!(first.0, ["d größe", "d late", "d m", "e m"]);
+        assert_eq!((first.1.devices, first.1.series), (2, 4));
+        assert_eq!((second.0, second.1.devices, second.1.series), (vec!["d m".to_owned()], 1, 1));
+        let superseded = tenants.each_ref().map(|tenant| {
+            let old = store.superseded(tenant, 9).unwrap();
+            let told = |of: penstock_series::Superseded| {
+                format!("{} {:?} {}", of.reading.metric, of.reading.value, of.replaced_at.nanos())
+            };
+            old.into_iter().map(told).collect::<Vec<_>>()
+        });
+        assert_eq!(superseded[0], ["größe Text(\"alt\") 57", "m Float(1.5) 47"]);
+        assert_eq!(superseded[1], ["m Text(\"x\") 48"]);
+        let late = tenants.each_ref().map(|tenant| {
+            let late = store.late(tenant, 9).unwrap();
+            late.into_iter().map(|of| (of.reading.metric.to_string(), of.times)).collect::<Vec<_>>()
+        });
+        assert_eq!(late, [[("größe".to_owned(), 2)], [("m".to_owned(), 1)]]);
+        let sum = |device: &str| {
+            let (device, metric) = (DeviceId::parse(device).unwrap(), MetricName::parse("m").unwrap());
+            store.windows(&tenants[0], &device, &metric, ALWAYS).unwrap()[0].sum
+        };
+        assert_eq!((sum("d"), sum("e")), (3.0, 4.0));
+    }
+    // What was known is known, and what is new joins it.
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    let some = vec![reading("d", "m", 60, Value::Int(1)), reading("e", "n", 60, Value::Int(1))];
+    store.write(&batch(9, 10, some)).unwrap();
+    assert_eq!(store.cardinality(&tenants[0]).unwrap().series, 5);
+}
+
+#[test]
+fn an_upgraded_manifest_and_a_new_one_have_the_same_tables() {
+    let [old, new] = [true, false].map(|is_old| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.db");
+        if is_old {
+            let fixture = include_str!("../fixtures/manifest-v9.sql");
+            Connection::open(&path).unwrap().execute_batch(fixture).unwrap();
+        }
+        drop(Parquet::open(dir.path(), Options::default()).unwrap());
+        let connection = Connection::open(path).unwrap();
+        let mut rows = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<rusqlite::Result<Vec<(String, Option<String>)>>>().unwrap()
+    });
+    assert_eq!(old, new);
+}

@@ -6,7 +6,7 @@
 //! was not committed is cut off again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use record::{Timestamp, ValueKind, ValueRef, When};
 
@@ -266,6 +266,19 @@ impl Buffer {
             from = next;
         }
         entities
+    }
+
+    /// When the latest of an entity's rows arrived, of the buffer's first `among` rows.
+    pub(super) fn heard(&self, entity: Entity, among: usize) -> Option<Timestamp> {
+        let (from, to) = ((entity.0, i64::MIN, 0, 0), (entity.0, i64::MAX, u64::MAX, u32::MAX));
+        let rows = self.index.range(from..=to).map(|&(.., row)| row as usize).filter(|&row| row < among);
+        rows.map(|row| self.rows.arrived_at[row]).max().map(Timestamp::from_nanos)
+    }
+
+    /// Whose rows these are, and when they arrived.
+    pub(super) fn arrivals(&self, rows: Range<usize>) -> impl Iterator<Item = (Entity, Timestamp)> {
+        let arrived_at = self.rows.arrived_at[rows.clone()].iter().map(|&at| Timestamp::from_nanos(at));
+        self.rows.entity[rows].iter().map(|&entity| Entity(entity)).zip(arrived_at)
     }
 
     /// The smallest and the largest difference between event time and claimed time.

@@ -12,7 +12,7 @@ use crate::scan::Kinds;
 use crate::sqlite::fault;
 
 impl Parquet {
-    /// Looks for what is not known. A single text among numbers is not seen; it is when the next one comes.
+    /// Looks for what is not known. A single text among numbers is not seen, nor found by its kind; it is when the next one comes.
     pub(super) fn adopt_kinds(&self) -> Result<()> {
         let unknown = self.visible.read().metrics.of_unknown_kinds();
         if unknown.is_empty() {

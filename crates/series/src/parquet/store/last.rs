@@ -49,6 +49,11 @@ pub(super) fn encode(row: &LastRow) -> Vec<u8> {
 
 /// `None` where the bytes make no sense.
 pub(super) fn decode(bytes: &[u8]) -> Option<LastRow> {
+    decode_of(bytes, |_| true)
+}
+
+/// The readings of some metrics.
+pub(super) fn decode_of(bytes: &[u8], wants: impl Fn(ColumnNo) -> bool) -> Option<LastRow> {
     let mut from = varint::Bytes(bytes);
     if from.byte()? != VERSION {
         return None;
@@ -61,7 +66,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<LastRow> {
         let mut time = || from.array().map(|bytes| Timestamp::from_nanos(i64::from_le_bytes(bytes)));
         let (time, claimed, arrived_at) = (time()?, time()?, time()?);
         let value: ValueRef<'_> = read_value(&mut from)?;
-        row.insert(no, (When { time, origin, arrived_at, claimed, seq }, value.to_value()));
+        if wants(no) {
+            row.insert(no, (When { time, origin, arrived_at, claimed, seq }, value.to_value()));
+        }
     }
     Some(row)
 }

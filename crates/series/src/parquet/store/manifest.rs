@@ -17,7 +17,7 @@ pub(super) const FILE: &str = "manifest.db";
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     schema::STEPS[0],
     schema::STEPS[1],
     RUNS,
@@ -27,6 +27,7 @@ const STEPS: [&str; 9] = [
     LATE,
     KINDS,
     super::cold::TABLES,
+    super::device_series::TABLE,
 ];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
@@ -267,20 +268,36 @@ pub(super) fn last_row(connection: &Connection, device: u32) -> rusqlite::Result
 /// A device's number, its name, and its last row if it has one.
 pub(super) type DeviceRow = (u32, String, Option<Vec<u8>>);
 
-/// Devices of a tenant behind a number, with their last rows where they have some.
+/// Devices of a tenant behind an id, by rising id, with their last rows where they have some. By id and not by number, because of that
+/// there is an index with the tenant: by number each page would read and sort all of them.
 pub(super) fn last_rows(
     connection: &Connection,
     tenant: &str,
-    after: i64,
+    after: &str,
     limit: usize,
 ) -> rusqlite::Result<Vec<DeviceRow>> {
     connection
         .prepare_cached(
             "SELECT no, id, readings FROM device LEFT JOIN last_row ON last_row.device = no
-             WHERE no > ?2 AND tenant = ?1 ORDER BY no LIMIT ?3",
+             WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
         )?
         .query_map(params![tenant, after, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect()
+}
+
+/// A device of a tenant with its last row; `None` when it has never sent anything.
+pub(super) fn last_row_of(
+    connection: &Connection,
+    tenant: &str,
+    device: &str,
+) -> rusqlite::Result<Option<DeviceRow>> {
+    connection
+        .prepare_cached(
+            "SELECT no, id, readings FROM device LEFT JOIN last_row ON last_row.device = no
+             WHERE tenant = ?1 AND id = ?2",
+        )?
+        .query_row([tenant, device], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()
 }
 
 pub(super) fn set_last_row(connection: &Connection, device: u32, readings: &[u8]) -> rusqlite::Result<()> {

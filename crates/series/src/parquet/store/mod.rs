@@ -17,7 +17,9 @@ mod buffer;
 mod cache;
 mod cold;
 mod compact;
+mod device_series;
 mod fresh;
+mod heard;
 mod kinds;
 mod known;
 mod last;
@@ -50,6 +52,7 @@ use crate::parquet::cold::{Cold, Held};
 use crate::parquet::run::fault::io_fault;
 use crate::parquet::run::{Run, seal_path, sidecar_path};
 use crate::sqlite::durable::Durable;
+use crate::sqlite::naming::Naming;
 use crate::sqlite::scan::Scanners;
 use crate::sqlite::{Beside, Books, at_one_moment, fault, open_reader};
 use crate::{LateReading, Result, Source, WindowRow};
@@ -259,7 +262,7 @@ impl Parquet {
             writer,
             visible: RwLock::new(visible),
             readers: Mutex::new(Vec::new()),
-            scanners: Scanners::new(&manifest),
+            scanners: Scanners::new(&manifest, &device_series::NAMING),
             cache: Arc::new(Cache::new(options.cache_bytes)),
             rolling: Mutex::default(),
             compacting: Mutex::default(),
@@ -323,6 +326,8 @@ impl Parquet {
 }
 
 impl Books for Parquet {
+    const NAMING: &'static Naming = &device_series::NAMING;
+
     fn with_books<T>(
         &self,
         operation: &'static str,

@@ -1,10 +1,9 @@
 //! Readings get their places: device, table, group, column. Looked up once in a batch, not once in a reading.
 
-use record::{DeviceNo, ReadingRef, Readings, TenantId, Timestamp};
-use rusqlite::params;
+use record::{DeviceNo, ReadingRef, Readings, TenantId};
 
-use super::Parquet;
 use super::write::{Incoming, Writer};
+use super::{Parquet, device_series};
 use crate::parquet::{ColumnNo, Entity};
 use crate::scan::Kinds;
 
@@ -19,35 +18,31 @@ impl Parquet {
         tenant: &TenantId,
         readings: &'b Readings,
     ) -> rusqlite::Result<Vec<Incoming<'b>>> {
-        let mut devices: Vec<Option<(u32, Timestamp)>> = vec![None; readings.devices().len()];
+        let mut devices: Vec<Option<u32>> = vec![None; readings.devices().len()];
         let mut places: Vec<Option<Place>> = vec![None; readings.metrics().len()];
         let mut named = Vec::with_capacity(readings.len());
+        let mut new = NewSeries::default();
         for reading in readings.iter() {
             let DeviceNo(at) = reading.device_no;
-            let known = match devices[at as usize] {
-                Some(known) => known,
-                None => (self.name_device(writer, tenant, &reading)?, reading.when.arrived_at),
+            let device = match devices[at as usize] {
+                Some(device) => device,
+                None => self.name_device(writer, tenant, &reading)?,
             };
-            devices[at as usize] = Some((known.0, known.1.max(reading.when.arrived_at)));
+            devices[at as usize] = Some(device);
             let place = match places[reading.metric_no.0 as usize] {
                 Some(place) => place,
                 None => self.name_metric(writer, tenant, readings, named.len())?,
             };
-            let (device, (table, group, column, kinds)) = (known.0, place);
+            let (table, group, column, kinds) = place;
             let kind = Kinds::of(reading.value.kind());
             if !kinds.has(kind) {
                 self.visible.write().metrics.add_kinds(&writer.connection, column, kind)?;
             }
             places[reading.metric_no.0 as usize] = Some((table, group, column, kinds.with(kind)));
-            note_series(writer, device, column, reading.metric)?;
+            new.look(writer, device, column)?;
             named.push(Incoming { reading, device, table, entity: Entity::new(group, device), column });
         }
-        let mut touch = writer
-            .connection
-            .prepare_cached("UPDATE device SET last_seen = max(last_seen, ?2) WHERE no = ?1")?;
-        for (device, last) in devices.into_iter().flatten() {
-            touch.execute(params![device, last.nanos()])?;
-        }
+        new.keep(writer)?;
         Ok(named)
     }
 
@@ -90,12 +85,44 @@ impl Parquet {
     }
 }
 
-/// Sees to it that the books know a series.
-fn note_series(writer: &mut Writer, device: u32, column: ColumnNo, metric: &str) -> rusqlite::Result<()> {
-    if writer.known_series.contains(device, column) {
-        return Ok(());
+/// Series of a device that the books do not have yet: those of the device that is being looked at, so that they become one row.
+#[derive(Default)]
+struct NewSeries {
+    device: u32,
+    /// Rising.
+    columns: Vec<ColumnNo>,
+}
+
+impl NewSeries {
+    /// Sees to it that the books will know a series.
+    fn look(&mut self, writer: &mut Writer, device: u32, column: ColumnNo) -> rusqlite::Result<()> {
+        if writer.known_series.contains(device, column) {
+            return Ok(());
+        }
+        if self.device != device {
+            self.keep(writer)?;
+            self.device = device;
+        }
+        if !writer.known_series.knows(device) {
+            let there = device_series::of(&writer.connection, device)?;
+            writer.known_series.insert(device, &there);
+        }
+        if !writer.known_series.contains(device, column)
+            && let Err(at) = self.columns.binary_search(&column)
+        {
+            self.columns.insert(at, column);
+        }
+        Ok(())
     }
-    writer.names.series(&writer.connection, i64::from(device), metric)?;
-    writer.known_series.insert(device, column);
-    Ok(())
+
+    /// Puts them into the books.
+    fn keep(&mut self, writer: &mut Writer) -> rusqlite::Result<()> {
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        device_series::add(&writer.connection, self.device, &self.columns)?;
+        writer.known_series.insert(self.device, &self.columns);
+        self.columns.clear();
+        Ok(())
+    }
 }

@@ -219,12 +219,7 @@ impl SeriesReader for Parquet {
 
     fn latest(&self, tenant: &TenantId, device: &DeviceId) -> Result<Vec<Reading>> {
         let Some(no) = self.device_no(tenant.as_str(), device.as_str())? else { return Ok(Vec::new()) };
-        // The buffers first: what leaves them meanwhile is then in the last rows.
-        let (held, groups) = {
-            let visible = self.visible.read();
-            let groups: Vec<Group> = visible.groups(tenant.as_str()).collect();
-            (visible.readings(&self.cache, |table| groups.iter().any(|group| group.table == table)), groups)
-        };
+        let (held, groups) = self.buffered_of(tenant);
         let mut row = self.last_row(no)?;
         held.renew(&mut row, &groups, no)?;
         let mut readings = Vec::with_capacity(row.len());
@@ -239,11 +234,15 @@ impl SeriesReader for Parquet {
     }
 
     fn device(&self, tenant: &TenantId, device: &DeviceId) -> Result<Option<Device>> {
-        tables::device_of(self, tenant, device)
+        let (held, groups) = self.buffered_of(tenant);
+        let found = tables::device_of(self, tenant, device)?;
+        Ok(found.map(|found| held.renew_device(&groups, found)))
     }
 
     fn devices(&self, tenant: &TenantId, after: Option<&str>, limit: u32) -> Result<Vec<Device>> {
-        tables::devices_of(self, tenant, after, limit)
+        let (held, groups) = self.buffered_of(tenant);
+        let found = tables::devices_of(self, tenant, after, limit)?;
+        Ok(found.into_iter().map(|found| held.renew_device(&groups, found)).collect())
     }
 
     fn held(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Value>>> {

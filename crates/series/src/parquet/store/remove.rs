@@ -20,6 +20,7 @@ use super::{Buffers, Parquet, RunEntry, Visible, fresh, late, windows};
 use crate::parquet::merge::without;
 use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity, Rows};
+use crate::sqlite::Books as _;
 use crate::sqlite::names::Names;
 use crate::sqlite::remove::{What, books, keep, removals_of, tenants_of};
 use crate::sqlite::{fault, sync_directory_of};
@@ -89,7 +90,7 @@ impl SeriesRemove for Parquet {
         // Held across the commit: nobody sees the books without it and the runs with it.
         let mut visible = self.visible.write();
         let changed = self.exchange(&writer.connection, |connection| {
-            removal.removed = books(connection, tenant.as_str(), What::Old(what, before))?;
+            removal.removed = books(connection, Self::NAMING, tenant.as_str(), What::Old(what, before))?;
             removal.removed += outdated;
             gone.iter().try_for_each(|run| manifest::remove_run(connection, run.facts.no))?;
             if removal.removed.is_zero() {
@@ -214,7 +215,7 @@ impl Parquet {
         let mut visible = self.visible.write();
         let changed = self.exchange(&writer.connection, |connection| {
             let what = What::Device(name.as_ref().map_or("", DeviceId::as_str));
-            removal.removed = books(connection, tenant.as_str(), what)?;
+            removal.removed = books(connection, Self::NAMING, tenant.as_str(), what)?;
             removal.removed += counts;
             gone.iter().try_for_each(|run| manifest::remove_run(connection, run.facts.no))?;
             made.iter().try_for_each(|run| manifest::add_run(connection, &run.facts))?;
@@ -295,11 +296,11 @@ impl Parquet {
 
 /// Takes what is old out of the last rows of a tenant's devices.
 fn forget_old_values(connection: &Connection, tenant: &str, before: Timestamp) -> rusqlite::Result<()> {
-    let mut after = -1;
+    let mut after = String::new();
     loop {
-        let rows = manifest::last_rows(connection, tenant, after, DEVICES)?;
-        let Some((last, ..)) = rows.last() else { return Ok(()) };
-        after = i64::from(*last);
+        let rows = manifest::last_rows(connection, tenant, &after, DEVICES)?;
+        let Some((_, last, _)) = rows.last() else { return Ok(()) };
+        after.clone_from(last);
         for (device, _, bytes) in rows {
             let Some(mut row) = bytes.as_deref().and_then(last::decode) else { continue };
             let values = row.len();

@@ -1,9 +1,12 @@
 //! From the buffer to runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use record::Timestamp;
+
+use super::heard;
 use super::last::{self, LastRow};
 use super::manifest::{self, RunFacts};
 use super::moment::Group;
@@ -12,7 +15,17 @@ use super::{Parquet, Rolling, RunEntry, remove_files};
 use crate::Result;
 use crate::parquet::run::{Plan, Writer as RunWriter, Written};
 use crate::parquet::{Entity, Rows};
-use crate::sqlite::{fault, sync_directory_of};
+use crate::sqlite::{at_one_moment, fault, sync_directory_of};
+
+/// Devices whose last rows are read at a time.
+const DEVICES: usize = 1024;
+
+/// What the manifest is to have of the devices of a roll.
+#[derive(Default)]
+struct LastRows {
+    rows: Vec<(u32, Vec<u8>)>,
+    heard: BTreeMap<u32, Timestamp>,
+}
 
 impl Parquet {
     /// Makes runs of what is buffered, which [`Parquet::maintain`] does when it is due. Batches go into a new buffer
@@ -105,33 +118,51 @@ impl Parquet {
         Ok(RunEntry::new(&self.runs, RunFacts { no, generation, ..facts }))
     }
 
-    /// The last rows of all devices that have something in these buffers, as they will be.
-    fn last_rows(&self, rolling: &Rolling) -> Result<Vec<(u32, Vec<u8>)>> {
+    /// The last rows of all devices that have something in these buffers, as they will be, and when those were heard.
+    fn last_rows(&self, rolling: &Rolling) -> Result<LastRows> {
         let (tenants, readings) = {
             let visible = self.visible.read();
             let tenants: Vec<Vec<Group>> =
                 visible.metrics.tenants().map(|tenant| visible.groups(tenant).collect()).collect();
             (tenants, visible.readings(&self.cache, |_| true).only(rolling))
         };
-        let mut rows = Vec::new();
+        let mut last = LastRows::default();
         for groups in tenants {
+            last.heard.extend(readings.heard_of_all(&groups));
             let mut tables: Vec<u32> = groups.iter().map(|group| group.table).collect();
             tables.dedup();
             let buffers = tables.iter().filter_map(|table| rolling.buffers.get(table));
             let devices: BTreeSet<u32> =
                 buffers.flat_map(|buffer| buffer.read().entities()).map(Entity::device).collect();
-            for device in devices {
-                let mut row = self.last_row(device)?;
-                readings.renew(&mut row, &groups, device)?;
-                rows.push((device, last::encode(&row)));
+            let devices: Vec<u32> = devices.into_iter().collect();
+            for devices in devices.chunks(DEVICES) {
+                for (&device, mut row) in devices.iter().zip(self.last_rows_of(devices)?) {
+                    readings.renew(&mut row, &groups, device)?;
+                    last.rows.push((device, last::encode(&row)));
+                }
             }
         }
-        Ok(rows)
+        Ok(last)
     }
 
     /// The last row that the manifest has of a device.
     pub(super) fn last_row(&self, device: u32) -> Result<LastRow> {
         let stored = self.with_committed("reading the latest values", |c| manifest::last_row(c, device))?;
+        self.decoded(stored, device)
+    }
+
+    /// The last rows that the manifest has of some devices, in their order: one transaction, as to begin one costs as much as a row.
+    fn last_rows_of(&self, devices: &[u32]) -> Result<Vec<LastRow>> {
+        let stored = self.with_committed("reading the latest values", |connection| {
+            at_one_moment(connection, |connection| {
+                let row = |&device: &u32| manifest::last_row(connection, device);
+                devices.iter().map(row).collect::<rusqlite::Result<Vec<_>>>()
+            })
+        })?;
+        stored.into_iter().zip(devices).map(|(stored, &device)| self.decoded(stored, device)).collect()
+    }
+
+    fn decoded(&self, stored: Option<Vec<u8>>, device: u32) -> Result<LastRow> {
         match stored {
             Some(bytes) => last::decode(&bytes).ok_or_else(|| last::damaged(&self.manifest, device)),
             None => Ok(LastRow::new()),
@@ -171,14 +202,15 @@ pub(super) fn facts(written: &Written, table: u32, period: Period, level: u32) -
 fn note(
     connection: &rusqlite::Connection,
     made: &[Arc<RunEntry>],
-    rows: &[(u32, Vec<u8>)],
+    last: &LastRows,
     generation: u64,
 ) -> rusqlite::Result<()> {
     for run in made {
         manifest::add_run(connection, &run.facts)?;
     }
-    for (device, row) in rows {
+    for (device, row) in &last.rows {
         manifest::set_last_row(connection, *device, row)?;
     }
+    heard::note(connection, last.heard.iter().map(|(&device, &at)| (device, at)))?;
     manifest::set_counter(connection, "generation", generation)
 }

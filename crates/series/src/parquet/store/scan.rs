@@ -49,7 +49,10 @@ impl Snapshot for Moment {
 
     fn table(&self, name: &str) -> Result<Option<Shape>> {
         match name {
-            LATEST => Ok(shape(READINGS).map(|readings| Shape { name: LATEST.into(), ..readings })),
+            LATEST => Ok(shape(READINGS).map(|readings| {
+                let kind = readings.schema.index_of("kind").ok();
+                Shape { name: LATEST.into(), kind, ..readings }
+            })),
             _ => Ok(self.books.table(name)?.or_else(|| self.wide(name).map(|wide| wide.shape))),
         }
     }
@@ -62,7 +65,7 @@ impl Snapshot for Moment {
                 let groups = self.groups.iter().map(|group| (group.clone(), group.metrics.clone()));
                 filled(Pieces::new(moment, scan, &shape, groups, OfReadings::new)?)
             }
-            LATEST => filled(OfLatest::new(self, scan, &shape)?),
+            LATEST => filled(OfLatest::new(self, scan, &shape)),
             WINDOWS => {
                 let groups = self.windows.iter().map(|of| (of.group.clone(), of.members.clone()));
                 filled(Pieces::new(moment, scan, &shape, groups, OfWindows::new)?)
@@ -78,7 +81,10 @@ impl Snapshot for Moment {
                     let table = |builder: &Builder| OfWide::new(wide.clone(), builder);
                     filled(Pieces::new(moment, scan, &shape, groups, table)?)
                 }
-                None => Arc::clone(&self.books).scan(scan)?,
+                None => {
+                    let heard = self.heard_for(&scan, &shape)?;
+                    Arc::clone(&self.books).scan_heard(scan, heard)
+                }
             },
         })
     }

@@ -9,10 +9,10 @@ use rusqlite::{Connection, params};
 use super::buffer::row_key;
 use super::fresh::Block;
 use super::known::KnownSeries;
-use super::manifest;
 use super::metrics::Metrics;
 use super::read::Found;
 use super::{Parquet, Visible};
+use super::{device_series, heard, manifest};
 use crate::parquet::{ColumnNo, Entity};
 use crate::sqlite::fault;
 use crate::sqlite::names::Names;
@@ -62,9 +62,9 @@ pub(super) type Held = BTreeMap<Entity, Found>;
 type Wanted = (i64, i64, BTreeSet<ColumnNo>);
 
 /// A value that another took the place of, as the books keep it.
-struct Old<'b> {
+struct Old {
     device: u32,
-    metric: &'b str,
+    column: ColumnNo,
     when: record::When,
     value: record::Value,
     replaced_at: Timestamp,
@@ -141,20 +141,22 @@ impl Parquet {
         }
         let late = self.place_late(writer, batch, &incoming, beside)?;
         let windows = self.place_windows(writer, batch)?;
-        let Writer { connection, names, block, last_block, .. } = writer;
+        let Writer { connection, block, last_block, .. } = writer;
         (beside.change)(connection).map_err(failed)?;
         written.dead_letters = write_books(connection, batch).map_err(failed)?;
         block.clear();
-        let mut old = Vec::new();
+        let (mut old, mut again) = (Vec::new(), BTreeMap::new());
         // Held until the commit: nobody sees a part of it.
         let mut visible = self.visible.write();
         visible.buffers.values().for_each(|buffer| buffer.write().seal());
         for (_, named, held) in &incoming {
-            visible.put_all(named, held, &mut Effects { block, old: &mut old, written: &mut written });
+            let (old, again, written) = (&mut old, &mut again, &mut written);
+            visible.put_all(named, held, &mut Effects { block, old, again, written });
         }
         visible.put_late(&late, block);
         visible.put_windows(&windows, block);
-        let kept = supersede(connection, names, &old)
+        let kept = supersede(connection, &old)
+            .and_then(|()| heard::note(connection, again))
             .and_then(|()| block.seal().map(|bytes| manifest::add_fresh(connection, bytes)).transpose())
             .and_then(|no| connection.execute_batch("COMMIT").map(|()| no));
         match kept {
@@ -231,19 +233,16 @@ impl Parquet {
 }
 
 /// What becomes of readings that are put into the buffer.
-struct Effects<'e, 'b> {
+struct Effects<'e> {
     block: &'e mut Block,
-    old: &'e mut Vec<Old<'b>>,
+    old: &'e mut Vec<Old>,
+    /// Devices of readings that were there already, and when the last of those arrived.
+    again: &'e mut BTreeMap<u32, Timestamp>,
     written: &'e mut Written,
 }
 
 impl Visible {
-    fn put_all<'b>(
-        &mut self,
-        named: &[Incoming<'b>],
-        held: &BTreeMap<Entity, Found>,
-        effects: &mut Effects<'_, 'b>,
-    ) {
+    fn put_all(&mut self, named: &[Incoming<'_>], held: &BTreeMap<Entity, Found>, effects: &mut Effects<'_>) {
         for part in named.chunk_by(|a, b| a.table == b.table) {
             let table = part[0].table;
             let rolling = self.rolling.as_ref().and_then(|rolling| rolling.buffers.get(&table)).cloned();
@@ -269,17 +268,13 @@ impl Visible {
                 match before {
                     Some((_, value)) if same(value, reading.value) => {
                         effects.written.duplicates += 1;
+                        let heard = effects.again.entry(device).or_insert(when.arrived_at);
+                        *heard = when.arrived_at.max(*heard);
                         continue;
                     }
                     Some((of, value)) => {
-                        let (metric, replaced_at) = (reading.metric, when.arrived_at);
-                        effects.old.push(Old {
-                            device,
-                            metric,
-                            when: of,
-                            value: value.to_value(),
-                            replaced_at,
-                        });
+                        let (value, replaced_at) = (value.to_value(), when.arrived_at);
+                        effects.old.push(Old { device, column, when: of, value, replaced_at });
                         effects.written.corrections += 1;
                     }
                     None => effects.written.stored += 1,
@@ -294,16 +289,15 @@ impl Visible {
     }
 }
 
-fn supersede(connection: &Connection, names: &mut Names, old: &[Old<'_>]) -> rusqlite::Result<()> {
+fn supersede(connection: &Connection, old: &[Old]) -> rusqlite::Result<()> {
     let mut keep = connection.prepare_cached(
         "INSERT INTO superseded (series, claimed, seq, time, arrived_at, clock, kind, value, lng, replaced_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    for Old { device, metric, when, value, replaced_at } in old {
-        let series = names.series(connection, i64::from(*device), metric)?.no;
+    for Old { device, column, when, value, replaced_at } in old {
         let (kind, value, lng) = columns(value.as_ref());
         keep.execute(params![
-            series,
+            device_series::number(*device, *column),
             when.claimed.nanos(),
             when.seq.cast_signed(),
             when.time.nanos(),

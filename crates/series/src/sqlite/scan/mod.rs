@@ -7,20 +7,22 @@
 mod pages;
 mod sources;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use parking_lot::Mutex;
-use record::TenantId;
+use record::{TenantId, Timestamp};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use super::naming::Naming;
 use super::{IDLE_READERS, Sqlite, fault, open_reader};
 use crate::Result;
 use crate::scan::{Batches, Builder, Scan, SeriesScan, Shape, Snapshot, TABLES, lets, shape};
 use pages::Page;
-use sources::{Of, Source, sources};
+use sources::{Beside, Of, Source, sources};
 
 /// Series looked up at a time.
 const SERIES_PER_PAGE: i64 = 1024;
@@ -41,12 +43,13 @@ type Idle = Arc<Mutex<Vec<Connection>>>;
 #[derive(Debug)]
 pub(crate) struct Scanners {
     path: PathBuf,
+    naming: &'static Naming,
     idle: Idle,
 }
 
 impl Scanners {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Idle::default() }
+    pub(crate) fn new(path: &Path, naming: &'static Naming) -> Self {
+        Self { path: path.to_owned(), naming, idle: Idle::default() }
     }
 
     /// The database as it is now, of which a tenant's rows are shown.
@@ -66,7 +69,8 @@ impl Scanners {
         let connection =
             connection.and_then(begin).map_err(|error| fault("taking a snapshot", &self.path, error))?;
         let (tenant, place) = (tenant.to_owned(), self.path.clone());
-        Ok(Moment { connection: Mutex::new(Some(connection)), tenant, place, idle: Arc::clone(&self.idle) })
+        let (connection, idle) = (Mutex::new(Some(connection)), Arc::clone(&self.idle));
+        Ok(Moment { connection, naming: self.naming, tenant, place, idle })
     }
 }
 
@@ -75,6 +79,7 @@ impl Scanners {
 pub(crate) struct Moment {
     /// `None` only while it is dropped.
     connection: Mutex<Option<Connection>>,
+    naming: &'static Naming,
     tenant: String,
     place: PathBuf,
     idle: Idle,
@@ -123,17 +128,28 @@ impl Snapshot for Moment {
     }
 
     fn scan(self: Arc<Self>, scan: Scan) -> Result<Batches> {
-        let Some(shape) = shape(&scan.table) else { return Ok(Box::new(std::iter::empty())) };
+        Ok(self.scan_heard(scan, Heard::new()))
+    }
+}
+
+/// When devices were heard last, by number, where somebody knows it better than the books.
+pub(crate) type Heard = HashMap<u32, Timestamp>;
+
+impl Moment {
+    /// The rows of a table; those of `devices` with when they were heard.
+    pub(crate) fn scan_heard(self: Arc<Self>, scan: Scan, heard: Heard) -> Batches {
+        let Some(shape) = shape(&scan.table) else { return Box::new(std::iter::empty()) };
         let builder = Builder::new(&shape.schema, scan.columns.as_deref());
         let left = scan.limit.unwrap_or(usize::MAX);
         let cursor = Cursor::new(&scan);
-        Ok(Box::new(Scanning { moment: self, scan, builder, cursor, left, ended: false }))
+        Box::new(Scanning { moment: self, scan, heard, builder, cursor, left, ended: false })
     }
 }
 
 struct Scanning {
     moment: Arc<Moment>,
     scan: Scan,
+    heard: Heard,
     builder: Builder,
     cursor: Cursor,
     /// Rows that are still wanted.
@@ -175,8 +191,10 @@ impl Scanning {
                 return Ok(());
             };
             let Cursor { series, after, .. } = &mut self.cursor;
-            let (tenant, scan, series) = (&self.moment.tenant, &self.scan, series.last());
-            let page = Page { source, tenant, series, scan, after, rows: self.left };
+            let (tenant, scan, beside) =
+                (&self.moment.tenant, &self.scan, Beside { series: series.last(), heard: &self.heard });
+            let naming = self.moment.naming;
+            let page = Page { source, naming, tenant, beside, scan, after, rows: self.left };
             if page.read(connection, &mut self.builder)? {
                 self.cursor.advance();
             }

@@ -3,15 +3,15 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 
-use super::Series;
-use super::sources::{Of, Source};
+use super::super::naming::Naming;
+use super::sources::{Beside, Of, SERIES_COUNT, Source};
 use crate::scan::{BATCH_ROWS, Builder, Scan};
 
 pub(super) struct Page<'a> {
     pub(super) source: &'static Source,
+    pub(super) naming: &'static Naming,
     pub(super) tenant: &'a str,
-    /// The series, of a source that goes by series.
-    pub(super) series: Option<&'a Series>,
+    pub(super) beside: Beside<'a>,
     pub(super) scan: &'a Scan,
     /// The key of the last row; empty at the beginning.
     pub(super) after: &'a mut Vec<Value>,
@@ -30,7 +30,7 @@ impl Page<'_> {
             format!("[{}]", names.join(","))
         });
         let (from, to) = (self.scan.times.start().nanos(), self.scan.times.end().nanos());
-        let scope: &dyn ToSql = match self.series {
+        let scope: &dyn ToSql = match self.beside.series {
             Some(series) => &series.no,
             None => &self.tenant,
         };
@@ -38,7 +38,7 @@ impl Page<'_> {
         let want = i64::try_from(want).unwrap_or(i64::MAX);
         let mut given: Vec<&dyn ToSql> = vec![scope, &from, &to, &want, &devices];
         given.extend(self.after.iter().map(|value| value as &dyn ToSql));
-        let sql = self.statement(devices.is_some());
+        let sql = self.statement(devices.is_some(), builder);
         let mut statement = connection.prepare_cached(&sql)?;
         // Where a table has no time or no devices are named, the statement does not speak of them.
         for (n, value) in given.iter().enumerate() {
@@ -50,7 +50,7 @@ impl Page<'_> {
         let mut count = 0;
         let mut last = Vec::new();
         while let Some(row) = rows.next()? {
-            (self.source.put)(row, builder, self.series)?;
+            (self.source.put)(row, builder, &self.beside)?;
             count += 1;
             if count == want {
                 let first = columns.len();
@@ -62,9 +62,14 @@ impl Page<'_> {
         Ok(count < want)
     }
 
-    fn statement(&self, by_device: bool) -> String {
+    fn statement(&self, by_device: bool, builder: &Builder) -> String {
         let Source { of, from, columns, key, time, device, .. } = self.source;
-        let (columns, key) = (columns.join(", "), key.join(", "));
+        // Nobody counts what nobody asked for: it is most of the work.
+        let count = |at: usize| if builder.wants(at) { self.naming.series_count } else { "0" };
+        let columns = columns.iter().enumerate();
+        let columns = columns.map(|(at, &column)| if column == SERIES_COUNT { count(at) } else { column });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let key = key.join(", ");
         let scope = match of {
             Of::Series => "series",
             Of::Tenant => self.source.tenant,

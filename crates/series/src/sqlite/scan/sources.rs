@@ -4,7 +4,7 @@ use rusqlite::Row;
 
 use super::super::read::{count, float, time, value, when};
 use super::super::write::source_of;
-use super::Series;
+use super::{Heard, Series};
 use crate::Amounts;
 use crate::scan::{
     Builder, Dead, Names, WindowCells, account_row, dead_row, device_row, reading_row, window_row,
@@ -32,7 +32,15 @@ pub(super) enum Of {
     Tenant,
 }
 
-type Put = fn(&Row<'_>, &mut Builder, Option<&Series>) -> rusqlite::Result<()>;
+type Put = fn(&Row<'_>, &mut Builder, &Beside<'_>) -> rusqlite::Result<()>;
+
+/// What belongs to a row and does not stand in it.
+pub(super) struct Beside<'a> {
+    /// Its series, of a source that goes by series.
+    pub(super) series: Option<&'a Series>,
+    /// When devices were heard.
+    pub(super) heard: &'a Heard,
+}
 
 /// What stands behind a public table.
 pub(super) fn sources(table: &str) -> &'static [Source] {
@@ -65,8 +73,8 @@ const POINT: Source = Source {
     from: "point",
     columns: &["time", "seq", "time", "clock", "arrived_at", "kind", "value", "lng"],
     key: &["time", "seq"],
-    put: |row, builder, series| {
-        reading_row(builder, names(series), &when(row)?, value(row, 5)?.as_ref(), 12);
+    put: |row, builder, beside| {
+        reading_row(builder, names(beside.series), &when(row)?, value(row, 5)?.as_ref(), 12);
         builder.end_row();
         Ok(())
     },
@@ -86,8 +94,8 @@ const LATE: Source = Source {
     from: "late_point",
     columns: &["time", "seq", "claimed", "clock", "arrived_at", "kind", "value", "lng", "watermark", "times"],
     key: &["claimed", "seq"],
-    put: |row, builder, series| {
-        reading_row(builder, names(series), &when(row)?, value(row, 5)?.as_ref(), 14);
+    put: |row, builder, beside| {
+        reading_row(builder, names(beside.series), &when(row)?, value(row, 5)?.as_ref(), 14);
         builder.time(12, Some(time(row, 8)?));
         builder.int(13, Some(row.get(9)?));
         builder.end_row();
@@ -101,8 +109,8 @@ const SUPERSEDED: Source = Source {
     from: "superseded",
     columns: &["time", "seq", "claimed", "clock", "arrived_at", "kind", "value", "lng", "replaced_at"],
     key: &["claimed", "seq", "no"],
-    put: |row, builder, series| {
-        reading_row(builder, names(series), &when(row)?, value(row, 5)?.as_ref(), 13);
+    put: |row, builder, beside| {
+        reading_row(builder, names(beside.series), &when(row)?, value(row, 5)?.as_ref(), 13);
         builder.time(12, Some(time(row, 8)?));
         builder.end_row();
         Ok(())
@@ -129,7 +137,7 @@ const WINDOW: Source = Source {
     ],
     key: &["\"window\"", "start"],
     time: Some("start"),
-    put: |row, builder, series| {
+    put: |row, builder, beside| {
         let mut floats = [0.0; 7];
         for (column, cell) in (4..).zip(&mut floats) {
             *cell = float(row, column)?;
@@ -142,30 +150,27 @@ const WINDOW: Source = Source {
             floats,
             revised: row.get(11)?,
         };
-        window_row(builder, names(series), &cells);
+        window_row(builder, names(beside.series), &cells);
         Ok(())
     },
     ..BY_SERIES
 };
 
+/// Stands for [`super::super::naming::Naming::series_count`], at the place of the table's column.
+pub(super) const SERIES_COUNT: &str = "series_count";
+
 const DEVICE: Source = Source {
     of: Of::Tenant,
     from: "device LEFT JOIN clock ON clock.tenant = device.tenant AND clock.device = device.id",
-    columns: &[
-        "id",
-        "created_at",
-        "last_seen",
-        "(SELECT count(*) FROM series WHERE series.device = device.no)",
-        "skew_nanos",
-        "suspect",
-    ],
+    columns: &["id", "created_at", "last_seen", SERIES_COUNT, "skew_nanos", "suspect", "device.no"],
     key: &["id"],
     tenant: "device.tenant",
     time: None,
     device: Some("id"),
-    put: |row, builder, _| {
+    put: |row, builder, beside| {
         let clock = row.get::<_, Option<i64>>(4)?.zip(row.get(5)?);
-        let times = (time(row, 1)?, time(row, 2)?);
+        let (known, since) = (time(row, 2)?, beside.heard.get(&row.get(6)?));
+        let times = (time(row, 1)?, since.map_or(known, |&since| since.max(known)));
         device_row(builder, row.get_ref(0)?.as_str()?, times, count(row, 3)?, clock);
         Ok(())
     },

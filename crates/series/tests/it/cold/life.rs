@@ -242,9 +242,21 @@ fn the_catalogue_beside_the_objects_says_what_they_are() {
     assert_eq!(place.objects().1, catalogues);
     for day in 2..6 {
         add(&store, &day_of(day + 3, 0, |n| n));
+        // Buffered, so the books do not know yet that it was heard.
+        let from = store.positions().unwrap()[0].offset;
+        write_one(&store, from, &[simple("d1", "m", START + (day + 30) * DAY, 1)]);
         move_all(&store, day);
     }
-    assert_eq!(place.objects().1.len(), 2);
+    let catalogues = place.objects().1;
+    assert_eq!(catalogues.len(), 2);
+    std::fs::write(&path, place.get(&catalogues[1])).unwrap();
+    let heard = rusqlite::Connection::open(&path).unwrap().query_row(
+        "SELECT last_seen FROM device WHERE id = 'd1'",
+        [],
+        |row| row.get::<_, i64>(0),
+    );
+    let d1 = store.device(&TenantId::default_tenant(), &DeviceId::parse("d1").unwrap()).unwrap().unwrap();
+    assert_eq!(heard, Ok(d1.last_seen.nanos()));
     let _ = at_once();
 }
 

@@ -204,6 +204,7 @@ pub(crate) fn compare(store: &Parquet, model: &Memory, what: &str) {
         assert_eq!(now(store), now(model), "{what}");
         let [latest, of_all] = latest_scanned(&store.snapshot(&tenant).unwrap());
         assert_eq!(latest, of_all, "{what}: latest");
+        latest_by_kind(&store.snapshot(&tenant).unwrap());
         let superseded = |store: &dyn SeriesAudit| {
             let old = store.superseded(&tenant, 10_000).unwrap();
             old.iter().map(|old| (reading_told(&old.reading), old.replaced_at)).collect::<Vec<_>>()
@@ -266,13 +267,36 @@ fn latest_scanned(snapshot: &Arc<dyn Snapshot>) -> [Vec<String>; 2] {
     [rows("latest").iter().map(|row| row.join(",")).collect(), of_all.into_values().collect()]
 }
 
-/// The readings and windows of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
+/// Of the latest readings those of some kinds are as many as there are among all of them.
+fn latest_by_kind(snapshot: &Arc<dyn Snapshot>) {
+    let rows = |kinds: Option<&[&str]>| {
+        let kinds = kinds.map(|kinds| kinds.iter().map(|&kind| kind.to_owned()).collect());
+        let scan = Scan { columns: Some(vec![8, 2, 3, 0, 4, 5, 6, 7]), kinds, ..Scan::all("latest") };
+        let batches: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect::<Result<_, _>>().unwrap();
+        let mut rows: Vec<String> = batches.iter().flat_map(crate::scan::told).collect();
+        rows.sort();
+        rows
+    };
+    let all = rows(None);
+    for kinds in
+        [&["float"][..], &["integer", "text"], &["boolean"], &["text"], &["location"], &["colour"], &[]]
+    {
+        let mut expected = all.clone();
+        expected.retain(|row| kinds.iter().any(|kind| row.starts_with(&format!("{kind},"))));
+        assert_eq!(rows(Some(kinds)), expected, "{kinds:?}");
+    }
+}
+
+/// The readings, windows and devices of a snapshot as texts, sorted, but for what may come back another way: the type of a number.
 pub(crate) fn scanned(snapshot: &Arc<dyn Snapshot>) -> Vec<String> {
     let scan = Scan { columns: Some(vec![0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11]), ..Scan::all("telemetry") };
     let batches: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect::<Result<_, _>>().unwrap();
     let mut rows: Vec<String> = batches.iter().flat_map(crate::scan::told).collect();
     let windows: Vec<_> = Arc::clone(snapshot).scan(Scan::all("aggregations")).unwrap().collect();
     rows.extend(windows.iter().flat_map(|batch| crate::scan::told(batch.as_ref().unwrap())));
+    let scan = Scan { columns: Some(vec![0, 1, 2, 3]), ..Scan::all("devices") };
+    let devices: Vec<_> = Arc::clone(snapshot).scan(scan).unwrap().collect();
+    rows.extend(devices.iter().flat_map(|batch| crate::scan::told(batch.as_ref().unwrap())));
     rows.sort();
     rows
 }

@@ -1,5 +1,7 @@
 //! What is needed to read the objects without this machine: beside them, as a database of their names.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
@@ -7,14 +9,19 @@ use super::super::{Parquet, manifest};
 use super::{Tier, key, tables};
 use crate::parquet::run::fault::io_fault;
 use crate::sqlite::fault;
+use crate::sqlite::scan::Heard;
 use crate::{Error, Result};
 
 /// How many are kept: the newest, and one that was whole before it.
 const KEPT: usize = 2;
 
+/// When devices were heard since the last roll.
+const HEARD: &str = "CREATE TEMP TABLE heard (device INTEGER PRIMARY KEY, at INTEGER NOT NULL);";
+
 /// Copies what cold runs, and names in them, are.
 const COPY: &str = "
-CREATE TABLE out.device AS SELECT no, tenant, id, created_at, last_seen FROM main.device;
+CREATE TABLE out.device AS SELECT no, tenant, id, created_at, max(last_seen, coalesce(heard.at, last_seen)) AS last_seen
+    FROM main.device LEFT JOIN temp.heard ON heard.device = device.no;
 CREATE TABLE out.metric AS SELECT * FROM main.metric;
 CREATE TABLE out.derived_metric AS SELECT * FROM main.derived_metric;
 CREATE TABLE out.run AS SELECT run.*, cold.object FROM main.run JOIN main.cold ON cold.run = run.no;
@@ -38,7 +45,8 @@ impl Parquet {
             _ => Err(broken(error)),
         };
         std::fs::remove_file(&path).or_else(gone)?;
-        let copied = copy(&self.manifest, &path).map_err(failed)?;
+        let heard = self.heard_of_all();
+        let copied = copy(&self.manifest, &path, &heard).map_err(failed)?;
         let bytes = std::fs::read(&path).map_err(broken)?;
         std::fs::remove_file(&path).map_err(broken)?;
         let name = format!("{}/{copied:012}.db", key::catalogues(&tier.id));
@@ -72,11 +80,15 @@ impl Parquet {
 }
 
 /// Copies into a file of its own, and returns which state that is.
-fn copy(from: &std::path::Path, to: &std::path::Path) -> rusqlite::Result<u64> {
+fn copy(from: &Path, to: &Path, heard: &Heard) -> rusqlite::Result<u64> {
     let connection = Connection::open(from)?;
     connection.execute("ATTACH ? AS out", params![to.to_string_lossy()])?;
     let transaction = connection.unchecked_transaction()?;
     let state = manifest::counter(&transaction, "cold")?;
+    transaction.execute_batch(HEARD)?;
+    let mut note = transaction.prepare("INSERT INTO heard VALUES (?, ?)")?;
+    heard.iter().try_for_each(|(device, at)| note.execute(params![device, at.nanos()]).map(drop))?;
+    drop(note);
     transaction.execute_batch(COPY)?;
     transaction.commit()?;
     connection.execute_batch("DETACH out")?;

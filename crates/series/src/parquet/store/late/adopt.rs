@@ -34,9 +34,9 @@ impl Parquet {
 
 fn oldest(connection: &Connection) -> rusqlite::Result<Vec<(TenantId, LateReading)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, metric, watermark, times, tenant
+        "SELECT time, seq, claimed, clock, arrived_at, kind, value, lng, id, name, watermark, times, device.tenant
          FROM (SELECT * FROM late_point ORDER BY series, claimed, seq LIMIT ?)
-         JOIN series ON series.no = series JOIN device ON device.no = device",
+         JOIN device ON device.no = series >> 31 JOIN metric ON metric.no = series & 2147483647",
     )?;
     let rows = statement.query_map([PIECE_ROWS], |row| {
         let tenant: String = row.get(12)?;

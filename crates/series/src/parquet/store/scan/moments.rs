@@ -33,10 +33,11 @@ impl Moments for Moment {
     fn series(&self, since: SeriesMark, visit: &mut dyn FnMut(&str, &str)) -> Result<()> {
         let (tenant, after) = (self.books.tenant(), since.series.cast_signed());
         self.books.ask("reading which series there are", |connection| {
-            // Series by series and not device by device: so those before the mark are not looked at.
+            // In the order they came and not device by device: so those before the mark are not looked at.
             let mut statement = connection.prepare_cached(
-                "SELECT id, metric FROM series CROSS JOIN device ON device.no = series.device
-                 WHERE series.no > ?1 AND tenant = ?2 ORDER BY series.no",
+                "SELECT device.id, metric.name FROM device_series CROSS JOIN device ON device.no = device_series.device
+                 CROSS JOIN json_each(metrics) AS member CROSS JOIN metric ON metric.no = member.value
+                 WHERE device_series.no > ?1 AND device.tenant = ?2 ORDER BY device_series.no",
             )?;
             let mut rows = statement.query((after, tenant))?;
             while let Some(row) = rows.next()? {
@@ -60,7 +61,7 @@ impl Moments for Moment {
             connection
                 .prepare_cached(
                     "SELECT coalesce((SELECT no FROM removal WHERE device IS NOT NULL ORDER BY no DESC LIMIT 1), 0),
-                            coalesce((SELECT max(no) FROM series), 0)",
+                            coalesce((SELECT max(no) FROM device_series), 0)",
                 )?
                 .query_row([], |row| {
                     let number = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);

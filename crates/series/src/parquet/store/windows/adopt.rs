@@ -50,9 +50,9 @@ impl Parquet {
 
 fn oldest(connection: &Connection) -> rusqlite::Result<Vec<WindowRow>> {
     let mut statement = connection.prepare_cached(
-        "SELECT \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised, tenant, id, metric
+        "SELECT \"window\", start, \"end\", count, sum, min, max, stddev, p95, first, last, revised, device.tenant, id, name
          FROM (SELECT * FROM window_row ORDER BY series, \"window\", start LIMIT ?)
-         JOIN series ON series.no = series JOIN device ON device.no = device",
+         JOIN device ON device.no = series >> 31 JOIN metric ON metric.no = series & 2147483647",
     )?;
     let rows = statement.query_map([PIECE_ROWS], |row| {
         let tenant: String = row.get(12)?;
