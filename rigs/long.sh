@@ -9,3 +9,4 @@ cargo build --release -p penstock -p penstock-rigs --bins
 "$target/release/kill9" --rounds 200
 "$target/release/truth" --seeds "1..${TRUTH_SEEDS:-500}"
 "$target/release/sqlfuzz" --cases 100000000 --seconds "${SQLFUZZ_SECONDS:-900}"
+"$target/release/storm"

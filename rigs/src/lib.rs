@@ -9,7 +9,7 @@
 //! | `truth` | everything a fleet does wrong, SIGKILL meanwhile; all tables compared with a model ([`truth`]) | nothing |
 //! | `sqlfuzz` | statements and bytes that nobody would send, of two tenants; names that look like paths | nothing |
 //!
-//! `blackout` and `memory` are benchmarks with the same means: what they measure is checked, too.
+//! `blackout`, `memory` and `storm` are benchmarks with the same means: what they measure is checked, too.
 //!
 //! Every rig has a broken control (`--broken …`) that it must catch: a rig that never fails proves nothing.
 //! Exit codes: 0 every promise kept, 1 one was broken, 2 wrong use or the rig itself failed, 77 this machine cannot

@@ -67,7 +67,8 @@ pub const STATE_BYTES: usize = 4 << 30;
 pub const PRIORS: usize = 1000;
 /// Most kinds that are learned from at once, before those of the fewest series are left out: 16 MB.
 pub const PRIORS_LEARNED: usize = 4 * PRIORS;
-/// Fewest series that say what is usual for a kind: how much series of a kind differ cannot be told from two or three of them.
+/// Fewest series that say what is usual for a kind: how much series of a kind differ cannot be told from two or three of them, although
+/// three do where they are alike (docs/detectors.md).
 pub const SERIES_PER_PRIOR: u64 = 10;
 /// Bytes of the words that say why a rule began or ended to hold.
 pub const WHY_BYTES: usize = 1024;

@@ -72,6 +72,23 @@ fn a_small_blackout_loses_nothing_and_has_its_windows_right() {
     );
 }
 
+/// A second's fraction of the storm that is asked for, and no limit on how long anything takes.
+const STORM: [&str; 10] =
+    ["--devices", "200", "--seconds", "4", "--before-s", "2", "--felt-ms", "60000", "--behind-s", "120"];
+
+#[test]
+fn a_storm_of_alerts_is_told_within_limits_and_adds_up() {
+    on_server(PASSED, env!("CARGO_BIN_EXE_storm"), &STORM);
+    on_server(PASSED, env!("CARGO_BIN_EXE_storm"), &[&STORM[..], &["--suppress", "5m"]].concat());
+}
+
+#[test]
+fn a_lost_digest_and_a_limit_that_is_not_kept_are_caught() {
+    for broken in ["digest", "limit"] {
+        on_server(BROKEN, env!("CARGO_BIN_EXE_storm"), &[&STORM[..], &["--broken", broken]].concat());
+    }
+}
+
 #[test]
 fn devices_beyond_the_budget_are_dead_letters() {
     let options = ["--devices", "300", "--readings", "6000", "--metrics", "4", "--budget", "200"];

@@ -49,14 +49,25 @@ pub(super) struct Slot {
     pub(super) metric: u32,
     /// Where the metric stands in the plan; [`NOWHERE`] when no rule of the device names it.
     pub(super) place: u32,
-    /// Whether crossing a threshold is all that a value can do.
-    pub(super) is_plain: bool,
+    pub(super) interest: Interest,
     /// Whether the reading at hand differs from the one before it.
     pub(super) changed: bool,
     pub(super) level: Level,
     pub(super) value: Held,
     /// When it was last heard, by the server's clock.
     pub(super) heard: i64,
+}
+
+/// What a value that crosses no threshold can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// Nothing.
+    None,
+    /// It goes into what is kept of the metric alone, all of which the device has, with all signals that are asked of it: so the plan
+    /// need not be read, which lies far off where there are many.
+    Kept,
+    /// What the plan says.
+    Planned,
 }
 
 /// No place in a plan.
@@ -161,19 +172,24 @@ impl Device {
 
 impl Slot {
     pub(super) fn new(metric: u32, value: Held, heard: i64) -> Self {
-        Self { metric, place: NOWHERE, is_plain: false, changed: false, level: Level::STALE, value, heard }
+        Self {
+            metric,
+            place: NOWHERE,
+            interest: Interest::Planned,
+            changed: false,
+            level: Level::STALE,
+            value,
+            heard,
+        }
     }
 
     /// Finds its place in the plan of a cohort; the rules there are to be looked at with the next reading, whatever it is.
     pub(super) fn set_place(&mut self, cohort: &Cohort) {
         let found = cohort.plan.metric(self.metric);
         self.place = found.map_or(NOWHERE, |(place, _)| place);
-        self.is_plain = found.is_none_or(|(_, plan)| {
-            plan.change.is_empty()
-                && plan.always.is_empty()
-                && plan.tracks.is_empty()
-                && plan.signals.is_empty()
-        });
+        let is_plain = found
+            .is_none_or(|(_, plan)| plan.is_quiet() && plan.tracks.is_empty() && plan.signals.is_empty());
+        self.interest = if is_plain { Interest::None } else { Interest::Planned };
         let level = if self.place == NOWHERE { Level::OPEN } else { Level::STALE };
         self.level = Level { value: self.value.number(), ..level };
     }

@@ -6,13 +6,14 @@ use hashbrown::HashSet;
 use record::CleanReading;
 
 use super::Output;
-use super::device::{Active, Device, Held, Level, NOWHERE, Slot};
+use super::device::{Active, Device, Held, Interest, Level, NOWHERE, Slot};
 use super::judge::{Instant, look_at, raise};
 use super::kept::{Keeping, Kept};
 use super::score::{Detectors, Series};
 use crate::detectors::Priors;
-use crate::language::Track;
+use crate::language::{Func, Track};
 use crate::set::{MetricPlan, Tenant};
+use crate::window::Totals;
 
 /// Reused from message to message.
 #[derive(Debug, Default)]
@@ -95,14 +96,17 @@ fn take(
     let slot = &mut device.slots[place];
     slot.heard = slot.heard.max(instant.now);
     if let Some(value) = reading.value.as_f64()
-        && slot.is_plain
+        && slot.interest != Interest::Planned
         && slot.level.is_quiet(value)
         && let Held::Number(held) = &mut slot.value
     {
-        // Nearly every reading: a number that no rule takes notice of.
+        // Nearly every reading: a number that crosses no threshold.
         let differs = *held != value;
         (*held, slot.level.value) = (value, value);
         slot.changed |= differs;
+        if slot.interest == Interest::Kept {
+            keep(ground, device, place, instant.at, value, touched);
+        }
         return differs;
     }
     let differs = !is_new && !slot.value.is(reading.value);
@@ -176,8 +180,7 @@ fn concern(
     }
     touched.extend_from_slice(&plan.always);
     if !plan.tracks.is_empty() {
-        let metric = slot.metric;
-        track(ground, device, (metric, plan), instant.at, value, touched);
+        track(ground, device, (place, plan), instant.at, value, touched);
     }
 }
 
@@ -185,14 +188,15 @@ fn concern(
 fn track(
     ground: Ground<'_>,
     device: &mut Device,
-    (metric, plan): (u32, &MetricPlan),
+    (place, plan): (usize, &MetricPlan),
     at: i64,
     value: f64,
     touched: &mut Vec<u32>,
 ) {
+    let (metric, tracks) = (device.slots[place].metric, ground.tenant.names.tracks());
     if !value.is_nan() {
         for &number in &plan.tracks {
-            let track = &ground.tenant.names.tracks()[number as usize];
+            let track = &tracks[number as usize];
             let found = device.kept.iter().position(|kept| kept.track == number);
             if found.is_none() && ground.open.is_some_and(|open| open.contains(&number)) {
                 continue;
@@ -201,9 +205,9 @@ fn track(
             device.kept[place].state.take(track, metric, at, value);
         }
     }
-    let mut totals = None;
+    let (mut totals, seen) = (None, device.times.seen);
     for (number, func, levels) in &plan.signals {
-        let value = ask(ground.tenant, device, *number, *func, &mut totals);
+        let value = device.kept(*number).map_or(f64::NAN, |kept| ask(tracks, kept, *func, seen, &mut totals));
         let place = device.signals.iter().position(|signal| (signal.0, signal.1) == (*number, *func));
         let place = place.unwrap_or_else(|| {
             device.signals.reserve_exact(1);
@@ -212,6 +216,34 @@ fn track(
         });
         let level = &mut device.signals[place].2;
         level.go(value, levels, touched);
+    }
+    let is_kept = |number: &u32| tracks[*number as usize].is_of_one() && device.kept(*number).is_some();
+    if plan.is_quiet() && plan.tracks.iter().all(is_kept) {
+        device.slots[place].interest = Interest::Kept;
+    }
+}
+
+/// As [`track`] does, of a metric that [`Interest::Kept`] is in: the plan is read only when a threshold is crossed.
+fn keep(ground: Ground<'_>, device: &mut Device, place: usize, at: i64, value: f64, touched: &mut Vec<u32>) {
+    let (slot, tracks, seen) = (&device.slots[place], ground.tenant.names.tracks(), device.times.seen);
+    for kept in &mut device.kept {
+        let track = &tracks[kept.track as usize];
+        if track.metric != slot.metric {
+            continue;
+        }
+        kept.state.take(track, slot.metric, at, value);
+        let mut totals = None;
+        let signals = device.signals.iter_mut().filter(|(number, ..)| *number == kept.track);
+        for (number, func, level) in signals {
+            let value = ask(tracks, kept, *func, seen, &mut totals);
+            if level.is_quiet(value) {
+                level.value = value;
+            } else if let Some(cohort) = &device.cohort
+                && let Some(levels) = cohort.plan.at(slot.place).signal(*number, *func)
+            {
+                level.go(value, levels, touched);
+            }
+        }
     }
 }
 
@@ -229,26 +261,15 @@ fn begin(ground: Ground<'_>, device: &mut Device, number: u32, track: &Track) ->
 }
 
 /// What a track says now; the totals of the last window that was asked are kept for the next function of it.
-fn ask(
-    tenant: &Tenant,
-    device: &Device,
-    number: u32,
-    func: crate::language::Func,
-    last: &mut Option<(u32, crate::window::Totals)>,
-) -> f64 {
-    let Some(kept) = device.kept(number) else { return f64::NAN };
-    let at = device.times.seen;
+fn ask(tracks: &[Track], kept: &Kept, func: Func, seen: i64, last: &mut Option<(u32, Totals)>) -> f64 {
     let Keeping::Panes(panes) = &kept.state else {
-        return kept
-            .state
-            .ask(&tenant.names.tracks()[number as usize], func, at)
-            .as_number()
-            .unwrap_or(f64::NAN);
+        let said = kept.state.ask(&tracks[kept.track as usize], func, seen);
+        return said.as_number().unwrap_or(f64::NAN);
     };
     let totals = match last {
-        Some((of, totals)) if *of == number => *totals,
-        _ => panes.totals(at),
+        Some((of, totals)) if *of == kept.track => *totals,
+        _ => panes.totals(seen),
     };
-    *last = Some((number, totals));
+    *last = Some((kept.track, totals));
     totals.ask(func).unwrap_or(f64::NAN)
 }

@@ -32,7 +32,8 @@ pub(crate) fn interest<'a>(conditions: impl Iterator<Item = &'a Condition>) -> I
 
 fn condition_of(expr: &Expr, found: &mut Interest) {
     match expr {
-        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| condition_of(part, found)),
+        Expr::And(parts) => tightest(parts, true).for_each(|part| condition_of(part, found)),
+        Expr::Or(parts) => tightest(parts, false).for_each(|part| condition_of(part, found)),
         Expr::Not(of) => condition_of(of, found),
         Expr::Compare(_, of) => match (&of[0], &of[1]) {
             (signal, Expr::Number(threshold)) | (Expr::Number(threshold), signal) => match signal {
@@ -66,19 +67,41 @@ pub(crate) enum Side {
 
 /// What must be so of signals for a condition to be true: its comparisons that are joined by AND.
 pub(crate) fn needs(expr: &Expr) -> Vec<(Signal, Side, f64)> {
-    if let Expr::And(parts) = expr {
-        return parts.iter().flat_map(needs).collect();
+    match expr {
+        Expr::And(parts) => tightest(parts, true).flat_map(needs).collect(),
+        _ => bound(expr).into_iter().collect(),
     }
-    let Expr::Compare(compare, of) = expr else { return Vec::new() };
+}
+
+/// The parts of a condition without comparisons that decide nothing beside others: `a > 60` in `a > 60 AND a > 80`, `a > 80` in
+/// `a > 60 OR a > 80`.
+fn tightest(parts: &[Expr], is_and: bool) -> impl Iterator<Item = &Expr> {
+    let bounds: Vec<_> = parts.iter().map(bound).collect();
+    let decides = move |own: &Option<(Signal, Side, f64)>| {
+        let Some((signal, side, at)) = *own else { return true };
+        let is_beyond = |other: f64| match side {
+            Side::Above => other != at && (other > at) == is_and,
+            Side::Below => other != at && (other < at) == is_and,
+            Side::At => false,
+        };
+        let mut others = bounds.iter().flatten();
+        !others.any(|(of, to, other)| (*of, *to) == (signal, side) && is_beyond(*other))
+    };
+    parts.iter().filter(move |part| decides(&bound(part)))
+}
+
+/// Where a comparison wants a signal to be.
+fn bound(expr: &Expr) -> Option<(Signal, Side, f64)> {
+    let Expr::Compare(compare, of) = expr else { return None };
     let (signal, threshold, is_turned) = match (&of[0], &of[1]) {
         (signal, Expr::Number(threshold)) => (signal, *threshold, false),
         (Expr::Number(threshold), signal) => (signal, *threshold, true),
-        _ => return Vec::new(),
+        _ => return None,
     };
     let signal = match signal {
         Expr::Metric(metric) => Signal::Metric(*metric),
         Expr::Track(track, func) => Signal::Track(*track, *func),
-        _ => return Vec::new(),
+        _ => return None,
     };
     let side = match (compare, is_turned) {
         (Compare::Greater | Compare::GreaterOrEqual, false)
@@ -86,7 +109,7 @@ pub(crate) fn needs(expr: &Expr) -> Vec<(Signal, Side, f64)> {
         (Compare::Less | Compare::LessOrEqual, false)
         | (Compare::Greater | Compare::GreaterOrEqual, true) => Side::Below,
         (Compare::Equal, _) => Side::At,
-        (Compare::NotEqual, _) => return Vec::new(),
+        (Compare::NotEqual, _) => return None,
     };
-    vec![(signal, side, threshold)]
+    Some((signal, side, threshold))
 }

@@ -45,6 +45,11 @@ impl Track {
         self.metric == metric || self.with.contains(&metric)
     }
 
+    /// Whether it is of one metric.
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.with.is_empty()
+    }
+
     /// The same window, its metric under another number.
     pub(crate) fn under(&self, metric: u32) -> Self {
         debug_assert!(self.with.is_empty(), "a window is of one metric");

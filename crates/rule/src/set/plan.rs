@@ -102,6 +102,18 @@ impl Levels {
     }
 }
 
+impl MetricPlan {
+    /// Whether no rule is looked at but because a threshold is crossed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.change.is_empty() && self.always.is_empty()
+    }
+
+    /// The thresholds of a signal.
+    pub(crate) fn signal(&self, track: u32, func: Func) -> Option<&Levels> {
+        self.signals.iter().find(|(of, by, _)| (*of, *by) == (track, func)).map(|(.., levels)| levels)
+    }
+}
+
 impl Plan {
     /// Arranges rules of a tenant; `rules` is sorted.
     pub(super) fn new(tenant: &Tenant, rules: Vec<u32>, is_common: bool) -> Self {

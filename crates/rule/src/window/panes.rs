@@ -38,14 +38,16 @@ impl Panes {
             return;
         }
         let gone = self.rows.chunks_exact(words).take_while(|row| row[0].cast_signed() <= oldest).count();
-        self.rows.drain(..gone * words);
+        if gone > 0 {
+            self.rows.drain(..gone * words);
+        }
         let after = self.rows.rchunks_exact(words).take_while(|row| row[0].cast_signed() > pane).count();
         let place = self.rows.len() - after * words;
         let is_there = place >= words && self.rows[place - words].cast_signed() == pane;
         let row = if is_there { place - words } else { self.open(place, pane) };
         let row = &mut self.rows[row + 1..row + words];
         let mut totals = Totals::load(self.parts, row);
-        totals.add(at, value);
+        totals.add(self.parts, at, value);
         totals.store(self.parts, row);
     }
 
@@ -56,7 +58,7 @@ impl Panes {
         for row in self.rows.chunks_exact(words) {
             let pane = row[0].cast_signed();
             if pane > newest - PANES && pane <= newest {
-                totals.merge(&Totals::load(self.parts, &row[1..]));
+                totals.absorb(self.parts, &row[1..]);
             }
         }
         totals
@@ -83,7 +85,11 @@ impl Panes {
         if self.rows.len() == self.rows.capacity() {
             self.rows.reserve_exact(words * 4); // doubling would leave half of many small windows empty
         }
-        self.rows.splice(place..place, row[..words].iter().copied());
+        if place == self.rows.len() {
+            self.rows.extend_from_slice(&row[..words]);
+        } else {
+            self.rows.splice(place..place, row[..words].iter().copied());
+        }
         place
     }
 }

@@ -88,15 +88,17 @@ impl Totals {
         increase: 0.0,
     };
 
-    /// Adds a reading. Of readings of one time the later to come is the last. What comes out of order is no step of a counter.
-    pub(crate) fn add(&mut self, at: i64, value: f64) {
+    /// Adds a reading to these parts. Of readings of one time the later to come is the last. What comes out of order is no step of a counter.
+    pub(crate) fn add(&mut self, parts: Parts, at: i64, value: f64) {
         self.count += 1;
         self.sum += value;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
-        let from_mean = value - self.mean;
-        self.mean += from_mean / self.count as f64;
-        self.squares += from_mean * (value - self.mean);
+        if parts.has(Parts::MOMENTS) {
+            let from_mean = value - self.mean;
+            self.mean += from_mean / self.count as f64;
+            self.squares += from_mean * (value - self.mean);
+        }
         if self.count == 1 {
             (self.first_at, self.first, self.last_at, self.last) = (at, value, at, value);
         } else if at >= self.last_at {
@@ -107,8 +109,26 @@ impl Totals {
         }
     }
 
-    /// These and those of a later pane (Chan, Golub and LeVeque 1983 for the squares).
-    pub(crate) fn merge(&mut self, later: &Self) {
+    /// Adds a later pane, as its row has it. Most windows are asked for sums and extremes alone: these are added as they stand there.
+    pub(super) fn absorb(&mut self, parts: Parts, row: &[u64]) {
+        if self.count == 0 || parts.has(Parts::MOMENTS) || parts.has(Parts::ENDS) {
+            self.merge(parts, &Self::load(parts, row));
+            return;
+        }
+        self.count += row[0];
+        let mut words = &row[1..];
+        if parts.has(Parts::SUM) {
+            self.sum += f64::from_bits(words[0]);
+            words = &words[1..];
+        }
+        if parts.has(Parts::EXTREMES) {
+            self.min = self.min.min(f64::from_bits(words[0]));
+            self.max = self.max.max(f64::from_bits(words[1]));
+        }
+    }
+
+    /// These and those of a later pane (Chan, Golub and LeVeque 1983 for the squares), of which there are these parts.
+    fn merge(&mut self, parts: Parts, later: &Self) {
         if later.count == 0 {
             return;
         }
@@ -116,10 +136,12 @@ impl Totals {
             *self = *later;
             return;
         }
-        let (a, b) = (self.count as f64, later.count as f64);
-        let apart = later.mean - self.mean;
-        self.mean += apart * (b / (a + b));
-        self.squares += later.squares + apart * apart * (a * b / (a + b));
+        if parts.has(Parts::MOMENTS) {
+            let (a, b) = (self.count as f64, later.count as f64);
+            let apart = later.mean - self.mean;
+            self.mean += apart * (b / (a + b));
+            self.squares += later.squares + apart * apart * (a * b / (a + b));
+        }
         self.count += later.count;
         self.sum += later.sum;
         self.min = self.min.min(later.min);

@@ -71,6 +71,24 @@ fn what_is_raised_stays_until_it_clears() {
 }
 
 #[test]
+fn bounds_of_one_metric_beside_each_other() {
+    let check = |condition: &str, told: &[&str]| {
+        let mut given = Given::new(&[when(condition)]);
+        for (second, value) in (0..).zip([50.0, 70.0, 90.0, 85.0, 70.0, 50.0]) {
+            given.number(second, "t", value);
+        }
+        assert_eq!(given.told(), told, "{condition}");
+    };
+    check("t > 60 AND t > 80", &["+r@2 2", "-r@2 4"]);
+    check("t >= 90 AND 60 < t", &["+r@2 2", "-r@2 3"]);
+    check("t > 60 OR t > 80", &["+r@1 1", "-r@1 5"]);
+    check("t < 60 AND t < 80", &["+r@0 0", "-r@0 1", "+r@5 5"]);
+    check("t < 60 OR t < 80", &["+r@0 0", "-r@0 2", "+r@4 4"]);
+    check("NOT (t > 60 AND t > 80)", &["+r@0 0", "-r@0 2", "+r@4 4"]);
+    check("t > 60 AND t < 80", &["+r@1 1", "-r@1 2", "+r@4 4", "-r@4 5"]);
+}
+
+#[test]
 fn silence_is_found_by_time_or_by_the_next_reading() {
     let mut given = Given::new(&[when("no_data('10 minutes')")]);
     given.number(0, "a", 1.0).tick(599);
