@@ -53,6 +53,8 @@ pub(crate) struct Worker {
     purpose: Purpose,
     /// Away while a turn is computed; absent once it gave up.
     engine: Option<Box<Engine>>,
+    /// How long the turn that is being committed has waited for the log.
+    synced_in: Duration,
     /// The turn that was computed last and is not in the store yet.
     pending: Option<Pending>,
     checkpoints: Option<Checkpoints>,
@@ -159,6 +161,7 @@ impl Worker {
             parts,
             purpose,
             engine: Some(engine),
+            synced_in: Duration::ZERO,
             pending: None,
             checkpoints,
             live,

@@ -56,8 +56,8 @@ fn run(args: &Args) -> Result<String> {
     let folder = args.folder.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
     let receiver = Receiver::listen(FAILS_EVERY)?;
-    let mut place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
-    r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
+    let place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
+    let mut place = place.with_everything();
     "[alert.webhook]\nallow_private = true\n".clone_into(&mut place.more);
     let mut server = place.start(|_| {})?;
     let rule = json!({

@@ -172,7 +172,8 @@ async fn phase(
     let cpu_before = cpu_time(pid)?;
     let began = Instant::now();
     let mut probe =
-        Probe::start(place.mqtt, place.http, (0..8).map(|n| format!("probe-{rate}-{n}")).collect()).await?;
+        Probe::start(place.mqtt, place.http, (0..PROBERS).map(|n| format!("probe-{rate}-{n}")).collect())
+            .await?;
     let over = Arc::new(AtomicBool::new(false));
     receiver.forget();
     let alarm = (args.rules > 0)
@@ -243,6 +244,10 @@ fn load(args: &Args, place: &Place, messages: u64, seconds: u64) -> anyhow::Resu
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().context("the generator cannot be started")
 }
+
+/// One is sent each 50 ms, by another: one that waits for three seconds still does not hold its next one up, which would count
+/// the same wait twice.
+const PROBERS: u32 = 64;
 
 /// Nothing lost, nothing doubled, and every equation of the ledger holds. Says how many readings are stored.
 fn account(place: &Place, phases: &[&Phase], metrics: u64) -> Result<u64> {

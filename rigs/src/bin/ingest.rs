@@ -91,8 +91,7 @@ fn run(args: &Args) -> Result<String> {
 
 fn penstock(load: &Load<'_>, folder: &Path, readings: u64) -> anyhow::Result<Cost> {
     let data = folder.join("penstock");
-    let mut place = Place::new(&binary(load.args.binary.as_deref())?, &data, folder)?;
-    place.roles = "[\"gateway\", \"stream\", \"store\", \"query\", \"control\"]".to_owned();
+    let mut place = Place::new(&binary(load.args.binary.as_deref())?, &data, folder)?.with_everything();
     place.more = "[gateway.topics]\nbackfill_after_s = 604800\n".to_owned();
     if let Some(windows) = &load.args.windows {
         write!(place.more, "[stream]\nwindows = {windows}\n")?;

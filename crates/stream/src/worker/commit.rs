@@ -47,11 +47,13 @@ impl Worker {
         if self.purpose.writes_to_log() {
             let mut side = dead_letters(&*self.parts.log, lane, batch);
             late::records(&*self.parts.log, batch, &mut side);
+            let began = Instant::now();
             let mut rest = clean::records(&*self.parts.log, &turn.clean, &batch.readings, &mut side);
             while !side.is_empty() {
                 self.parts.log.append(std::mem::take(&mut side)).await.map_err(Failure::Log)?;
                 rest = clean::records(&*self.parts.log, rest, &batch.readings, &mut side);
             }
+            self.synced_in += began.elapsed();
             self.learn(turn).await;
         }
         let (store, job) = (Arc::clone(&self.parts.store), Arc::clone(batch));

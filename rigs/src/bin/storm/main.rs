@@ -77,8 +77,8 @@ fn run(args: &Args) -> Result<String> {
     let temporary = tempfile::tempdir()?;
     let folder = args.folder.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder)?;
-    let mut place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
-    r#"["gateway", "stream", "store", "query", "control"]"#.clone_into(&mut place.roles);
+    let place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
+    let mut place = place.with_everything();
     // As often as may be, so that a storm of some minutes has several of each.
     place.more = "[alert]\ndigest_s = 60\ngroup_s = 5\n[alert.webhook]\nallow_private = true\n".to_owned();
     let server = place.start(|_| {})?;
