@@ -19,8 +19,11 @@ use super::state::Books;
 /// windows of a large fleet are many, at some microseconds each, and a live reading that comes meanwhile waits.
 const PER_TICK: usize = 64;
 
-/// Readings bring windows to be published, so many at a time, for each so many readings: a step takes longer for them by a part
-/// of itself, however large it is. Where steps had to publish some at least, they took longer for them than for their
+/// Windows that are over are published at once where they are not more than these.
+const AT_ONCE: usize = 256;
+
+/// Of more, readings bring so many at a time to be published, for each so many readings: a step takes longer for them by a part
+/// of itself, however large it is. Where steps had to publish more than these at least, they took longer for them than for their
 /// readings, were made shorter for that, and a fleet's readings stood still until all windows of the minute were published.
 const WINDOWS: usize = 64;
 const READINGS_FOR_THEM: u64 = 2048;
@@ -41,13 +44,18 @@ pub(super) struct Credit {
 }
 
 impl Credit {
-    /// How many windows a step of so many readings publishes, where the first of those that wait has been over for so long.
-    fn share(&mut self, readings: u64, overdue: i64) -> usize {
+    /// How many windows a step of so many readings publishes; `waiting`: since when the first of those has been over that an
+    /// earlier step left.
+    fn share(&mut self, readings: u64, waiting: Option<i64>) -> usize {
+        let Some(overdue) = waiting else {
+            *self = Self::default();
+            return AT_ONCE;
+        };
         let halved = (overdue / HALVED_EACH).clamp(0, HALVED_MOST) as u32;
         self.readings = self.readings.saturating_add(readings.saturating_mul(1 << halved));
         let times = self.readings / READINGS_FOR_THEM;
         self.readings %= READINGS_FOR_THEM;
-        usize::try_from(times).unwrap_or(PER_STEP).saturating_mul(WINDOWS).min(PER_STEP)
+        usize::try_from(times).unwrap_or(PER_STEP).saturating_mul(WINDOWS).clamp(WINDOWS, PER_STEP)
     }
 }
 
@@ -67,7 +75,10 @@ impl Pipeline {
         let readings = std::mem::take(&mut self.memory.readings);
         let most = match ending {
             Ending::Tick => PER_TICK,
-            Ending::Records => self.state.books.credit.share(readings, self.state.windows.overdue()),
+            Ending::Records => {
+                let waiting = self.state.books.has_more_to_close.then(|| self.state.windows.overdue());
+                self.state.books.credit.share(readings, waiting)
+            }
         };
         let mut published = std::mem::take(&mut self.memory.published);
         let watermark = self.state.books.watermark.at();
@@ -138,36 +149,47 @@ impl Pipeline {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credit, HALVED_EACH, PER_STEP, READINGS_FOR_THEM, WINDOWS};
+    use super::{AT_ONCE, Credit, HALVED_EACH, PER_STEP, READINGS_FOR_THEM, WINDOWS};
 
-    /// So many windows are published of so many readings, in steps of `step` of them.
-    fn published(readings: u64, step: u64, overdue: i64) -> usize {
+    /// So many windows that wait are published in `steps` of so many readings.
+    fn published(steps: u64, readings: u64, overdue: i64) -> usize {
         let mut credit = Credit::default();
-        (0..readings / step).map(|_| credit.share(step, overdue)).sum()
+        (0..steps).map(|_| credit.share(readings, Some(overdue))).sum()
     }
 
     #[test]
-    fn however_large_steps_are_they_publish_as_many_windows_for_a_reading() {
-        for step in [1, 16, 512, READINGS_FOR_THEM] {
-            assert_eq!(published(64 * READINGS_FOR_THEM, step, 0), 64 * WINDOWS, "steps of {step}");
+    fn a_few_are_published_at_once() {
+        let mut credit = Credit::default();
+        assert_eq!([(); 3].map(|()| credit.share(1, None)), [AT_ONCE; 3]);
+    }
+
+    #[test]
+    fn of_many_a_step_publishes_by_its_readings_and_some_at_least() {
+        for times in [1, 3, 20] {
+            assert_eq!(published(64, times * READINGS_FOR_THEM, 0), 64 * times as usize * WINDOWS);
         }
+        assert_eq!(published(64, 1, 0), 64 * WINDOWS);
+        assert_eq!(
+            published(2, READINGS_FOR_THEM * 3 / 2, 0),
+            3 * WINDOWS,
+            "what is over is kept for the next"
+        );
     }
 
     #[test]
     fn the_longer_windows_are_over_the_more_are_published() {
-        let of = |overdue| published(64 * READINGS_FOR_THEM, 64, overdue);
+        let of = |overdue| published(64, READINGS_FOR_THEM / 16, overdue);
         assert_eq!(of(HALVED_EACH - 1), 64 * WINDOWS);
-        assert_eq!(of(HALVED_EACH), 2 * of(0));
-        assert_eq!(of(5 * HALVED_EACH), 32 * of(0));
-        assert_eq!(of(i64::MAX), 256 * of(0));
+        assert_eq!(of(5 * HALVED_EACH), 2 * of(0));
+        assert_eq!(of(i64::MAX), 16 * of(0));
         assert!(
-            of(i64::MAX) >= 4 * 64 * READINGS_FOR_THEM as usize,
+            of(i64::MAX) >= 4 * (64 * READINGS_FOR_THEM / 16) as usize,
             "of each reading those of several kinds"
         );
     }
 
     #[test]
     fn a_step_publishes_no_more_than_a_commit_can_take() {
-        assert_eq!(Credit::default().share(u64::MAX, i64::MAX), PER_STEP);
+        assert_eq!(Credit::default().share(u64::MAX, Some(i64::MAX)), PER_STEP);
     }
 }
