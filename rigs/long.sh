@@ -7,6 +7,7 @@ cargo build --release -p penstock -p penstock-rigs --bins
 "$target/release/powercut" --cuts 1000 --server-cuts 50
 "$target/release/diskfull" --rounds 5
 "$target/release/kill9" --rounds 200
+"$target/release/fleetkill" --kills 50
 "$target/release/truth" --seeds "1..${TRUTH_SEEDS:-500}"
 "$target/release/sqlfuzz" --cases 100000000 --seconds "${SQLFUZZ_SECONDS:-900}"
 "$target/release/storm"
