@@ -3,6 +3,7 @@
 
 mod commit;
 mod pending;
+mod rounds;
 mod saving;
 mod trial;
 
@@ -26,7 +27,8 @@ use crate::stretch::Purpose;
 use crate::{Error, Parts, READER, partitions, recover, source_of};
 
 use pending::{Errand, Pending};
-use saving::{Rounds, Saving};
+use rounds::Rounds;
+use saving::Saving;
 
 /// After so many live turns in a row history gets one, so that it moves on even where live data fills every turn.
 const LIVE_TURNS_IN_A_ROW: u32 = 8;
@@ -156,8 +158,10 @@ impl Worker {
             Purpose::Live => (Bite::LIVE, Bite::BACKFILL),
             Purpose::Trial { .. } => (Bite::TRIAL, Bite::TRIAL),
         };
+        let replayed =
+            engine.partitions.iter().map(|(&index, partition)| (index, partition.since_checkpoint));
         Ok(Self {
-            rounds: Rounds::new(&engine, now),
+            rounds: Rounds::new(replayed, engine.settings().checkpoint_every, now),
             parts,
             purpose,
             engine: Some(engine),

@@ -3,8 +3,6 @@
 //! A checkpoint must not know more than the store holds after a crash: then it could not be used. So the store is
 //! flushed between the moment a partition's state is copied and the moment the copy is on disk.
 
-use std::cmp::Reverse;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,54 +10,12 @@ use log::{Lane, PartitionId, Topic};
 use tokio::task::JoinHandle;
 
 use super::{End, Flow, Worker, outcome_of};
-use crate::engine::Engine;
 
 /// A checkpoint on its way to the disk.
 pub(super) struct Saving {
     partition: u16,
     began: Instant,
     job: JoinHandle<Result<Saved, String>>,
-}
-
-/// Whose turn it is to be checkpointed, and when.
-pub(super) struct Rounds {
-    at: Instant,
-    /// All partitions, the next one first.
-    order: VecDeque<u16>,
-    /// So many at the front had much to replay when the stream started. They do not wait for their turn: a server that is killed
-    /// again and again would replay more each time, and be ready later.
-    hurry: usize,
-}
-
-/// Records that are replayed in a moment.
-const FEW: u64 = 1_000;
-
-impl Rounds {
-    /// Those that had most to replay come first.
-    pub(super) fn new(engine: &Engine, now: Instant) -> Self {
-        let mut partitions: Vec<_> =
-            engine.partitions.iter().map(|(&index, partition)| (partition.since_checkpoint, index)).collect();
-        partitions.sort_by_key(|&(records, _)| Reverse(records));
-        let hurry = partitions.iter().filter(|&&(records, _)| records > FEW).count();
-        let at = if hurry > 0 { now } else { now + engine.settings().checkpoint_every };
-        Self { at, order: partitions.into_iter().map(|(_, index)| index).collect(), hurry }
-    }
-
-    /// The next partition that has anything to save, if its time has come.
-    fn next(&mut self, engine: &Engine, now: Instant) -> Option<u16> {
-        if now < self.at {
-            return None;
-        }
-        self.hurry = self.hurry.saturating_sub(1);
-        if self.hurry == 0 {
-            self.at = now + engine.settings().checkpoint_every / self.order.len().max(1) as u32;
-        }
-        let has_any =
-            |index| engine.partitions.get(index).is_some_and(|partition| partition.since_checkpoint > 0);
-        let at = self.order.iter().position(has_any)?;
-        self.order.rotate_left(at + 1);
-        self.order.back().copied()
-    }
 }
 
 /// A checkpoint that is on the disk.
@@ -81,7 +37,9 @@ impl Worker {
         if self.checkpoints.is_none() || self.saving.is_some() {
             return Flow::On;
         }
-        let Some(index) = self.rounds.next(engine, Instant::now()) else { return Flow::On };
+        let has_any =
+            |index| engine.partitions.get(&index).is_some_and(|partition| partition.since_checkpoint > 0);
+        let Some(index) = self.rounds.next(Instant::now(), has_any) else { return Flow::On };
         // The store must hold what the state knows.
         let flow = self.settle().await;
         if flow == Flow::On {
