@@ -40,6 +40,15 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The same without what is smaller than a millisecond; itself where that would be before the first moment there is.
+    #[must_use]
+    pub const fn floor_to_millis(self) -> Self {
+        match Self::from_millis(self.millis()) {
+            Some(floor) => floor,
+            None => self,
+        }
+    }
+
     /// Reads a time as devices send it: a decimal number since the epoch, whose unit is told from its
     /// magnitude unless `unit` says it (see [`TimeUnit::of_magnitude`]), or an RFC 3339 text.
     ///
@@ -92,5 +101,25 @@ impl Timestamp {
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn whole_milliseconds_are_rounded_down_on_both_sides_of_the_epoch() {
+        for (nanos, floor) in [
+            (0, 0),
+            (999_999, 0),
+            (1_700_000_100_007_654_321, 1_700_000_100_007_000_000),
+            (-1, -1_000_000),
+            (-1_000_000, -1_000_000),
+            (i64::MAX, i64::MAX - i64::MAX % 1_000_000),
+            (i64::MIN, i64::MIN), // its millisecond began before
+        ] {
+            assert_eq!(Timestamp::from_nanos(nanos).floor_to_millis(), Timestamp::from_nanos(floor));
+        }
     }
 }

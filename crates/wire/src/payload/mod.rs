@@ -18,7 +18,7 @@ pub use keys::{is_device_key, is_sequence_key, is_time_key};
 pub use reason::{Problem, Reason, ValueError};
 pub use scratch::{Element, Rejected, Scratch};
 
-use record::{Encoding, Readings, TimeUnit, Timestamp};
+use record::{Encoding, Readings, TimeUnit, Timestamp, When};
 
 use scratch::Notes;
 
@@ -37,6 +37,20 @@ pub struct Message<'a> {
     pub time_unit: Option<TimeUnit>,
     /// What was sent.
     pub payload: &'a [u8],
+}
+
+impl Message<'_> {
+    /// When a reading of it was taken: by the device, or where that does not say it when it arrived.
+    ///
+    /// Beside a time of the device's the arrival is kept in whole milliseconds. What is smaller is the noise of a network and of
+    /// this machine, and the digits of noise are what takes room in files. As a reading's only time it stays as exact as the
+    /// clock, so that two that come one after the other are two.
+    pub(crate) fn when(&self, time: Option<Timestamp>) -> When {
+        match time {
+            Some(time) => When::by_device(time, self.arrived_at.floor_to_millis()),
+            None => When::by_server(self.arrived_at),
+        }
+    }
 }
 
 /// What a message holds.

@@ -12,7 +12,7 @@ mod scan;
 
 pub(super) use facts::LineFacts;
 
-use record::{DeviceNo, Readings, TimeUnit, Timestamp, When};
+use record::{DeviceNo, Readings, TimeUnit, Timestamp};
 use smallvec::SmallVec;
 
 use super::reason::{Problem, Reason, excerpt};
@@ -88,8 +88,7 @@ fn read_line(
         name
     };
     let outcome = fields.and_then(|()| read_time(scanner, message)).map(|time| {
-        let arrived_at = message.arrived_at;
-        let when = time.map_or(When::by_server(arrived_at), |(_, time)| When::by_device(time, arrived_at));
+        let when = message.when(time.map(|(_, time)| time));
         notes.lines.add(notes.elements.len(), &measurement_text, &tags_text, time, host_at);
         readings.commit(device, when);
         device

@@ -1,6 +1,6 @@
 //! One element: an object, or a value on its own.
 
-use record::{DeviceNo, Readings, When};
+use record::{DeviceNo, Readings};
 
 use super::Stop;
 use super::object::Object;
@@ -67,7 +67,7 @@ fn bare(
     let Some(device) = message.device else { return Ok(Err(Problem::NoDevice.at(at))) };
     Ok((|| {
         let (device, metric) = (readings.device(device)?, readings.metric(metric)?);
-        readings.push(device, metric, When::by_server(message.arrived_at), value);
+        readings.push(device, metric, message.when(None), value);
         Ok(device)
     })()
     .map_err(|error| Problem::Id(error).at(at)))

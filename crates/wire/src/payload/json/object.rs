@@ -4,7 +4,7 @@
 //! whether it is a value of a reading at all. Values are staged in the columns as they come; the end of the object
 //! decides.
 
-use record::{DeviceNo, MetricNo, Readings, Timestamp, ValueRef, When};
+use record::{DeviceNo, MetricNo, Readings, Timestamp, ValueRef};
 
 use super::scan::{Fault, Scanner};
 use super::value::{is_latitude, on_earth, value};
@@ -39,7 +39,7 @@ pub(super) struct Object<'m, 'r> {
     has_device: bool,
     time: Option<Timestamp>,
     has_time: bool,
-    /// As [`When::seq`] has it: one more than was sent.
+    /// As [`record::When::seq`] has it: one more than was sent.
     seq: u64,
     has_seq: bool,
     metric: Option<MetricNo>,
@@ -333,9 +333,7 @@ impl<'m, 'r> Object<'m, 'r> {
         if self.readings.staged() == 0 && self.notes.rejected.len() == self.rejected_before {
             return Err(at(Problem::NoReadings));
         }
-        let arrived_at = self.message.arrived_at;
-        let when = self.time.map_or(When::by_server(arrived_at), |time| When::by_device(time, arrived_at));
-        self.readings.commit(device, when.with_seq(self.seq));
+        self.readings.commit(device, self.message.when(self.time).with_seq(self.seq));
         Ok(device)
     }
 

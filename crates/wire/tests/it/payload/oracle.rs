@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use record::{Encoding, Reading, Readings, TimeOrigin, Value};
 use wire::payload::{self, Problem, Scratch};
 
-use super::show::{ARRIVED_AT, message};
+use super::show::{ARRIVED_AT, arrival_of, message};
 
 /// A JSON string that stands for `text`; `style` picks which characters are escaped and how.
 fn quoted(text: &str, style: u32) -> String {
@@ -143,7 +143,7 @@ fn check_decoded(sent: &[Sent], encoding: Encoding, text: &str) -> Result<(), Te
         for _ in &sent.values {
             let row: Reading = rows.next().expect("as many rows as values").to_reading();
             prop_assert_eq!(row.device.as_str(), format!("device-{}", sent.device));
-            prop_assert_eq!(row.when.arrived_at, ARRIVED_AT);
+            prop_assert_eq!(row.when.arrived_at, arrival_of(row.when.origin));
             prop_assert_eq!(row.when.seq, sent.seq.map_or(0, |seq| seq as u64 + 1));
             match sent.time {
                 Some(time) => {

@@ -3,7 +3,16 @@
 use record::{Encoding, Readings, TimeOrigin, Timestamp, ValueRef};
 use wire::payload::{self, Message, Scratch, Summary};
 
-pub(crate) const ARRIVED_AT: Timestamp = Timestamp::from_nanos(1_700_000_100_000_000_000);
+/// Not in whole milliseconds.
+pub(crate) const ARRIVED_AT: Timestamp = Timestamp::from_nanos(1_700_000_100_007_654_321);
+
+/// What a reading must say of its arrival: whole milliseconds beside a time of the device's, all of it where it is the time.
+pub(crate) const fn arrival_of(origin: TimeOrigin) -> Timestamp {
+    match origin {
+        TimeOrigin::Server => ARRIVED_AT,
+        _ => Timestamp::from_nanos(1_700_000_100_007_000_000),
+    }
+}
 
 /// `topic` is `device/metric`, `-` for none.
 pub(crate) fn message<'a>(topic: &'a str, encoding: Encoding, payload: &'a [u8]) -> Message<'a> {
@@ -60,7 +69,7 @@ fn shown(readings: &Readings, scratch: &Scratch, summary: Summary) -> String {
                 }
                 origin => panic!("a decoder judges no clock: {origin:?}"),
             };
-            assert_eq!(reading.when.arrived_at, ARRIVED_AT);
+            assert_eq!(reading.when.arrived_at, arrival_of(reading.when.origin));
             let seq = match reading.when.seq {
                 0 => String::new(),
                 seq => format!(" #{}", seq - 1),
