@@ -30,6 +30,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
+/// The allocator of everything, SQLite and zstd too: the C library's keeps a heap for each of many threads, and what one
+/// thread makes and another frees leaves them full of holes (docs/decisions/allocator.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Telemetry from fleets of devices, without losing or doubling a reading.
 #[derive(Parser)]
 #[command(name = "penstock", version, arg_required_else_help = true)]
