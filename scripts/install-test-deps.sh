@@ -3,8 +3,8 @@
 #
 #   Debian packages: mosquitto, mosquitto-clients, curl, openssl, python3-venv, nodejs, npm, e2fsprogs,
 #     postgresql-client, chromium, prometheus (its promtool), gcc and libmosquitto-dev
-#   in a folder of the user's cache: paho-mqtt, confluent-kafka, psycopg, duckdb, moto and aiosmtpd (PyPI) in a venv; mqtt.js, playwright-core
-#     and axe-core (npm)
+#   in a folder of the user's cache: paho-mqtt, confluent-kafka, psycopg, duckdb, moto and aiosmtpd (PyPI) in a venv; mqtt.js, playwright-core,
+#     axe-core and azurite (npm)
 #
 # Prints the folder; tests find it as $PENSTOCK_TEST_DEPS.
 set -euo pipefail
@@ -18,8 +18,9 @@ playwright=1.60.0 # 1.65 wants Node 20; Debian 12 has 18
 axe=4.14.1
 moto=5.2.5
 aiosmtpd=1.4.6
+azurite=3.35.0 # 3.37 wants Node 22; Debian 12 has 18
 deps=${PENSTOCK_TEST_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/test-deps}
-stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg-duckdb-$duckdb-playwright-$playwright-axe-$axe-moto-$moto-aiosmtpd-$aiosmtpd"
+stamp="$deps/paho-$paho-mqttjs-$mqttjs-confluent-$confluent-psycopg-$psycopg-duckdb-$duckdb-playwright-$playwright-axe-$axe-moto-$moto-aiosmtpd-$aiosmtpd-azurite-$azurite"
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
@@ -61,12 +62,12 @@ if [ ! -e "$stamp" ]; then
     mkdir -p "$deps"
     python3 -m venv "$deps/venv" >&2
     # The client of schema registries, with its serializers; librdkafka comes inside.
-    # DuckDB reads the store's files as others do. Moto is a peer that speaks S3, aiosmtpd one that
-    # takes e-mail.
+    # DuckDB reads the store's files as others do. Moto is a peer that speaks S3, Azurite one that speaks Azure's
+    # interface, aiosmtpd one that takes e-mail.
     "$deps/venv/bin/pip" install --quiet "paho-mqtt==$paho" "duckdb==$duckdb" "moto[s3,server]==$moto" "aiosmtpd==$aiosmtpd" \
         "confluent-kafka[avro,json,protobuf,schemaregistry]==$confluent" "psycopg[binary]==$psycopg" >&2
     npm install --silent --no-audit --no-fund --prefix "$deps" "mqtt@$mqttjs" \
-        "playwright-core@$playwright" "axe-core@$axe" >&2
+        "playwright-core@$playwright" "axe-core@$axe" "azurite@$azurite" >&2
     touch "$stamp"
 fi
 echo "$deps"

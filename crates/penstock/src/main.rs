@@ -6,6 +6,7 @@ mod alerts;
 mod bar;
 mod check;
 mod client;
+mod cold;
 mod device;
 mod dlq;
 mod doctor;
@@ -85,6 +86,9 @@ enum Command {
     /// Alerts of a server: lists, acknowledges, resolves, raises
     #[command(subcommand)]
     Alert(alerts::Alerts),
+    /// The cold tier: a data directory is made of it when the disk is lost
+    #[command(subcommand)]
+    Cold(cold::Cold),
     /// Looks into a log's files
     #[command(subcommand)]
     Log(inspect::Log),
@@ -131,6 +135,7 @@ fn main() -> ExitCode {
         Command::Schema(command) => command.run(),
         Command::Rule(command) => command.run(),
         Command::Alert(command) => command.run(),
+        Command::Cold(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Fleet(command) => fleet(&command),

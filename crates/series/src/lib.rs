@@ -202,6 +202,15 @@ pub trait SeriesReader: Send + Sync + 'static {
         Ok(false)
     }
 
+    /// Whether it was made of what is left of another store, whose positions are lost: then it holds readings that no position
+    /// accounts for.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn is_restored(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The reading with the latest event time of each metric of a device, by metric name.
     ///
     /// # Errors

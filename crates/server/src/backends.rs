@@ -99,6 +99,10 @@ fn metadata_file(config: &Config) -> PathBuf {
 
 fn open_store(config: &Config, cold: Option<Arc<Cold>>) -> Result<Arc<dyn Store>, StartError> {
     let place = config.data_dir.join("series");
+    let unfinished = series::parquet::store::restore::folder(&place);
+    if unfinished.exists() {
+        return Err(StartError::Unfinished { place: unfinished });
+    }
     // What was stored is not looked for twice: a store of the other kind would be passed over in silence.
     let (other, kind) = match config.series {
         Kind::Sqlite => (place.clone(), "parquet"),

@@ -18,6 +18,7 @@ mod figures;
 mod http;
 mod lock;
 mod otlp;
+mod restore;
 mod retention;
 mod space;
 mod start;
@@ -25,5 +26,7 @@ mod stores;
 
 pub use config::{Config, ConfigError};
 pub use lock::holder;
+pub use restore::{RestoreError, restore};
+pub use series::parquet::store::restore::{Progress, Restored, Restoring};
 pub use space::{Space, space};
 pub use start::{Addresses, Running, StartError, start};

@@ -63,6 +63,15 @@ pub enum StartError {
         /// Of which kind.
         kind: &'static str,
     },
+    /// A restore of the store did not come to its end.
+    #[error(
+        "{} is a store that `penstock cold restore` has not finished: run it again, or remove the folder to begin with an empty store",
+        .place.display()
+    )]
+    Unfinished {
+        /// Where.
+        place: PathBuf,
+    },
     /// A port cannot be had.
     #[error(
         "cannot listen on {address} for {what}: {source}: stop who listens there, or set another address"

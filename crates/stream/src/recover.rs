@@ -129,7 +129,8 @@ impl Place<'_> {
                 }
             }
         }
-        let untouched = self.notes.is_empty() && !self.store_holds_any()?;
+        let untouched =
+            self.notes.is_empty() && !self.store_holds_any()? && !self.parts.reader.is_restored()?;
         if untouched || self.notes.first().is_some_and(|&(number, _)| number == 0) {
             match self.from(None) {
                 Ok(built) => return Ok(built),
@@ -143,7 +144,8 @@ impl Place<'_> {
             "no state of the stream can be used: it begins anew and asks the store for what it has forgotten; \
              windows that were open are computed from the stored readings"
         );
-        let note = self.notes.last().map_or(0, |&(number, _)| number + 1);
+        // Notes from 0 on are those of a state that began with an empty store.
+        let note = self.notes.last().map_or(1, |&(number, _)| number + 1);
         let pipeline = Pipeline::cold(Arc::clone(&self.parts.settings));
         Ok(Partition {
             pipeline,

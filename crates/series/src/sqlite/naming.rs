@@ -7,8 +7,10 @@ pub(crate) struct Naming {
     pub(crate) series_count: &'static str,
     /// The table whose rows go with a device: it has a column `device`.
     pub(crate) table: &'static str,
-    /// Whether the column `series` of a table is of a tenant (`?1`), and of a device (`?2`) unless that is NULL: a condition.
-    pub(crate) is_of: &'static str,
+    /// Whether the column `series` of a table is of a tenant (`?1`): a condition.
+    pub(crate) is_of_tenant: &'static str,
+    /// Whether it is of a device (`?2`) of a tenant (`?1`): a condition that an index on the column answers.
+    pub(crate) is_of_device: &'static str,
     /// `superseded` with `device`.
     pub(crate) superseded: &'static str,
     /// The name of the metric of a row of that: an expression.
@@ -23,8 +25,9 @@ pub(crate) struct Naming {
 pub(crate) const BY_SERIES: Naming = Naming {
     series_count: "(SELECT count(*) FROM series WHERE series.device = device.no)",
     table: "series",
-    is_of: "series IN (SELECT series.no FROM series JOIN device ON device.no = series.device
-        WHERE tenant = ?1 AND (?2 IS NULL OR id = ?2))",
+    is_of_tenant: "series IN (SELECT series.no FROM series JOIN device ON device.no = series.device WHERE tenant = ?1)",
+    is_of_device: "series IN (SELECT series.no FROM series JOIN device ON device.no = series.device
+        WHERE tenant = ?1 AND id = ?2)",
     superseded: "superseded JOIN series ON series.no = superseded.series JOIN device ON device.no = series.device",
     metric: "series.metric",
     late: "late_point JOIN series ON series.no = late_point.series JOIN device ON device.no = series.device",

@@ -22,21 +22,21 @@ pub(crate) fn books(
     tenant: &str,
     what: What<'_>,
 ) -> rusqlite::Result<Counts> {
-    let Naming { table, is_of, .. } = naming;
+    let Naming { table, .. } = naming;
     let (device, before) = match what {
         What::Device(device) => (Some(device), None),
         What::Old(_, before) => (None, Some(before.nanos())),
     };
     let of = params![tenant, device, before];
     let delete = |table: &str, time: &str| {
-        let sql = format!("DELETE FROM {table} WHERE {is_of} AND (?3 IS NULL OR {time} < ?3)");
+        let sql = format!("DELETE FROM {table} WHERE {}", condition(naming, what, time));
         connection.prepare_cached(&sql)?.execute(of).map(|rows| rows as u64)
     };
     if let What::Old(Expiring::Windows, _) = what {
         return Ok(Counts { windows: delete("window_row", "\"end\"")?, ..Counts::default() });
     }
-    let late =
-        format!("SELECT coalesce(sum(times), 0) FROM late_point WHERE {is_of} AND (?3 IS NULL OR time < ?3)");
+    let late = condition(naming, what, "time");
+    let late = format!("SELECT coalesce(sum(times), 0) FROM late_point WHERE {late}");
     let late = connection.prepare_cached(&late)?.query_row(of, |row| count(row, 0))?;
     delete("late_point", "time")?;
     let mut removed = Counts {
@@ -60,6 +60,15 @@ pub(crate) fn books(
         }
     }
     Ok(removed)
+}
+
+/// Which rows of a table go, of tenant (`?1`), device (`?2`) and time (`?3`).
+pub(crate) fn condition(naming: &Naming, what: What<'_>, time: &str) -> String {
+    match what {
+        // All three are named, because all three are given.
+        What::Device(_) => format!("{} AND ?3 IS NULL", naming.is_of_device),
+        What::Old(..) => format!("{} AND ?2 IS NULL AND {time} < ?3", naming.is_of_tenant),
+    }
 }
 
 fn dead(connection: &Connection, tenant: &str, device: &str) -> rusqlite::Result<u64> {

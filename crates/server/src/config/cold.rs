@@ -42,6 +42,14 @@ pub struct Settings {
     pub cache_bytes: usize,
 }
 
+impl Settings {
+    /// The cold tier at an address, from which nothing is moved there. `key`: what the address was given as, for people.
+    pub(crate) fn at(url: &str, key: &str) -> Result<Self, ConfigError> {
+        let cache_bytes = RawCold::default().cache_bytes;
+        Ok(Self { url: place(key, url)?, policy: ColdPolicy::default(), cache_bytes })
+    }
+}
+
 pub(super) fn settings(series: &RawSeries) -> Result<Option<Settings>, ConfigError> {
     let RawCold { url, after_days, after_windows_days, cache_bytes } = &series.cold;
     if url.is_empty() {
@@ -72,7 +80,7 @@ pub(super) fn settings(series: &RawSeries) -> Result<Option<Settings>, ConfigErr
         );
         policy.tenants.insert(tenant, own);
     }
-    Ok(Some(Settings { url: place(url)?, policy, cache_bytes: *cache_bytes }))
+    Ok(Some(Settings { url: place("series.cold.url", url)?, policy, cache_bytes: *cache_bytes }))
 }
 
 fn age(days: u32) -> Option<Duration> {
@@ -80,8 +88,8 @@ fn age(days: u32) -> Option<Duration> {
 }
 
 /// Whether an address is one of those that are understood. Nobody is asked.
-fn place(text: &str) -> Result<Url, ConfigError> {
-    let wrong = |reason: &str| ConfigError::Value(format!("series.cold.url: {text:?} {reason}"));
+fn place(key: &str, text: &str) -> Result<Url, ConfigError> {
+    let wrong = |reason: &str| ConfigError::Value(format!("{key}: {text:?} {reason}"));
     const WRITE: &str = "write \"file:///directory\", \"s3://bucket/prefix\", \"gs://bucket/prefix\" or \"az://container/prefix\"";
     let url = Url::parse(text).map_err(|error| wrong(&format!("is no address ({error}): {WRITE}")))?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {

@@ -14,7 +14,7 @@ const DAY: i64 = 86_400_000_000_000;
 const OLD: i64 = 19_676 * DAY;
 
 /// A day of a device as a server before this one left it.
-fn write_a_day(dir: &Path) {
+pub(super) fn write_a_day(dir: &Path) {
     let store = Parquet::open(&dir.join("data/series"), Options::default()).unwrap();
     let readings = (0..5000).map(|n| {
         let at = Timestamp::from_nanos(OLD + n * 1_000_000_000);

@@ -11,6 +11,7 @@ mod receiver;
 mod reprocess;
 mod required;
 mod restart;
+mod restored;
 mod routes;
 mod schemas;
 mod tls;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::io::Read as _;
+use std::io::{Read, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +27,9 @@ const AT_ONCE: usize = 16;
 /// A file up to this size is put in one request, a larger one in parts of it, so that it is never in memory as a whole. S3 wants
 /// parts of 5 MiB at least.
 const PART_BYTES: usize = 8 << 20;
+/// Parts of a file that are fetched at once: what is in memory then.
+const PARTS_AT_ONCE: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Client {
     store: Arc<dyn ObjectStore>,
@@ -230,7 +233,7 @@ impl Client {
         let mut upload = self.wait("writing", key, async move { store.put_multipart(&to).await })?;
         loop {
             let mut part = Vec::with_capacity(PART_BYTES);
-            let read = file.by_ref().take(PART_BYTES as u64).read_to_end(&mut part);
+            let read = Read::by_ref(&mut file).take(PART_BYTES as u64).read_to_end(&mut part);
             let sent = match read.map_err(|error| io_fault("reading", path, &error)) {
                 Ok(0) => break,
                 Ok(_) => self.wait("writing", key, upload.put_part(part.into())),
@@ -265,6 +268,32 @@ impl Client {
             self.sync(key)?;
         }
         Ok(put)
+    }
+
+    pub(super) fn rests(&self) -> (Duration, Duration) {
+        self.limits.rest
+    }
+
+    pub(super) fn size(&self, key: &str) -> Result<u64> {
+        let (store, of) = (Arc::clone(&self.store), path_of(key));
+        self.wait("looking at", key, async move { store.head(&of).await }).map(|found| found.size)
+    }
+
+    /// Some megabytes at a time, of which the requests go out side by side.
+    pub(super) fn get_file(&self, key: &str, size_bytes: u64, path: &Path) -> Result<()> {
+        let broken = |error: std::io::Error| io_fault("writing", path, &error);
+        let mut file = File::create(path).map_err(broken)?;
+        let part = PART_BYTES as u64;
+        let mut parts = (0..size_bytes.div_ceil(part)).map(|n| n * part..size_bytes.min((n + 1) * part));
+        loop {
+            let ranges: Vec<Range<u64>> = parts.by_ref().take(PARTS_AT_ONCE).collect();
+            if ranges.is_empty() {
+                return file.sync_all().map_err(broken);
+            }
+            for bytes in self.fetch(vec![(key.to_owned(), ranges)])?.iter().flatten() {
+                file.write_all(bytes).map_err(broken)?;
+            }
+        }
     }
 
     /// A directory's client does not sync what it writes.

@@ -151,6 +151,21 @@ impl Cold {
         self.client.list(prefix)
     }
 
+    /// How large an object is.
+    pub(crate) fn size(&self, key: &str) -> Result<u64> {
+        self.client.size(key)
+    }
+
+    /// Fetches an object of this size into a file, and syncs it.
+    pub(crate) fn get_file(&self, key: &str, size_bytes: u64, path: &Path) -> Result<()> {
+        self.client.get_file(key, size_bytes, path)
+    }
+
+    /// How long it is left alone after failures: at first, and at most.
+    pub(crate) fn rests(&self) -> (Duration, Duration) {
+        self.client.rests()
+    }
+
     /// Ranges of several objects, all at once.
     pub(crate) fn fetch(&self, wanted: Vec<(String, Vec<Range<u64>>)>) -> Result<Vec<Vec<Bytes>>> {
         self.client.fetch(wanted)

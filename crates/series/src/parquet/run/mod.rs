@@ -36,6 +36,7 @@ pub(crate) use exceptions::{read_value, write_value};
 pub use kind::{Kind, Number};
 pub(crate) use object::{Fetch, range, seal, seal_path};
 pub use plan::{Plan, Planned, Unit};
+pub(crate) use read::read_sidecar;
 pub use read::{Detail, Run, Scan};
 pub(crate) use sidecar::Block;
 pub use sidecar::{EntityRows, Sidecar, Stats, VERSION};

@@ -371,7 +371,7 @@ fn open_column(
     Ok(reader)
 }
 
-pub(super) fn read_sidecar(path: &Path) -> Result<Sidecar> {
+pub(crate) fn read_sidecar(path: &Path) -> Result<Sidecar> {
     let bytes = std::fs::read(path).map_err(|error| io_fault("opening", path, &error))?;
     Sidecar::decode(&bytes).map_err(|refusal| match refusal {
         Refusal::Newer(found) => Error::Newer {

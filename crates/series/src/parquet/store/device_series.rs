@@ -40,7 +40,10 @@ pub(super) const NAMING: Naming = Naming {
     series_count: "(SELECT coalesce(sum(json_array_length(metrics)), 0) FROM device_series
         WHERE device_series.device = device.no)",
     table: "device_series",
-    is_of: "series >> 31 IN (SELECT no FROM device WHERE tenant = ?1 AND (?2 IS NULL OR id = ?2))",
+    is_of_tenant: "series >> 31 IN (SELECT no FROM device WHERE tenant = ?1)",
+    // The numbers of a device's series follow one another.
+    is_of_device: "series >= (SELECT no << 31 FROM device WHERE tenant = ?1 AND id = ?2)
+        AND series < (SELECT (no + 1) << 31 FROM device WHERE tenant = ?1 AND id = ?2)",
     superseded: "superseded JOIN device ON device.no = superseded.series >> 31",
     metric: "(SELECT name FROM metric WHERE metric.no = superseded.series & 2147483647)",
     late: "late_point JOIN device ON device.no = late_point.series >> 31",
@@ -82,4 +85,29 @@ pub(super) fn add(connection: &Connection, device: u32, columns: &[ColumnNo]) ->
         .prepare_cached("INSERT INTO device_series (device, metrics) VALUES (?, ?)")?
         .execute(params![device, metrics])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NAMING;
+    use crate::parquet::store::manifest;
+    use crate::sqlite::remove::{What, condition};
+
+    #[test]
+    fn the_rows_of_a_device_are_found_by_an_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let (connection, _) = manifest::open(dir.path()).unwrap();
+        let condition = condition(&NAMING, What::Device("d"), "time");
+        for (table, index) in [
+            ("superseded", "USING INDEX superseded_by_key (series>? AND series<?)"),
+            ("late_point", "USING PRIMARY KEY (series>? AND series<?)"),
+            ("window_row", "USING PRIMARY KEY (series>? AND series<?)"),
+        ] {
+            let explained = format!("EXPLAIN QUERY PLAN DELETE FROM {table} WHERE {condition}");
+            let mut plan = connection.prepare(&explained).unwrap();
+            let steps = plan.query_map(["t", "d", ""], |row| row.get::<_, String>(3)).unwrap();
+            let steps: Vec<String> = steps.collect::<rusqlite::Result<_>>().unwrap();
+            assert!(steps[0].starts_with("SEARCH") && steps[0].ends_with(index), "{steps:?}");
+        }
+    }
 }

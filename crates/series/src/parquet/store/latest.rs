@@ -82,7 +82,12 @@ impl Readings {
     }
 
     /// The latest reading of a series, by looking at all of them.
-    fn search_last(&self, group: &Group, device: u32, column: ColumnNo) -> Result<Option<(When, Value)>> {
+    pub(super) fn search_last(
+        &self,
+        group: &Group,
+        device: u32,
+        column: ColumnNo,
+    ) -> Result<Option<(When, Value)>> {
         let (devices, claimed) = (Some([device].into()), i64::MIN..=i64::MAX);
         let selection =
             Selection { columns: vec![column], rows_of: None, devices, claimed, detail: Detail::Whole };

@@ -243,6 +243,19 @@ pub(super) fn counter(connection: &Connection, name: &str) -> rusqlite::Result<u
         .map(i64::cast_unsigned)
 }
 
+/// A counter that not every manifest has.
+pub(super) fn counter_if_any(connection: &Connection, name: &str) -> rusqlite::Result<Option<u64>> {
+    counter(connection, name).optional()
+}
+
+/// Sets a counter that need not be there.
+pub(super) fn put_counter(connection: &Connection, name: &str, value: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO counter VALUES (?, ?)")?
+        .execute(params![name, value.cast_signed()])
+        .map(|_| ())
+}
+
 pub(super) fn set_counter(connection: &Connection, name: &str, value: u64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE counter SET value = ?2 WHERE name = ?1")?

@@ -208,6 +208,11 @@ impl Metrics {
         }
     }
 
+    /// Whose rows a table has.
+    pub(super) fn tenant_of(&self, table: u32) -> Option<&str> {
+        self.tables.get(table as usize)?.as_ref().map(|table| table.tenant.as_str())
+    }
+
     /// What a column is called in a file: `temperature`, `temperature.1m.max`, `temperature.late.watermark`.
     pub(super) fn column_name(&self, no: ColumnNo) -> String {
         match self.derived_of(no) {

@@ -62,7 +62,7 @@ use manifest::RunFacts;
 use metrics::Metrics;
 use write::Writer;
 
-pub use cold::{ColdAges, ColdPolicy};
+pub use cold::{ColdAges, ColdPolicy, restore};
 pub use manifest_version::VERSION as MANIFEST_VERSION;
 
 /// The manifest's schema version, for those who look after the file.

@@ -8,7 +8,7 @@ use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, ValueRef
 
 use super::last;
 use super::moment::{Group, Selection};
-use super::{Parquet, RunEntry, Visible, manifest};
+use super::{Parquet, RunEntry, Visible, cold, manifest};
 use crate::parquet::run::Detail;
 use crate::parquet::{ColumnNo, Entity, Rows};
 use crate::sqlite::read as tables;
@@ -112,6 +112,10 @@ impl Parquet {
 const PIECE_ROWS: usize = 8192;
 
 impl SeriesReader for Parquet {
+    fn is_restored(&self) -> Result<bool> {
+        self.with_committed("reading the manifest", cold::restore::is_restored)
+    }
+
     fn points(
         &self,
         tenant: &TenantId,

@@ -10,10 +10,10 @@ use super::heard;
 use super::last::{self, LastRow};
 use super::manifest::{self, RunFacts};
 use super::moment::Group;
-use super::period::{Period, day};
+use super::period::{Grain, Period, day};
 use super::{Parquet, Rolling, RunEntry, remove_files};
 use crate::Result;
-use crate::parquet::run::{Plan, Writer as RunWriter, Written};
+use crate::parquet::run::{Plan, Sidecar, Writer as RunWriter, Written};
 use crate::parquet::{Entity, Rows};
 use crate::sqlite::{at_one_moment, fault, sync_directory_of};
 
@@ -178,15 +178,19 @@ fn write_file(path: &Path, rows: &Rows, plan: Plan) -> Result<Written> {
 
 /// What the manifest is to know of a file; number and generation are still to be.
 pub(super) fn facts(written: &Written, table: u32, period: Period, level: u32) -> RunFacts {
-    let sidecar = &written.sidecar;
+    RunFacts { table, period, level, size_bytes: written.size_bytes, ..facts_of(&written.sidecar) }
+}
+
+/// What a sidecar says of it.
+pub(super) fn facts_of(sidecar: &Sidecar) -> RunFacts {
     let entity = |at: Option<&crate::parquet::run::EntityRows>| {
         at.map_or(crate::parquet::Entity(0), |rows| rows.entity)
     };
     RunFacts {
         no: 0,
-        table,
-        period,
-        level,
+        table: 0,
+        period: Period::of(Grain::Ever, 0),
+        level: 0,
         generation: 0,
         entities: (entity(sidecar.entities.first()), entity(sidecar.entities.last())),
         claimed: sidecar.claimed_range().unwrap_or((0, 0)),
@@ -195,7 +199,7 @@ pub(super) fn facts(written: &Written, table: u32, period: Period, level: u32) -
         }),
         rows: sidecar.rows,
         readings: sidecar.readings,
-        size_bytes: written.size_bytes,
+        size_bytes: 0,
     }
 }
 

@@ -3,8 +3,9 @@
 mod damage;
 mod faulty;
 mod life;
+mod peers;
 mod random;
-mod s3;
+mod restore;
 
 use std::path::Path;
 use std::sync::Arc;

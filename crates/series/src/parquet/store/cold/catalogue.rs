@@ -38,6 +38,7 @@ impl Parquet {
         if state.0 == state.1 {
             return Ok(false);
         }
+        tier.is_owner()?;
         let path = self.manifest.with_file_name("catalogue.tmp");
         let broken = |error: std::io::Error| io_fault("writing", &path, &error);
         let gone = |error: std::io::Error| match error.kind() {
@@ -83,6 +84,7 @@ impl Parquet {
 fn copy(from: &Path, to: &Path, heard: &Heard) -> rusqlite::Result<u64> {
     let connection = Connection::open(from)?;
     connection.execute("ATTACH ? AS out", params![to.to_string_lossy()])?;
+    connection.pragma_update(Some("out"), "user_version", manifest::VERSION)?;
     let transaction = connection.unchecked_transaction()?;
     let state = manifest::counter(&transaction, "cold")?;
     transaction.execute_batch(HEARD)?;

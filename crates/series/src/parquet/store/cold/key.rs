@@ -8,6 +8,12 @@ pub(super) fn store_id(number: u64) -> String {
     format!("store={number:016x}")
 }
 
+/// The number in the first part of a key.
+pub(super) fn store_number(store: &str) -> Option<u64> {
+    let digits = store.strip_prefix("store=").filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
 /// Where the runs of a store are.
 pub(super) fn runs(store: &str) -> String {
     format!("{store}/runs")
@@ -16,6 +22,11 @@ pub(super) fn runs(store: &str) -> String {
 /// Where its catalogues are.
 pub(super) fn catalogues(store: &str) -> String {
     format!("{store}/catalogue")
+}
+
+/// Where it stands who looks after its objects.
+pub(super) fn owners(store: &str) -> String {
+    format!("{store}/owner")
 }
 
 /// What a run's object is called, without the ending. Hive's way, so that other programs see tenant, kind and day as columns

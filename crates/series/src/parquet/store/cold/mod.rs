@@ -15,6 +15,8 @@ mod before;
 mod catalogue;
 mod choose;
 mod key;
+mod owner;
+pub mod restore;
 mod tables;
 mod tier;
 
@@ -38,6 +40,8 @@ pub(super) struct Tier {
     pub(super) cold: Arc<Cold>,
     /// The store's own number, in every key.
     id: String,
+    /// Its number among those that looked after these objects ([`owner`]).
+    owner: u64,
     /// One at a time who removes objects, or forgets that one is to be removed.
     removing: parking_lot::Mutex<()>,
     /// One at a time who moves; when it was last looked for objects that nobody knows, and a catalogue was written.
@@ -48,7 +52,14 @@ impl Tier {
     pub(super) fn open(connection: &Connection, cold: Arc<Cold>) -> rusqlite::Result<Self> {
         let id = key::store_id(super::manifest::counter(connection, "store")?);
         cold.set_unwanted(tables::unwanted(connection)?.len() as u64);
-        Ok(Self { cold, id, removing: parking_lot::Mutex::default(), moving: parking_lot::Mutex::default() })
+        let owner = owner::own(connection)?;
+        Ok(Self {
+            cold,
+            id,
+            owner,
+            removing: parking_lot::Mutex::default(),
+            moving: parking_lot::Mutex::default(),
+        })
     }
 }
 

@@ -16,14 +16,18 @@ use crate::sqlite::{fault, sync_directory_of};
 const SWEEP_EVERY_NANOS: i64 = 86_400_000_000_000;
 /// An object that nobody knows is left alone so long: somebody may just be putting it there.
 const GRACE_NANOS: i64 = 86_400_000_000_000;
-/// A catalogue is written so often at most.
-const CATALOGUE_EVERY_NANOS: i64 = 3_600_000_000_000;
+/// A catalogue is written so often at most: what became cold since would be lost with the disk.
+const CATALOGUE_EVERY_NANOS: i64 = 600_000_000_000;
+/// While there is always more to move, it is not waited for the end of that for longer.
+const CATALOGUE_AFTER_NANOS: i64 = 3_600_000_000_000;
 
 /// When things were done, nanoseconds since the epoch.
 #[derive(Debug, Default)]
 pub(super) struct Last {
     swept: Option<i64>,
     catalogued: Option<i64>,
+    /// Since when runs are moved that no catalogue names.
+    unnamed: Option<i64>,
 }
 
 impl Parquet {
@@ -44,12 +48,19 @@ impl Parquet {
             self.sweep(tier, now)?;
             last.swept = Some(now.nanos());
         }
-        if let Some((run, owner)) = self.next_to_move(now, policy) {
+        let waited = last.unnamed.is_some() && due(last.unnamed, CATALOGUE_AFTER_NANOS);
+        if let Some((run, owner)) = self.next_to_move(now, policy).filter(|_| !waited) {
             self.move_run(tier, &run, &owner)?;
+            last.unnamed.get_or_insert(now.nanos());
             return Ok(true);
         }
-        if due(last.catalogued, CATALOGUE_EVERY_NANOS) && self.write_catalogue(tier)? {
-            last.catalogued = Some(now.nanos());
+        if due(last.catalogued, CATALOGUE_EVERY_NANOS) || waited {
+            last.unnamed = None;
+            if self.write_catalogue(tier)? {
+                last.catalogued = Some(now.nanos());
+            }
+            // It was not the end that it was written at.
+            return removed.map(|()| waited);
         }
         removed.map(|()| false)
     }
@@ -57,6 +68,7 @@ impl Parquet {
     /// Makes a run cold. A crash leaves it as it was, or cold; and at most files or objects that nobody knows.
     fn move_run(&self, tier: &Tier, entry: &Arc<RunEntry>, owner: &Owner) -> Result<()> {
         let failed = |error| fault("moving a run to the cold tier", &self.manifest, error);
+        tier.is_owner()?;
         seal(&entry.path)?;
         sync_directory_of(&entry.path)?;
         let checksum = self.cache.open(entry)?.sidecar().checksum();
@@ -113,6 +125,7 @@ impl Parquet {
         if unwanted.is_empty() {
             return Ok(());
         }
+        tier.is_owner()?;
         // A commit that a power cut takes back must not have cost an object that is then known again.
         self.durable.sync()?;
         for key in unwanted {
