@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
+# The storm has a mail server of others.
+PENSTOCK_TEST_DEPS=${PENSTOCK_TEST_DEPS:-$(scripts/install-test-deps.sh)}
+export PENSTOCK_TEST_DEPS
 cargo build --release -p penstock -p penstock-rigs --bins
 "$target/release/powercut" --cuts 1000 --server-cuts 50
 "$target/release/diskfull" --rounds 5

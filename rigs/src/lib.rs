@@ -23,6 +23,7 @@ pub mod image;
 pub mod latency;
 pub mod ledger;
 pub mod logged;
+pub mod mail;
 pub mod metrics;
 pub mod nofsync;
 pub mod outcome;

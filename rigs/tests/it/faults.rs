@@ -84,8 +84,14 @@ fn a_storm_of_alerts_is_told_within_limits_and_adds_up() {
 
 #[test]
 fn a_lost_digest_and_a_limit_that_is_not_kept_are_caught() {
-    for broken in ["digest", "limit"] {
-        on_server(BROKEN, env!("CARGO_BIN_EXE_storm"), &[&STORM[..], &["--broken", broken]].concat());
+    // By webhook and by e-mail.
+    for (broken, caught) in [
+        ("digest", ["ann was told of", "eve was told of"]),
+        ("limit", ["ann has a limit of 30", "eve has a limit of 15"]),
+    ] {
+        let options = [&STORM[..], &["--broken", broken]].concat();
+        let said = on_server(BROKEN, env!("CARGO_BIN_EXE_storm"), &options);
+        assert!(caught.iter().all(|words| said.contains(words)), "{broken}: {said}");
     }
 }
 

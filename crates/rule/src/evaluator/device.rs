@@ -20,7 +20,11 @@ pub(super) struct Device {
     pub(super) cohort: Option<Arc<Cohort>>,
     /// Whether its cohort is new: rules that hear every reading are to be looked at with the next one.
     pub(super) is_fresh: bool,
+    pub(super) brief: Brief,
     pub(super) times: Times,
+    /// Before this, by the server's clock, time alone does nothing to it; the smallest there is when nobody has looked since
+    /// something changed.
+    pub(super) idle_until: i64,
     /// The time that its timer is set to; the largest there is when none is.
     pub(super) armed: i64,
     pub(super) slots: Vec<Slot>,
@@ -30,6 +34,17 @@ pub(super) struct Device {
     pub(super) signals: Vec<(u32, Func, Level)>,
     /// Rules that are on their way or raised, by number.
     pub(super) active: Vec<(u32, Active)>,
+}
+
+/// What every message wants to know of the cohort: kept with the device, because cohorts and plans lie far off where there are many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brief {
+    /// Of the facts ([`Cohort::print`]).
+    print: u64,
+    /// The shortest silence that some rule waits for, ns; the largest number where none does.
+    silence: i64,
+    /// Whether some rule hears any reading.
+    pub(super) wakes: bool,
 }
 
 /// How far a device has come.
@@ -109,6 +124,8 @@ impl Device {
             id,
             cohort: None,
             is_fresh: true,
+            brief: Brief { print: 0, silence: i64::MAX, wakes: false },
+            idle_until: i64::MIN,
             times: Times { seen: i64::MIN, heard: i64::MIN, clock: i64::MIN },
             armed: i64::MAX,
             slots: Vec::new(),
@@ -130,7 +147,21 @@ impl Device {
         self.kept.retain(is_asked);
         self.signals.clear();
         self.is_fresh = true;
+        self.brief =
+            Brief { print: cohort.print, silence: plan.shortest_silence(), wakes: !plan.wakes.is_empty() };
+        self.idle_until = i64::MIN;
         self.cohort = Some(cohort);
+    }
+
+    /// Whether rules see the same in facts as when it was put into its cohort.
+    pub(super) fn has_print(&self, print: u64) -> bool {
+        self.cohort.is_some() && self.brief.print == print
+    }
+
+    /// Notes that it was heard, by the server's clock: every silence begins anew.
+    pub(super) fn hear(&mut self, at: i64) {
+        self.times.heard = self.times.heard.max(at);
+        self.idle_until = self.idle_until.min(at.saturating_add(self.brief.silence));
     }
 
     pub(super) fn slot(&self, metric: u32) -> Option<&Slot> {
@@ -147,6 +178,9 @@ impl Device {
     }
 
     pub(super) fn set_active(&mut self, rule: u32, active: Option<Active>) {
+        if matches!(active, Some(Active::Pending { .. })) {
+            self.idle_until = i64::MIN;
+        }
         match (self.active.binary_search_by_key(&rule, |(rule, _)| *rule), active) {
             (Ok(place), Some(active)) => self.active[place].1 = active,
             (Ok(place), None) => drop(self.active.remove(place)),

@@ -234,6 +234,7 @@ const fn duration(kind: &TrackKind) -> Option<i64> {
 fn remember(tenant: &Tenant, device: &mut Device, filled: &Filled, now: i64) -> Vec<u32> {
     let mut new = Vec::new();
     let is_new = device.times.heard == i64::MIN;
+    device.idle_until = i64::MIN;
     if is_new {
         device.times.heard = filled.heard.nanos();
         device.times.clock = now.max(filled.heard.nanos());

@@ -103,7 +103,7 @@ impl Evaluator {
         advance(tenant, device, arrival, false, touched, out);
         let instant = Instant { at, now: device.times.clock, retrospective: false };
         sort_in(ground, live, device, message, instant, out);
-        device.times.heard = device.times.heard.max(arrival);
+        device.hear(arrival);
         step(ground, device, readings, instant, touched, out);
     }
 
@@ -160,7 +160,7 @@ impl Evaluator {
         advance(rules, device, at, true, touched, out);
         let instant = Instant { at, now: at, retrospective: true };
         sort_in(ground, &mut self.tenants[tenant as usize].past, device, message, instant, out);
-        device.times.heard = at;
+        device.hear(at);
         step(ground, device, readings, instant, touched, out);
     }
 
@@ -212,7 +212,7 @@ fn sort_in(
     instant: Instant,
     out: &mut Output,
 ) {
-    if device.cohort.as_ref().is_some_and(|cohort| cohort.fits(message.facts)) {
+    if device.has_print(cohorts.print(message.facts)) {
         return;
     }
     let tenant = ground.tenant;

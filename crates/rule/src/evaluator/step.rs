@@ -52,7 +52,9 @@ pub(super) fn step<'r>(
     for reading in readings {
         has_changed |= take(ground, device, reading, instant, &mut hint, touched);
     }
-    if let Some(cohort) = &device.cohort {
+    if (device.brief.wakes || device.is_fresh)
+        && let Some(cohort) = &device.cohort
+    {
         touched.extend_from_slice(&cohort.plan.wakes);
         if std::mem::take(&mut device.is_fresh) {
             let of_device = cohort.plan.silences.iter().filter(|(metric, ..)| metric.is_none());

@@ -42,7 +42,7 @@ impl Evaluator {
             for slot in &mut device.slots {
                 slot.heard = slot.heard.saturating_add(nanos);
             }
-            device.armed = i64::MAX;
+            (device.armed, device.idle_until) = (i64::MAX, i64::MIN);
             self.arm(place);
         }
     }
@@ -50,13 +50,16 @@ impl Evaluator {
     /// Sets a device's timer to what comes next.
     pub(super) fn arm(&mut self, place: u32) {
         let Some(device) = self.live.get_mut(place) else { return };
-        let tenant = &self.tenants[device.tenant as usize].tenant;
-        let due = next_due(tenant, device);
         // One that is set earlier comes first, and sets the next.
-        if due < device.armed {
-            device.armed = due;
-            self.timers.push(std::cmp::Reverse((due, place)));
+        if device.armed <= device.idle_until {
+            return;
         }
+        device.idle_until = next_due(&self.tenants[device.tenant as usize].tenant, device);
+        if device.armed <= device.idle_until {
+            return;
+        }
+        device.armed = device.idle_until;
+        self.timers.push(std::cmp::Reverse((device.armed, place)));
         if self.timers.len() > 1024 + self.live.len() * TIMERS_PER_DEVICE {
             let armed = self.live.places().filter(|(_, device)| device.armed != i64::MAX);
             self.timers = armed.map(|(place, device)| std::cmp::Reverse((device.armed, place))).collect();
@@ -73,10 +76,14 @@ pub(super) fn advance(
     touched: &mut Vec<u32>,
     out: &mut Output,
 ) {
-    loop {
+    if device.idle_until > to {
+        device.times.clock = device.times.clock.max(to);
+        return;
+    }
+    device.idle_until = loop {
         let due = next_due(tenant, device);
         if due > to {
-            break;
+            break due;
         }
         let instant = Instant { at: i64::MIN, now: due, retrospective };
         device.times.clock = device.times.clock.max(due);
@@ -89,11 +96,10 @@ pub(super) fn advance(
         if !touched.is_empty() {
             look_at(tenant, device, touched, Instant { at: due, ..instant }, out);
         }
-    }
+    };
     device.times.clock = device.times.clock.max(to);
 }
 
-/// When time alone does something to a device next; the largest time there is when never.
 /// Whether a rule that waits for silence is raised.
 fn is_silent(device: &Device) -> bool {
     let mut silent = false;
@@ -103,6 +109,7 @@ fn is_silent(device: &Device) -> bool {
     silent
 }
 
+/// When time alone does something to a device next; the largest time there is when never.
 fn next_due(tenant: &Tenant, device: &Device) -> i64 {
     let pending = device.active.iter().filter_map(|(rule, active)| match active {
         Active::Pending { due, .. } if (*rule as usize) < tenant.rules.len() => Some(*due),

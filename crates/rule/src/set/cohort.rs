@@ -1,9 +1,9 @@
 //! Devices with the same facts.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
 use record::Facts;
 
 use super::plan::Plan;
@@ -15,6 +15,8 @@ use crate::language::{Datum, Fact, Func, Seen};
 pub(crate) struct Cohort {
     /// What rules can know of the facts.
     pub(crate) facts: Facts,
+    /// See [`Cohorts::print`].
+    pub(crate) print: u64,
     /// The facts that rules name, by number.
     values: Vec<Option<Box<str>>>,
     /// The rules that are for devices of some ids, and for those of this cohort.
@@ -27,6 +29,8 @@ pub(crate) struct Cohort {
 pub(crate) struct Cohorts {
     /// Whether only rules are in them that judge the past.
     of_past: bool,
+    /// Seeded at random.
+    hasher: DefaultHashBuilder,
     /// Most rules in all plans.
     most: usize,
     cohorts: HashMap<u64, Vec<Arc<Cohort>>>,
@@ -76,10 +80,17 @@ impl Cohorts {
         Self { of_past, most, look_at: 1024, ..Self::default() }
     }
 
+    /// A print of what rules can know of facts: where it is the same, so is that. Two that differ have the same one once in 2^64 times,
+    /// by a seed that nobody knows.
+    pub(crate) fn print(&self, facts: &Facts) -> u64 {
+        self.hasher.hash_one((&facts.device_type, &facts.site, &facts.firmware, &facts.tags))
+    }
+
     /// The cohort of a device.
     pub(crate) fn of(&mut self, tenant: &Tenant, id: &str, facts: &Facts) -> Arc<Cohort> {
         let for_id = for_id(tenant, id);
-        let key = key(facts, &for_id);
+        let print = self.print(facts);
+        let key = self.hasher.hash_one((print, &for_id));
         let found = self.cohorts.get(&key).and_then(|cohorts| {
             cohorts.iter().find(|cohort| cohort.for_id == for_id && cohort.fits(facts)).map(Arc::clone)
         });
@@ -93,7 +104,7 @@ impl Cohorts {
         let facts = known(facts);
         let values: Vec<_> = tenant.names.facts().iter().map(|fact| value_of(&facts, fact)).collect();
         let plan = self.plan(tenant, &facts, &values, &for_id);
-        let cohort = Arc::new(Cohort { facts, values, for_id, plan });
+        let cohort = Arc::new(Cohort { facts, print, values, for_id, plan });
         self.cohorts.entry(key).or_default().push(Arc::clone(&cohort));
         cohort
     }
@@ -118,9 +129,7 @@ impl Cohorts {
         }
         rules.extend(asked.copied().filter(is_for));
         rules.sort(); // a few runs in order
-        let mut hasher = DefaultHasher::new();
-        rules.hash(&mut hasher);
-        let key = hasher.finish();
+        let key = self.hasher.hash_one(&rules);
         if let Some(plan) =
             self.plans.get(&key).and_then(|plans| plans.iter().find(|plan| plan.rules == rules))
         {
@@ -174,12 +183,6 @@ fn for_id(tenant: &Tenant, id: &str) -> Vec<u32> {
     rules.sort_unstable();
     rules.dedup();
     rules
-}
-
-fn key(facts: &Facts, for_id: &[u32]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&facts.device_type, &facts.site, &facts.firmware, &facts.tags, for_id).hash(&mut hasher);
-    hasher.finish()
 }
 
 fn value_of(facts: &Facts, fact: &Fact) -> Option<Box<str>> {

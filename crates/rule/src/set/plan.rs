@@ -142,6 +142,11 @@ impl Plan {
         &self.metrics[place as usize].1
     }
 
+    /// The shortest silence that some rule waits for, nanoseconds; the largest number where none does.
+    pub(crate) fn shortest_silence(&self) -> i64 {
+        self.silences.iter().map(|(_, nanos, _)| *nanos).min().unwrap_or(i64::MAX)
+    }
+
     /// How many rules stand in it.
     pub(super) fn size(&self) -> usize {
         self.rules.len() + 1

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rigs::metrics::{named, page};
-use rigs::outcome::{Result, broken};
+use rigs::outcome::{Failure, Result, broken};
 use rigs::server::Place;
 use rigs::truth::ask::Asker;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::Phase;
 use crate::people::{CRITICAL_PER_HOUR, Crowd, Person, RULES};
+use crate::told::{Digest, Says, Told};
 
 /// What the last digest may take: it waits for its time, and then for its delivery.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -55,10 +55,10 @@ impl fmt::Display for Judged {
 }
 
 /// Each device's `causes` are one alert for each rule, all of them over; each person was told of all that they want to hear of and that
-/// was not suppressed, exactly, and within their limit.
+/// was not suppressed, exactly, and within their limit. What is wrong is said of everybody.
 pub(crate) fn judge(place: &Place, crowd: &Crowd, causes: u64, is_digest_lost: bool) -> Result<Judged> {
     let raised = raised(place, causes)?;
-    let (mut people, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+    let (mut people, mut wrong, deadline) = (Vec::new(), Vec::new(), Instant::now() + PATIENCE);
     for person in &crowd.0 {
         let expected: BTreeMap<String, u64> =
             person.rules.iter().map(|rule| ((*rule).to_owned(), raised[*rule])).collect();
@@ -66,16 +66,20 @@ pub(crate) fn judge(place: &Place, crowd: &Crowd, causes: u64, is_digest_lost: b
             std::thread::sleep(Duration::from_millis(100));
         }
         let heard = heard(person, is_digest_lost)?;
-        if heard.by_rule != expected {
-            return broken(format!(
-                "{} was told of {:?}, raised were {expected:?}",
-                person.name, heard.by_rule
-            ));
+        match is_right(&heard, &expected) {
+            Err(Failure::Broken(what)) => wrong.push(what),
+            other => other?,
         }
-        within_limits(&heard)?;
         people.push(heard);
     }
-    Ok(Judged { people })
+    if wrong.is_empty() { Ok(Judged { people }) } else { broken(wrong.join("; ")) }
+}
+
+fn is_right(heard: &Heard, expected: &BTreeMap<String, u64>) -> Result<()> {
+    if heard.by_rule != *expected {
+        return broken(format!("{} was told of {:?}, raised were {expected:?}", heard.name, heard.by_rule));
+    }
+    within_limits(heard)
 }
 
 /// How many stand for themselves, by rule: what SQL and the metrics say, which must be what was sent.
@@ -113,13 +117,12 @@ fn raised(place: &Place, causes: u64) -> Result<BTreeMap<String, u64>> {
 fn heard(person: &Person, is_digest_lost: bool) -> Result<Heard> {
     let mut heard = Heard { name: person.name.to_owned(), per_hour: person.per_hour, ..Heard::default() };
     let (mut at_ms, mut is_digest_lost) = (Vec::new(), is_digest_lost);
-    for received in person.receiver.received().values() {
-        let body = &received.body;
-        if body["type"] == "alert.digest" && std::mem::take(&mut is_digest_lost) {
+    for told in person.way.told()? {
+        if matches!(told.says, Says::Digest(_)) && std::mem::take(&mut is_digest_lost) {
             continue;
         }
-        at_ms.push(body["at_ms"].as_i64().context("a message without its time")?);
-        take(&mut heard, body)?;
+        at_ms.push(told.at_ms);
+        take(&mut heard, told)?;
     }
     heard.messages = at_ms.len();
     at_ms.sort_unstable();
@@ -129,36 +132,34 @@ fn heard(person: &Person, is_digest_lost: bool) -> Result<Heard> {
     Ok(heard)
 }
 
-fn take(heard: &mut Heard, body: &Value) -> Result<()> {
-    let count = body["count"].as_u64().context("a message without a count")?;
-    if body["type"] != "alert.digest" {
-        let rule = body["rule"]["name"].as_str().context("a message without its rule")?;
-        if count > 0 {
-            *heard.by_rule.entry(rule.to_owned()).or_default() += count;
-        }
-        if body["type"] == "alert.group" {
-            heard.grouped += count;
-        } else {
+fn take(heard: &mut Heard, Told { count, says, .. }: Told) -> Result<()> {
+    match says {
+        Says::Alert { rule, is_critical } => {
             heard.single += count;
-            heard.critical += usize::from(body["severity"] == "critical");
+            heard.critical += usize::from(is_critical);
+            // Of one that was told before nobody is told for the first time.
+            if count > 0 {
+                *heard.by_rule.entry(rule).or_default() += count;
+            }
         }
-        return Ok(());
+        Says::Group { rule } => {
+            heard.grouped += count;
+            *heard.by_rule.entry(rule).or_default() += count;
+        }
+        Says::Digest(digest) => {
+            let Digest { held, muted, by_rule, other_rules } = &digest;
+            let sum = by_rule.values().sum::<u64>() + other_rules;
+            if sum != held + muted || count != sum {
+                return broken(format!("a digest says {count} alerts, and does not add up: {digest:?}"));
+            }
+            heard.digests += 1;
+            heard.held += held;
+            heard.muted += muted;
+            for (rule, number) in digest.by_rule {
+                *heard.by_rule.entry(rule).or_default() += number;
+            }
+        }
     }
-    let digest = &body["digest"];
-    let of = |key: &str| digest[key].as_u64().unwrap_or_default();
-    let by_rule = digest["by_rule"].as_object().context("a digest without rules")?;
-    let mut sum = of("other_rules");
-    for (rule, number) in by_rule {
-        let number = number.as_u64().context("a rule without its number")?;
-        sum += number;
-        *heard.by_rule.entry(rule.clone()).or_default() += number;
-    }
-    if sum != of("held") + of("muted") || count != sum {
-        return broken(format!("a digest says {count} alerts, and does not add up: {digest}"));
-    }
-    heard.digests += 1;
-    heard.held += of("held");
-    heard.muted += of("muted");
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 mod judge;
 mod load;
 mod people;
+mod told;
 mod watch;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use rigs::latency::{Probe, Took};
+use rigs::mail::MailServer;
 use rigs::metrics::cpu_time;
 use rigs::outcome::{Result, broken, exit};
 use rigs::server::{Place, Server, binary};
@@ -63,7 +65,7 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Broken {
-    /// A digest is lost on its way
+    /// A digest to everybody is lost on its way
     Digest,
     /// The server is told another limit than the one that is promised
     Limit,
@@ -80,9 +82,14 @@ fn run(args: &Args) -> Result<String> {
     let place = Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?;
     let mut place = place.with_everything();
     // As often as may be, so that a storm of some minutes has several of each.
-    place.more = "[alert]\ndigest_s = 60\ngroup_s = 5\n[alert.webhook]\nallow_private = true\n".to_owned();
+    let mail = MailServer::start()?;
+    place.more = format!(
+        "[alert]\ndigest_s = 60\ngroup_s = 5\n[alert.webhook]\nallow_private = true\n\
+         [alert.smtp]\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\nfrom = \"alerts@example.com\"\n",
+        mail.port
+    );
     let server = place.start(|_| {})?;
-    let crowd = Crowd::gather(place.http, args.broken == Some(Broken::Limit))?;
+    let crowd = Crowd::gather(place.http, mail, args.broken == Some(Broken::Limit))?;
     people::add_rules(place.http, &args.suppress)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let before = runtime.block_on(phase(args, &place, &server, (Weather::Calm, args.before_s)))?;

@@ -1,11 +1,15 @@
-//! The rules of a storm, and the people who hear of it, each at a receiver of their own.
+//! The rules of a storm, and the people who hear of it, each at a receiver of their own: of webhooks, or a mailbox.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rigs::mail::MailServer;
 use rigs::receiver::Receiver;
 use serde_json::{Value, json};
+
+use crate::told::Told;
 
 /// A rule.
 #[derive(Debug)]
@@ -42,7 +46,41 @@ pub(crate) struct Person {
     pub(crate) rules: &'static [&'static str],
     /// Messages in an hour.
     pub(crate) per_hour: usize,
-    pub(crate) receiver: Receiver,
+    pub(crate) way: Way,
+}
+
+/// How somebody is told.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Webhook(Receiver),
+    Mail { server: Arc<MailServer>, address: String },
+}
+
+impl Way {
+    fn webhook() -> anyhow::Result<Self> {
+        Ok(Self::Webhook(Receiver::listen(0)?))
+    }
+
+    /// As a person's document has it.
+    fn channel(&self) -> Value {
+        match self {
+            Self::Webhook(receiver) => json!({ "kind": "webhook", "url": receiver.url }),
+            Self::Mail { address, .. } => json!({ "kind": "email", "to": address }),
+        }
+    }
+
+    /// What came so far; what came again is there once.
+    ///
+    /// # Errors
+    /// Something came that cannot be read.
+    pub(crate) fn told(&self) -> anyhow::Result<Vec<Told>> {
+        match self {
+            Self::Webhook(receiver) => {
+                receiver.received().values().map(|received| Told::by_webhook(&received.body)).collect()
+            }
+            Self::Mail { server, address } => server.received(address)?.iter().map(Told::by_mail).collect(),
+        }
+    }
 }
 
 /// Everybody.
@@ -54,16 +92,15 @@ impl Crowd {
     ///
     /// # Errors
     /// The server refuses one.
-    pub(crate) fn gather(http: SocketAddr, is_limit_wrong: bool) -> anyhow::Result<Self> {
-        let person = |name, rules, per_hour| -> anyhow::Result<Person> {
-            let receiver = Receiver::listen(0)?;
-            Ok(Person { name, rules, per_hour, receiver })
-        };
+    pub(crate) fn gather(http: SocketAddr, mail: MailServer, is_limit_wrong: bool) -> anyhow::Result<Self> {
+        let mail = Way::Mail { server: Arc::new(mail), address: "eve@example.com".to_owned() };
+        let person = |name, rules, per_hour, way| Person { name, rules, per_hour, way };
         let crowd = Self(vec![
-            person("ann", &["hot", "dusty", "wet"], PER_HOUR)?,
-            person("bob", &["hot", "dusty", "wet", "loud"], 12)?,
-            person("cid", &["dusty"], 20)?,
-            person("dan", &["wet"], PER_HOUR)?,
+            person("ann", &["hot", "dusty", "wet"], PER_HOUR, Way::webhook()?),
+            person("bob", &["hot", "dusty", "wet", "loud"], 12, Way::webhook()?),
+            person("cid", &["dusty"], 20, Way::webhook()?),
+            person("dan", &["wet"], PER_HOUR, Way::webhook()?),
+            person("eve", &["hot", "dusty", "wet"], 15, mail),
         ]);
         for person in &crowd.0 {
             let wants: Vec<Value> =
@@ -71,7 +108,7 @@ impl Crowd {
             let per_hour = if is_limit_wrong { WRONG_PER_HOUR } else { person.per_hour };
             let document = json!({
                 "name": person.name,
-                "channels": { "hook": { "kind": "webhook", "url": person.receiver.url } },
+                "channels": { "way": person.way.channel() },
                 "wants": wants,
                 "per_hour": per_hour,
             });

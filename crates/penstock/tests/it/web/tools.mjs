@@ -60,8 +60,18 @@ export const see = (page, selector) => page.locator(selector).first().waitFor();
 /** A figure among those at the head of a page. */
 export const figure = (page, name) => page.locator(`.figures > div:has(dt:text-is("${name}")) dd`).first();
 
-/** Runs what a person does, in a page of its own; the first that goes wrong is told with what was in sight, and ends everything. */
-export function flows(chromium) {
+/** What the server has of alerts and rules, past the page: whether it was late, or the page. */
+async function known(http) {
+  const ask = (path) => fetch(http + path, { signal: AbortSignal.timeout(5000) }).then((answer) => answer.text()).catch((error) => error.message);
+  const metrics = (await ask("/metrics")).split("\n").filter((line) => /^penstock_(reader_lag|alert|rule).* (?!0$)/.test(line));
+  return `${(await ask("/v1/alerts?limit=20")).slice(0, 3000)}\n${metrics.join("\n")}`;
+}
+
+/**
+ * Runs what a person does, in a page of its own; the first that goes wrong is told with what was in sight, and what the server at
+ * `http` has of alerts, if it is named; and ends everything.
+ */
+export function flows(chromium, http) {
   return async (name, options, steps) => {
     const began = Date.now();
     const page = await open(chromium, options);
@@ -70,7 +80,8 @@ export function flows(chromium) {
       check(page.wrong.length === 0, page.wrong.join("\n"));
     } catch (error) {
       const seen = await page.locator("main").innerText().catch(() => "");
-      console.error(`${name}: ${error.message}\n${page.url()}\n${page.wrong.join("\n")}\n${seen.slice(0, 1500)}`);
+      const had = http ? await known(http) : "";
+      console.error(`${name}: ${error.message}\n${page.url()}\n${page.wrong.join("\n")}\n${seen.slice(0, 1500)}\n${had}`);
       await chromium.close();
       process.exit(1);
     }
