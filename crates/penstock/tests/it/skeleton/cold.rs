@@ -14,14 +14,17 @@ const DAY: i64 = 86_400_000_000_000;
 const OLD: i64 = 19_676 * DAY;
 
 /// A day of a device as a server before this one left it.
-pub(super) fn write_a_day(dir: &Path) {
+pub(super) fn write_a_day(dir: &Path, devices: &[&str]) {
     let store = Parquet::open(&dir.join("data/series"), Options::default()).unwrap();
-    let readings = (0..5000).map(|n| {
-        let at = Timestamp::from_nanos(OLD + n * 1_000_000_000);
-        let (device, metric) = (DeviceId::parse("car").unwrap(), MetricName::parse("speed").unwrap());
-        Reading { device, metric, when: When::by_device(at, at), value: Value::Int(n % 200) }
-    });
-    let readings: Vec<Reading> = readings.collect();
+    let of_device = |id: &&str| {
+        let (device, metric) = (DeviceId::parse(id).unwrap(), MetricName::parse("speed").unwrap());
+        (0..5000).map(move |n| {
+            let at = Timestamp::from_nanos(OLD + n * 1_000_000_000);
+            let (device, metric, when) = (device.clone(), metric.clone(), When::by_device(at, at));
+            Reading { device, metric, when, value: Value::Int(n % 200) }
+        })
+    };
+    let readings: Vec<Reading> = devices.iter().flat_map(of_device).collect();
     let source = Source { topic: 0, lane: Lane::Backfill, partition: 77 };
     let spans = vec![Span { source, from: 0, to: 1 }];
     let readings = BTreeMap::from([(TenantId::default_tenant(), readings.iter().collect())]);
@@ -33,7 +36,7 @@ pub(super) fn write_a_day(dir: &Path) {
 fn old_readings_move_to_the_cold_tier_and_are_there_for_every_question() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("data")).unwrap();
-    write_a_day(dir.path());
+    write_a_day(dir.path(), &["car"]);
     let url = format!("file://{}/cold", dir.path().display());
     let environment = [("PENSTOCK__SERIES__COLD__URL", &*url), ("PENSTOCK__SERIES__COLD__AFTER_DAYS", "7")];
     let served = Served::with(dir.path(), &environment);
