@@ -29,8 +29,9 @@ pub(crate) struct Restore {
     /// Leaves out what is damaged or not there. Without it, it is named, and the data directory is not finished
     #[arg(long)]
     without_damaged: bool,
-    /// How the summary is printed
-    #[arg(long, short, value_enum, default_value_t)]
+    /// How the summary is printed: table or csv of tenants and their readings; json, one object with what is damaged or not in the
+    /// catalogue too
+    #[arg(long, short, value_enum, default_value_t, hide_possible_values = true)]
     format: Format,
 }
 

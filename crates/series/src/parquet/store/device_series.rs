@@ -99,9 +99,9 @@ mod tests {
         let (connection, _) = manifest::open(dir.path()).unwrap();
         let condition = condition(&NAMING, What::Device("d"), "time");
         for (table, index) in [
-            ("superseded", "USING INDEX superseded_by_key (series>? AND series<?)"),
-            ("late_point", "USING PRIMARY KEY (series>? AND series<?)"),
-            ("window_row", "USING PRIMARY KEY (series>? AND series<?)"),
+            ("superseded", "INDEX superseded_by_key (series>? AND series<?)"),
+            ("late_point", "PRIMARY KEY (series>? AND series<?)"),
+            ("window_row", "PRIMARY KEY (series>? AND series<?)"),
         ] {
             let explained = format!("EXPLAIN QUERY PLAN DELETE FROM {table} WHERE {condition}");
             let mut plan = connection.prepare(&explained).unwrap();
