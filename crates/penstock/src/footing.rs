@@ -129,7 +129,7 @@ fn enough_memory(available_bytes: u64) -> Verdict {
     }
     Err(format!(
         "{words}, less than {}: the system may end the server; stop what else runs here, raise the container's limit, or lower \
-         [stream] window_bytes and [query] cache_bytes",
+         [stream] window_bytes, series_in_memory and devices_in_memory, and [query] cache_bytes",
         gib(LITTLE_MEMORY_BYTES)
     ))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::{Budget, BudgetConfig};
 use crate::settings::Settings;
 use crate::window::{Plan, PlanError};
-use crate::{clock, sample, validate};
+use crate::{clock, devices, sample, validate};
 
 /// `[stream]` as written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -27,6 +27,11 @@ pub struct Config {
     /// What the open windows of all partitions may take in memory, bytes. Beyond it windows are computed from the stored
     /// readings when they close.
     pub window_bytes: usize,
+    /// Devices of all tenants that are remembered, some 2.3 KB each. What was used longest ago is forgotten: when it is
+    /// heard again its state is asked of the store, and its open windows are computed from the stored readings.
+    pub devices_in_memory: usize,
+    /// Series of all tenants that are remembered, some 100 bytes each beside their open windows; likewise.
+    pub series_in_memory: usize,
     /// How often the state is made durable, seconds: what a start after a crash has to do again at most.
     pub checkpoint_every_s: u32,
     /// Whether clean readings, with the facts of their devices, go into the topic `iot-telemetry-clean` for readers of
@@ -88,6 +93,8 @@ impl Default for Config {
             window: Vec::new(),
             recent_keys: crate::dedup::DEFAULT_KEYS,
             window_bytes: 2 << 30,
+            devices_in_memory: devices::Limits::default().max_devices,
+            series_in_memory: devices::Limits::default().max_series,
             checkpoint_every_s: 30,
             clean: false,
             clock: clock::Config::default(),
@@ -110,6 +117,8 @@ impl Config {
             ("checkpoint_every_s", u64::from(self.checkpoint_every_s), 1..=3600, "1 to 3600"),
             ("recent_keys", self.recent_keys as u64, 1..=65_536, "1 to 65536"),
             ("window_bytes", self.window_bytes as u64, 1 << 20..=1 << 50, "at least 1048576"),
+            ("devices_in_memory", self.devices_in_memory as u64, 1000..=1 << 31, "1000 to 2147483648"),
+            ("series_in_memory", self.series_in_memory as u64, 1000..=1 << 31, "1000 to 2147483648"),
         ] {
             if !possible.contains(&found) {
                 return Err(ConfigError::Number { key, found, wanted });
@@ -129,7 +138,11 @@ impl Config {
             sampling: sample::Sampling::new(&self.sample)?,
             window_bytes: self.window_bytes,
             recent_keys: self.recent_keys,
-            devices: crate::devices::Limits::default(),
+            devices: devices::Limits {
+                max_devices: self.devices_in_memory,
+                max_series: self.series_in_memory,
+                ..devices::Limits::default()
+            },
             clean: self.clean,
             tick_every: Duration::from_millis(500),
             checkpoint_every: Duration::from_secs(u64::from(self.checkpoint_every_s)),
@@ -159,6 +172,23 @@ mod tests {
             wrong.iter().map(|config| config.validate().unwrap_err().to_string()).collect();
         for (told, key) in told.iter().zip(["idle_after_s", "recent_keys", "windows", "clock.max_skew_s"]) {
             assert!(told.starts_with(&format!("stream.{key}")), "{told}");
+        }
+    }
+
+    #[test]
+    fn the_room_for_devices_and_series_is_what_is_written_shared_among_partitions() {
+        let config = Config { devices_in_memory: 16_000, series_in_memory: 320_000, ..Config::default() };
+        let settings = config.validate().expect("both are possible").per_partition(16);
+        assert_eq!((settings.devices.max_devices, settings.devices.max_series), (1_250, 25_000));
+        for config in [
+            Config { devices_in_memory: 999, ..Config::default() },
+            Config { series_in_memory: usize::MAX, ..Config::default() },
+        ] {
+            let refused = config.validate().expect_err("neither is possible").to_string();
+            assert!(
+                refused.contains("_in_memory") && refused.contains("write 1000 to 2147483648"),
+                "{refused}"
+            );
         }
     }
 }

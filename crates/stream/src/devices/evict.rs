@@ -16,9 +16,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// A day; a million devices and four million series, at some 2.3 KB and 100 bytes each.
+    /// A day; a million devices and twelve million series, at some 2.3 KB and 100 bytes each.
     fn default() -> Self {
-        Self { ttl_ns: 86_400_000_000_000, max_devices: 1_000_000, max_series: 4_000_000 }
+        Self { ttl_ns: 86_400_000_000_000, max_devices: 1_000_000, max_series: 12_000_000 }
     }
 }
 

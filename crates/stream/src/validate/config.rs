@@ -16,7 +16,7 @@ pub enum Mode {
     Lenient,
 }
 
-/// A `[[stream.limits]]` as written. The first one that fits a series holds for it.
+/// A `[[stream.limit]]` as written. The first one that fits a series holds for it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitConfig {
