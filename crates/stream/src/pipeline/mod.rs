@@ -6,6 +6,7 @@
 
 mod decode;
 mod keep;
+mod message;
 mod pending;
 mod readings;
 mod replay;
@@ -29,7 +30,7 @@ use crate::settings::Settings;
 use crate::source_of;
 
 use decode::{Content, Place};
-use readings::Message;
+use message::Message;
 use state::State;
 
 /// Consecutive records of a partition, to be processed.

@@ -9,44 +9,20 @@ use std::ops::Range;
 use log::Lane;
 use record::{DeviceId, DeviceNo, MetricNo, Readings, TenantId, TimeOrigin, Timestamp, When};
 use series::same;
-use series::{Amounts, ClockRow, DeadLetter, Key, LateRow};
-use wire::payload::{Element, Scratch};
+use series::{ClockRow, Key, LateRow};
 
 use crate::answers::{Answers, Held, Unanswered};
 use crate::budget::Counted;
 use crate::dedup::{self, Fate, Moment};
 use crate::devices::{Series, Translation};
-use crate::enrich::Kept;
 use crate::output::{Bench, Output};
 use crate::sample::Shed;
 use crate::validate::Verdict;
 use crate::window::{Published, Stale};
 
 use super::Pipeline;
-use super::decode::{Place, Telemetry};
-use super::keep::End;
+use super::message::Message;
 use super::pending::Touched;
-use super::replay::TriedAgain;
-
-/// Bits for a row within its record: none has more readings ([`record::limits::READINGS_PER_MESSAGE`]).
-const ROW_BITS: u32 = 20;
-
-/// A message on its way through the stages.
-pub(super) struct Message<'a> {
-    place: Place,
-    lane: Lane,
-    tenant: &'a TenantId,
-    rows: Range<usize>,
-    elements: &'a [Element],
-    tried_again: Option<&'a TriedAgain>,
-    /// Whether its times say something of its device's clock: not when it says itself that it is old.
-    tells_time: bool,
-    /// The last device whose clock was looked at.
-    device_seen: Option<DeviceNo>,
-    letters: Vec<DeadLetter>,
-    stage: &'static str,
-    amounts: Amounts,
-}
 
 /// Working memory, kept from one message to the next.
 #[derive(Default)]
@@ -84,89 +60,6 @@ struct Shared {
     is_in_time: bool,
 }
 
-impl<'a> Message<'a> {
-    pub(super) fn new(
-        place: Place,
-        lane: Lane,
-        telemetry: &'a Telemetry<'_, '_>,
-        rows: Range<usize>,
-        letters: Vec<DeadLetter>,
-        scratch: &'a Scratch,
-        tried_again: Option<&'a TriedAgain>,
-    ) -> Self {
-        let mut message = Self {
-            place,
-            lane,
-            tenant: &telemetry.tenant,
-            rows,
-            elements: scratch.elements(),
-            tried_again,
-            tells_time: tried_again.is_none() && !telemetry.is_history,
-            device_seen: None,
-            letters,
-            stage: "decode",
-            amounts: Amounts::default(),
-        };
-        if let Some(tried_again) = tried_again {
-            message.letters.retain(|letter| letter.index.is_none() || tried_again.concerns(letter.index));
-        }
-        let letters = message.letters.len() as i64;
-        message.amounts = Amounts { accepted: letters, dead: letters, ..Amounts::default() };
-        message
-    }
-
-    pub(super) fn has_kept_any(&self) -> bool {
-        self.amounts.stored + self.amounts.late + self.amounts.duplicate + self.amounts.shed > 0
-    }
-
-    pub(super) fn end(self) -> End {
-        End { amounts: self.amounts, letters: self.letters, stage: self.stage }
-    }
-
-    /// The message for the stage `enrich`; what is kept of it ends at row `end` of the bench.
-    pub(super) fn kept<'k>(&'k self, telemetry: &'k Telemetry<'_, '_>, end: usize) -> Kept<'k> {
-        Kept {
-            tenant: self.tenant,
-            lane: self.place.source.lane,
-            partition: self.place.source.partition,
-            offset: self.place.offset,
-            is_history: self.lane == Lane::Backfill,
-            said: telemetry.said(),
-            rows: self.rows.start..end,
-        }
-    }
-
-    /// Which element of the message a row came from.
-    fn element_of(&self, row: usize) -> Option<u32> {
-        let element = self.elements.partition_point(|element| element.rows.end <= row);
-        u32::try_from(element).ok().filter(|_| element < self.elements.len())
-    }
-
-    /// How long it has waited for the store, nanoseconds. What somebody has tried again waited for them.
-    fn waited_nanos(&self) -> i64 {
-        if self.tried_again.is_some() { 0 } else { self.place.waited_nanos }
-    }
-
-    /// How far rows from this one on may go through the stages together: of a message that is tried again, elements that
-    /// count stand beside others that do not.
-    fn until(&self, row: usize) -> usize {
-        let element = self.element_of(row).and_then(|element| self.elements.get(element as usize));
-        match (self.tried_again, element) {
-            (Some(_), Some(element)) => element.rows.end,
-            _ => self.rows.end,
-        }
-    }
-
-    /// A reading that cannot be kept.
-    fn dead(&mut self, row: usize, stage: &'static str, reason: String) {
-        if self.letters.is_empty() {
-            self.stage = stage;
-        }
-        self.letters.push(DeadLetter { index: self.element_of(row), reason });
-        self.amounts.dead += 1;
-    }
-}
-
 impl Pipeline {
     /// Takes the message's rows through the stages, moment by moment. What is left of them stands at the end of the
     /// bench's readings.
@@ -182,7 +75,7 @@ impl Pipeline {
             return Ok(());
         }
         self.memory.readings += rows.len() as u64;
-        number_clockless(message, &mut bench.readings);
+        message.number_clockless(&mut bench.readings);
         let mut translation = self.translation(message.tenant, &bench.readings);
         let watermark = self.state.books.watermark.at();
         let (mut next, mut kept) = (rows.start, rows.start);
@@ -231,7 +124,7 @@ impl Pipeline {
         answers: &mut dyn Answers,
         output: &mut Output,
     ) -> Result<(), Unanswered> {
-        if !is_concerned(message, &rows) {
+        if !message.is_concerned(rows.start) {
             return Ok(());
         }
         message.amounts.accepted += rows.len() as i64;
@@ -572,11 +465,6 @@ fn latest_claimed(readings: &Readings, device: DeviceNo, rows: Range<usize>) -> 
     whens.map(|when| when.claimed).max().unwrap_or_default()
 }
 
-/// Of a message that is tried again only what was dead counts.
-fn is_concerned(message: &Message<'_>, rows: &Range<usize>) -> bool {
-    message.tried_again.is_none_or(|again| again.concerns(message.element_of(rows.start)))
-}
-
 /// Rows of the moment at hand that stand before another: the same metric may come twice, and then the one before counts,
 /// though it is not among the kept ones yet.
 #[derive(Default)]
@@ -624,20 +512,4 @@ fn held_of(
         seq: when.seq,
     };
     answers.held(&key, value)
-}
-
-/// Readings that have neither a time nor a number of their device's get a number, so that no two have the same key.
-fn number_clockless(message: &Message<'_>, readings: &mut Readings) {
-    let (lane, offset) = match message.tried_again {
-        Some(again) => (again.of.lane, again.of.offset),
-        None => (message.place.source.lane, message.place.offset),
-    };
-    let record = (offset << 1 | lane as u64) << ROW_BITS;
-    for element in message.elements.iter().filter(|element| !element.rows.is_empty()) {
-        let when = readings.when(element.rows.start).expect("an element's rows are in the batch");
-        if when.origin == TimeOrigin::Server && when.seq == 0 {
-            let row = (element.rows.start - message.rows.start) as u64;
-            readings.set_when(element.rows.clone(), when.with_seq((record | row) + 1));
-        }
-    }
 }
