@@ -1,6 +1,7 @@
 //! What a server says about itself on `/metrics`, and the system about its process.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -62,6 +63,24 @@ pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let ticks: u64 =
         rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Ok(Duration::from_millis(ticks * 10))
+}
+
+/// What all files under a folder hold. One that is removed meanwhile counts as nothing.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        bytes += match entry.metadata() {
+            Ok(facts) if facts.is_dir() => folder_bytes(&entry.path())?,
+            Ok(facts) => facts.len(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The whole path at a steady load: 20-metric JSON messages over MQTT at QoS 1, with windows, until a query returns them. How long
 //! that takes, what it costs, whether memory stays; then a burst, whether all of it arrived once, and whether the account balances.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use clap::Parser;
 use rigs::alarm;
 use rigs::latency::{Latencies, Probe, Took};
 use rigs::ledger;
-use rigs::metrics::{cpu_time, lag, named, page, resident_bytes};
+use rigs::metrics::{cpu_time, folder_bytes, lag, named, page, resident_bytes};
 use rigs::outcome::{Result, broken, exit};
 use rigs::receiver::Receiver;
 use rigs::server::{Place, Server, binary};
@@ -267,16 +267,6 @@ fn account(place: &Place, phases: &[&Phase], metrics: u64) -> Result<u64> {
     }
     ledger::balances(place)?;
     Ok(rows)
-}
-
-fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        bytes +=
-            if entry.file_type()?.is_dir() { folder_bytes(&entry.path())? } else { entry.metadata()?.len() };
-    }
-    Ok(bytes)
 }
 
 #[allow(clippy::print_stdout)] // stdout is data

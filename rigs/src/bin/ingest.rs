@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use record::Timestamp;
-use rigs::metrics::{cpu_time, resident_bytes};
+use rigs::metrics::{cpu_time, folder_bytes, resident_bytes};
 use rigs::outcome::{Result, exit};
 use rigs::server::{Place, binary};
 use rigs::truth::ask::Asker;
@@ -122,7 +122,7 @@ fn penstock(load: &Load<'_>, folder: &Path, readings: u64) -> anyhow::Result<Cos
     }
     drop(store);
     cpu += cpu_time(std::process::id())? - mine;
-    Ok(Cost { cpu, wall, memory_bytes, disk_bytes: size_of(&data.join("series"))? })
+    Ok(Cost { cpu, wall, memory_bytes, disk_bytes: folder_bytes(&data.join("series"))? })
 }
 
 fn victoria(load: &Load<'_>, folder: &Path, readings: u64) -> anyhow::Result<Cost> {
@@ -181,7 +181,7 @@ fn victoria(load: &Load<'_>, folder: &Path, readings: u64) -> anyhow::Result<Cos
     let (mut size, mut still) = (0, 0);
     while still < 5 {
         std::thread::sleep(Duration::from_secs(2));
-        let now = size_of(&data)?;
+        let now = folder_bytes(&data)?;
         still = if now == size { still + 1 } else { 0 };
         size = now;
     }
@@ -197,21 +197,6 @@ impl Drop for Victoria {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn size_of(dir: &Path) -> anyhow::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        bytes += match entry.metadata() {
-            Ok(facts) if facts.is_dir() => size_of(&entry.path())?,
-            Ok(facts) => facts.len(),
-            // It was merged away meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error.into()),
-        };
-    }
-    Ok(bytes)
 }
 
 const FIELDS: usize = 20;

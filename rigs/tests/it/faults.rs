@@ -128,3 +128,13 @@ fn a_reading_that_another_changed_is_caught_by_the_fleet() {
     let said = on_server(BROKEN, env!("CARGO_BIN_EXE_fleetkill"), &options);
     assert!(said.contains("\"different\":1"), "{said}");
 }
+
+#[test]
+fn a_start_is_measured_after_a_kill_and_after_a_stop_and_a_slow_one_is_caught() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().to_str().expect("paths here are UTF-8");
+    let quick = ["--folder", folder, "--rounds", "1", "--seconds", "1", "--rate", "10000"];
+    on_server(PASSED, env!("CARGO_BIN_EXE_start"), &[&quick[..], &["--limit-ms", "60000"]].concat());
+    let said = on_server(BROKEN, env!("CARGO_BIN_EXE_start"), &[&quick[..], &["--limit-ms", "1"]].concat());
+    assert!(said.contains("at most 1 ms are promised"), "{said}");
+}
