@@ -18,4 +18,6 @@ for target in mqtt json line_protocol template; do
     echo "fuzzing $target, $inputs inputs" >&2
     cargo run --release --manifest-path fuzz/Cargo.toml --bin drive -- "$target" "$inputs"
 done
+echo "a user's model through the whole server" >&2
+cargo test --workspace --features penstock/onnx --test it models::
 rigs/long.sh

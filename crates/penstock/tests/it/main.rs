@@ -9,6 +9,8 @@ mod doctor;
 mod exchange;
 mod guides;
 mod house;
+#[cfg(feature = "onnx")]
+mod models;
 mod otlp;
 mod probe;
 mod served;
