@@ -2,10 +2,10 @@
 //! stopped. `endtoend --folder DIR` leaves one.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
 use rigs::ledger;
 use rigs::metrics::{folder_bytes, lag, page, resident_bytes};
@@ -52,8 +52,10 @@ fn run(args: &Args) -> Result<String> {
     let mut server = place.start(|_| {})?;
     let first = server.ready_after;
     for round in 1..=args.rounds {
-        let load = load(args, &place)?;
+        let mut load = load(args, &place)?;
         std::thread::sleep(Duration::from_secs(args.seconds));
+        let ended = load.try_wait().context("the generator cannot be looked at")?;
+        ensure_running(ended)?;
         server.kill9()?;
         end(load);
         server = place.start(|_| {})?;
@@ -94,6 +96,14 @@ fn load(args: &Args, place: &Place) -> anyhow::Result<Child> {
     command.args(["--duration", &(args.seconds + 60).to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().context("the generator cannot be started")
+}
+
+/// A kill without a load would be measured as one with it.
+fn ensure_running(ended: Option<ExitStatus>) -> anyhow::Result<()> {
+    match ended {
+        Some(status) => bail!("the generator ended with {status} before the server was killed"),
+        None => Ok(()),
+    }
 }
 
 /// Its server is gone: whether it noticed, or what it says of it, is of no matter here.
