@@ -17,8 +17,6 @@ use crate::swarm::{Outgoing, Publisher};
 
 /// How often a device becomes hot, or cools down.
 const EVERY: Duration = Duration::from_millis(50);
-/// A webhook that has not come by then will not.
-const LOST: Duration = Duration::from_secs(120);
 
 /// Adds rules: one whose alerts are waited for, and others of several kinds over the metrics of the load, which hold for no device.
 ///
@@ -79,7 +77,7 @@ fn add(agent: &ureq::Agent, http: SocketAddr, rule: &Value) -> anyhow::Result<()
 }
 
 /// Has devices become hot and cool down, in turn, until it is over. Latencies count from when a message was to be sent until its
-/// webhook came. Says how many readings were sent, too.
+/// webhook came; one that has not come `patience` after the load will not. Says how many readings were sent, too.
 ///
 /// # Errors
 /// A webhook does not come, or two do.
@@ -87,6 +85,7 @@ pub async fn measure(
     mqtt: SocketAddr,
     receiver: Receiver,
     over: Arc<AtomicBool>,
+    patience: Duration,
 ) -> anyhow::Result<(Latencies, u64)> {
     let mut publisher = Publisher::connect(mqtt, "alarm").await?;
     let (began, mut sent, mut number, mut ts_ms) = (Instant::now(), Vec::new(), 0_u32, 0);
@@ -107,12 +106,16 @@ pub async fn measure(
         }
         number += 1;
     }
-    let found = tokio::task::spawn_blocking(move || await_webhooks(&receiver, &sent)).await??;
+    let found = tokio::task::spawn_blocking(move || await_webhooks(&receiver, &sent, patience)).await??;
     Ok((latencies(found).context("nothing was sent")?, u64::from(number)))
 }
 
-fn await_webhooks(receiver: &Receiver, sent: &[(String, i64, Instant)]) -> anyhow::Result<Vec<f64>> {
-    let deadline = Instant::now() + LOST;
+fn await_webhooks(
+    receiver: &Receiver,
+    sent: &[(String, i64, Instant)],
+    patience: Duration,
+) -> anyhow::Result<Vec<f64>> {
+    let deadline = Instant::now() + patience;
     loop {
         let received = receiver.received();
         let is_ours = |body: &Value| body["type"] == "alert.raised" && body["rule"]["id"] == "alarm";

@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_millis(50);
 /// The shortest pause between two looks; it grows with the time that has gone by, or a stalled server would be busy
 /// with looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-/// A reading not seen by then is lost.
+/// A reading not seen by then is lost, unless the rig says otherwise.
 const LOST: Duration = Duration::from_secs(120);
 
 /// Probers that send a reading and look for it, each in its turn: one that waits holds no other up.
@@ -32,6 +32,7 @@ struct Prober {
     http: SocketAddr,
     device: String,
     sent: u64,
+    patience: Duration,
 }
 
 /// How long probes took.
@@ -70,16 +71,30 @@ impl Probe {
         for device in devices {
             let publisher = Publisher::connect(mqtt, &device).await?;
             let config = ureq::Agent::config_builder().timeout_global(Some(LOST)).http_status_as_error(false);
-            probers.push(Prober { publisher, agent: config.build().into(), http, device, sent: 0 });
+            probers.push(Prober {
+                publisher,
+                agent: config.build().into(),
+                http,
+                device,
+                sent: 0,
+                patience: LOST,
+            });
         }
         Ok(Self { probers })
+    }
+
+    /// With another limit than two minutes: where the server may fall behind by more, and it is to be told by how much.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.probers.iter_mut().for_each(|prober| prober.patience = patience);
+        self
     }
 
     /// Probes until `done` says so. A latency counts from when the probe was to be sent, so that a stall is felt by all
     /// the probes that fall into it.
     ///
     /// # Errors
-    /// A probe is not seen within two minutes.
+    /// A probe is not seen within two minutes, or the [patience](Probe::with_patience) that there is.
     pub async fn measure(&mut self, mut done: impl FnMut() -> bool) -> anyhow::Result<Took> {
         let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         let period = EVERY * u32::try_from(self.probers.len())?;
@@ -150,6 +165,7 @@ impl Prober {
     async fn see(&self) -> anyhow::Result<()> {
         let url = format!("http://{}/v1/devices/{}/latest", self.http, self.device);
         let (agent, wanted) = (self.agent.clone(), format!("\"value\":{}", self.sent));
+        let patience = self.patience;
         let look = move || -> anyhow::Result<()> {
             let began = Instant::now();
             loop {
@@ -159,7 +175,10 @@ impl Prober {
                 if text.find(&wanted).is_some_and(is_it) {
                     return Ok(());
                 }
-                ensure!(began.elapsed() < LOST, "{url} does not show {wanted} after {LOST:?}: {text}");
+                ensure!(
+                    began.elapsed() < patience,
+                    "{url} does not show {wanted} after {patience:?}: {text}"
+                );
                 std::thread::sleep(LOOK_AGAIN.max(began.elapsed() / 10));
             }
         };

@@ -61,7 +61,7 @@ struct Args {
 
 /// A probe's 95th percentile beyond this breaks a promise.
 const QUERYABLE_MS: f64 = 500.0;
-/// What a burst that is never stored may take.
+/// What a load that is never stored may take, and what a probe of it waits at most: how far a server falls behind is told, too.
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// What a connection may have on its way at most, however many devices send by it.
 const IN_FLIGHT: u64 = 1024;
@@ -173,11 +173,12 @@ async fn phase(
     let began = Instant::now();
     let mut probe =
         Probe::start(place.mqtt, place.http, (0..PROBERS).map(|n| format!("probe-{rate}-{n}")).collect())
-            .await?;
+            .await?
+            .with_patience(PATIENCE);
     let over = Arc::new(AtomicBool::new(false));
     receiver.forget();
     let alarm = (args.rules > 0)
-        .then(|| tokio::spawn(alarm::measure(place.mqtt, receiver.clone(), Arc::clone(&over))));
+        .then(|| tokio::spawn(alarm::measure(place.mqtt, receiver.clone(), Arc::clone(&over), PATIENCE)));
     let watch = tokio::task::spawn_blocking({
         let (over, http) = (Arc::clone(&over), place.http);
         move || -> anyhow::Result<(Value, f64, f64, Vec<u64>)> {
