@@ -73,12 +73,9 @@ pub(crate) struct Dispatcher {
     checkpoint: Option<JoinHandle<Result<Positions, (Checkpoint, metadata::Error)>>>,
     ticks: u32,
     checkpointed: u32,
-    /// The start replayed much: a server that dies often must not replay it, and what came since, each time anew.
-    checkpoint_at_once: bool,
+    /// Records of the log that the last checkpoint does not have.
+    uncheckpointed: u64,
 }
-
-/// A start that replayed so many records of the log, in some tens of milliseconds, is followed by a checkpoint.
-const MUCH_REPLAYED: u64 = 10_000;
 
 impl Dispatcher {
     /// Goes on from where `book` has read the log, of which `replayed` records were not in the last checkpoint.
@@ -95,9 +92,11 @@ impl Dispatcher {
             notes: Batch::new(),
             sys: Sys::default(),
             checkpoint: None,
-            ticks: 0,
+            // A start that replayed much is followed by a checkpoint at once: a server that dies often must not replay it, and
+            // what came since, each time anew.
+            ticks: upkeep::CHECKPOINT_TICKS,
             checkpointed: 0,
-            checkpoint_at_once: replayed >= MUCH_REPLAYED,
+            uncheckpointed: replayed,
         }
     }
 
@@ -226,6 +225,7 @@ impl Dispatcher {
 
     fn dispatch(&mut self, chunk: Chunk) {
         for run in chunk.runs {
+            self.uncheckpointed += run.records.len() as u64;
             for (record, offset) in run.records.into_iter().zip(run.base..) {
                 let at = Position { partition: run.partition, offset };
                 if at.partition.topic == Topic::Sessions {

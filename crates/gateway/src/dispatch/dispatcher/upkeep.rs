@@ -12,9 +12,11 @@ use crate::dispatch::command::Command;
 use crate::state::{Entry, OwedWill, Positions};
 
 /// At least this long between checkpoints: each rewrites the rows that changed.
-const CHECKPOINT_TICKS: u32 = 4;
-/// Without changed rows, offsets are written so often: they bound what a start has to replay.
+pub(super) const CHECKPOINT_TICKS: u32 = 4;
+/// Without changed rows, offsets are written so often, and when so many records have been read: they bound what a start has to
+/// replay. A hundred thousand take it a second, beside the stream, which has to catch up too.
 const OFFSETS_TICKS: u32 = 60;
+const OFFSETS_RECORDS: u64 = 50_000;
 /// Retained messages are looked through for expired ones so often.
 const TIDY_TICKS: u32 = 120;
 
@@ -36,10 +38,8 @@ impl Dispatcher {
             self.end_checkpoint().await;
         }
         let age = self.ticks - self.checkpointed;
-        let due = age >= CHECKPOINT_TICKS && self.book.is_dirty() || age >= OFFSETS_TICKS;
-        if (due || self.checkpoint_at_once) && self.checkpoint.is_none() {
-            self.checkpoint_at_once = false;
-            self.checkpointed = self.ticks;
+        if self.checkpoint.is_none() && is_due(age, self.book.is_dirty(), self.uncheckpointed) {
+            (self.checkpointed, self.uncheckpointed) = (self.ticks, 0);
             let positions = self.book.positions().clone();
             let (checkpoint, metadata) = (self.book.checkpoint(), Arc::clone(&self.metadata));
             let commit = move || match metadata.commit(&checkpoint.changes) {
@@ -125,10 +125,32 @@ impl Dispatcher {
     }
 }
 
+/// Whether a checkpoint is due: so many ticks after the last, with changed rows or without, after so many records.
+fn is_due(age: u32, is_dirty: bool, records: u64) -> bool {
+    age >= OFFSETS_TICKS || age >= CHECKPOINT_TICKS && (is_dirty || records >= OFFSETS_RECORDS)
+}
+
 /// What a checkpoint contains, retention may take from the log.
 async fn release(log: Arc<dyn log::Log>, read: Positions) {
     let positions: Vec<_> = read.iter().collect();
     if let Err(error) = log.commit(crate::READER, &positions).await {
         tracing::debug!(%error, "how far the gateway has read was not noted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHECKPOINT_TICKS, OFFSETS_RECORDS, OFFSETS_TICKS, is_due};
+
+    #[test]
+    fn a_checkpoint_is_due_with_changes_after_many_records_and_after_a_while() {
+        let soon = CHECKPOINT_TICKS;
+        assert!(
+            is_due(soon, true, 0) && !is_due(soon - 1, true, 0),
+            "rows that changed are written together"
+        );
+        assert!(is_due(soon, false, OFFSETS_RECORDS) && !is_due(soon - 1, false, u64::MAX));
+        assert!(!is_due(soon, false, OFFSETS_RECORDS - 1));
+        assert!(is_due(OFFSETS_TICKS, false, 0) && !is_due(OFFSETS_TICKS - 1, false, 0));
     }
 }
