@@ -81,8 +81,13 @@ impl Every {
 
     /// Whether a window lies whole in a bucket.
     pub(crate) fn holds(&self, rollup: &Rollup) -> bool {
-        let start = self.0.start(rollup.start);
-        start.is_some_and(|start| self.0.next(start).is_none_or(|end| rollup.end <= end))
+        self.bucket(rollup).is_some_and(|bucket| rollup.end <= bucket.end)
+    }
+
+    /// The bucket in which a window begins.
+    pub(crate) fn bucket(&self, rollup: &Rollup) -> Option<Range<i64>> {
+        let start = self.0.start(rollup.start)?;
+        Some(start..self.0.next(start).unwrap_or(i64::MAX))
     }
 }
 

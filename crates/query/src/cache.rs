@@ -173,8 +173,12 @@ impl Cache {
             return;
         }
         let names = batch.readings.keys().chain(batch.late.keys()).map(TenantId::as_str);
-        let windows =
-            batch.windows.iter().map(|row| &row.key).chain(batch.void_windows.iter().map(|void| &void.key));
+        let windows = batch
+            .windows
+            .iter()
+            .chain(&batch.revised_windows)
+            .map(|row| &row.key)
+            .chain(batch.void_windows.iter().map(|void| &void.key));
         let names = names.chain(windows.map(|key| key.tenant.as_str()));
         let names = names.chain(batch.dead.iter().map(|message| message.tenant.as_str()));
         let names = names.chain(batch.account.iter().map(|entry| entry.key.tenant.as_str()));

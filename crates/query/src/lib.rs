@@ -312,7 +312,7 @@ impl Query {
         (every, aggregate): (&Every, Aggregate),
         max_points: usize,
     ) -> Result<Bucketed> {
-        let gone = self.gone(series, range, |source, gone| source.within(&gone, |of| every.holds(of)))?;
+        let gone = self.gone(series, range, |source, gone| source.within(&gone, every))?;
         let gone = gone.filter(|gone| !gone.rows.is_empty());
         let rows = gone.as_ref().map(|gone| gone.rows.as_slice()).unwrap_or_default();
         let points =

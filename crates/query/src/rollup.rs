@@ -1,11 +1,13 @@
 //! What is left of readings that retention has removed: the results of their windows (docs/tiers.md#rollups).
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
 use record::{DeviceId, MetricName, TenantId, Timestamp};
 use series::{Expiring, SeriesRemove};
 
+use crate::buckets::Every;
 use crate::{Cell, Error, Limits, Result, Sql, Table, parse_rfc3339, rfc3339};
 
 /// How many records of removals are looked at to find the latest that went by age: mostly it is among the first, but many
@@ -33,6 +35,11 @@ impl Rollup {
         Self { start, end, count: 1, sum: number, min: number, max: number, first: number, last: number }
     }
 
+    /// Whether another lies in it.
+    fn contains(&self, other: &Self) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
     /// Both as one, where `later` follows.
     pub(crate) fn and(self, later: Self) -> Self {
         Self {
@@ -48,10 +55,10 @@ impl Rollup {
     }
 }
 
-/// Results of one kind of window, by rising start.
+/// Results of windows that do not overlap, by rising start.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rollups {
-    /// The window, as people write it: `5m`.
+    /// The window, as people write it: `5m`. Of several kinds, that of which most readings are.
     pub(crate) window: String,
     pub(crate) rows: Vec<Rollup>,
 }
@@ -84,35 +91,75 @@ pub(crate) fn removed_before(
 }
 
 impl Source<'_> {
-    /// The finest there are of which the range has `most` at most; of the coarsest several are made one if need be.
+    /// The finest there are of which the range has `most` at most; of the coarsest several are made one if need be. Where results
+    /// of few readings were not kept, the next coarser one stands for them.
     pub(crate) fn finest(&self, range: &Range<Timestamp>, most: usize) -> Result<Option<Rollups>> {
         let kinds = self.kinds(range)?;
-        let finest = kinds.iter().find(|kind| kind.results <= most).or(kinds.last());
-        let Some(kind) = finest else { return Ok(None) };
-        let rows = self.results(&kind.window, range)?;
+        let finest = kinds.iter().position(|kind| kind.results <= most).or(kinds.len().checked_sub(1));
+        let Some(finest) = finest else { return Ok(None) };
+        let kind = &kinds[finest];
+        let mut rows = self.results(&kind.window, range)?;
+        for coarser in &kinds[finest + 1..] {
+            rows = filled(&rows, &self.results(&coarser.window, range)?);
+        }
         let together = rows.len().div_ceil(most.max(1)).max(1);
         let rows = rows.chunks(together).map(|rows| rows[1..].iter().fold(rows[0], |all, &row| all.and(row)));
         Ok(Some(Rollups { window: kind.window.clone(), rows: rows.collect() }))
     }
 
-    /// The coarsest there are that lie whole in what `fits` says.
-    pub(crate) fn within(
-        &self,
-        range: &Range<Timestamp>,
-        fits: impl Fn(&Rollup) -> bool,
-    ) -> Result<Option<Rollups>> {
-        for kind in self.kinds(range)?.into_iter().rev() {
-            let rows = self.results(&kind.window, range)?;
-            if rows.iter().all(&fits) {
-                return Ok(Some(Rollups { window: kind.window, rows }));
+    /// The coarsest there are that lie whole in a bucket. A bucket of which not all readings are known by such windows has none:
+    /// what would be made of it would be wrong.
+    pub(crate) fn within(&self, range: &Range<Timestamp>, every: &Every) -> Result<Option<Rollups>> {
+        let (mut whole, mut cut) = (Vec::<(Rollup, usize)>::new(), Vec::<Rollup>::new());
+        let kinds = self.kinds(range)?;
+        for (at, kind) in kinds.iter().enumerate().rev() {
+            let before = whole.len();
+            for row in self.results(&kind.window, range)? {
+                let known = whole[..before].binary_search_by(|(of, _)| match of {
+                    of if of.end <= row.start => Ordering::Less,
+                    of if of.start >= row.end => Ordering::Greater,
+                    _ => Ordering::Equal,
+                });
+                if known.is_err() {
+                    if every.holds(&row) { whole.push((row, at)) } else { cut.push(row) }
+                }
+            }
+            whole.sort_unstable_by_key(|(row, _)| row.start);
+            let found: i64 = whole.iter().map(|(row, _)| row.count).sum();
+            if cut.is_empty() && kinds[..at].iter().all(|finer| finer.readings <= found) {
+                break;
             }
         }
-        Ok(None)
+        cut.retain(|cut| {
+            let from = whole.partition_point(|(row, _)| row.start < cut.start);
+            let inside = whole[from..].iter().take_while(|(row, _)| cut.contains(row));
+            inside.map(|(row, _)| row.count).sum::<i64>() < cut.count
+        });
+        cut.sort_unstable_by_key(|cut| cut.start);
+        // How far those reach that begin before one ends, or with it.
+        let reach: Vec<i64> = cut
+            .iter()
+            .scan(i64::MIN, |reach, cut| {
+                *reach = cut.end.max(*reach);
+                Some(*reach)
+            })
+            .collect();
+        let is_known = |row: &Rollup| {
+            let Some(bucket) = every.bucket(row) else { return false };
+            let before = cut.partition_point(|cut| cut.start < bucket.end);
+            before.checked_sub(1).is_none_or(|last| reach[last] <= bucket.start)
+        };
+        whole.retain(|(row, _)| is_known(row));
+        let mut readings = vec![0; kinds.len()];
+        whole.iter().for_each(|(row, at)| readings[*at] += row.count);
+        let most = (0..kinds.len()).max_by_key(|&at| readings[at]);
+        let rows = whole.into_iter().map(|(row, _)| row).collect();
+        Ok(most.map(|most| Rollups { window: kinds[most].window.clone(), rows }))
     }
 
     /// The windows of a fixed size that follow one another, the finest first.
     fn kinds(&self, range: &Range<Timestamp>) -> Result<Vec<Kind>> {
-        let statement = "SELECT \"window\", count(*), min(arrow_cast(window_end, 'Int64') - arrow_cast(window_start, 'Int64')) \
+        let statement = "SELECT \"window\", count(*), sum(count), min(arrow_cast(window_end, 'Int64') - arrow_cast(window_start, 'Int64')) \
                          FROM aggregations WHERE device_id = ? AND metric = ? AND window_start >= ? AND window_end <= ? \
                          GROUP BY \"window\"";
         let table = self.ask(statement, &[], range)?;
@@ -150,14 +197,40 @@ struct Kind {
     window: String,
     width: i64,
     results: usize,
+    readings: i64,
+}
+
+/// Fine results, and in the place of those that are not all there is of a coarse one, that.
+fn filled(fine: &[Rollup], coarse: &[Rollup]) -> Vec<Rollup> {
+    let (mut filled, mut rest) = (Vec::new(), fine);
+    for coarse in coarse {
+        let before = rest.partition_point(|fine| fine.start < coarse.start);
+        let (earlier, from) = rest.split_at(before);
+        filled.extend_from_slice(earlier);
+        let (inside, after) = from.split_at(from.partition_point(|fine| fine.end <= coarse.end));
+        match inside.iter().map(|fine| fine.count).sum::<i64>() < coarse.count {
+            true => filled.push(*coarse),
+            false => filled.extend_from_slice(inside),
+        }
+        rest = after;
+    }
+    filled.extend_from_slice(rest);
+    filled
 }
 
 impl Kind {
     /// `None` for sliding windows, which overlap, and sessions, whose length says nothing.
     fn read(row: &[Cell]) -> Option<Self> {
-        let [Cell::Text(window), Cell::Int(results), Cell::Int(width)] = row else { return None };
+        let [Cell::Text(window), Cell::Int(results), Cell::Int(readings), Cell::Int(width)] = row else {
+            return None;
+        };
         let follows = !window.contains(['/', ' ']);
-        follows.then(|| Self { window: window.clone(), width: *width, results: *results as usize })
+        follows.then(|| Self {
+            window: window.clone(),
+            width: *width,
+            results: *results as usize,
+            readings: *readings,
+        })
     }
 }
 

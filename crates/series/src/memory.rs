@@ -169,18 +169,22 @@ impl State {
     }
 
     fn put_windows(&mut self, batch: &WriteBatch) {
-        let mut replaced = BTreeMap::new();
+        // Spans may overlap: each is looked at before any result goes.
+        let (mut replaced, mut gone) = (BTreeSet::new(), BTreeSet::new());
         for void in &batch.void_windows {
             let until = WindowKey { start: void.until, ..void.key.clone() };
-            let gone: Vec<WindowKey> =
-                self.windows.range(&void.key..&until).map(|(key, _)| key.clone()).collect();
-            for key in gone {
-                replaced.insert(void.key.clone(), self.windows.remove(&key));
+            let mut found = self.windows.range(&void.key..&until).map(|(key, _)| key.clone()).peekable();
+            if found.peek().is_some() {
+                replaced.insert(&void.key);
             }
+            gone.extend(found);
         }
-        for row in &batch.windows {
+        gone.iter().for_each(|key| drop(self.windows.remove(key)));
+        let is_there = |row: &&WindowRow| self.windows.contains_key(&row.key);
+        let revised: Vec<&WindowRow> = batch.revised_windows.iter().filter(is_there).collect();
+        for row in batch.windows.iter().chain(revised) {
             let mut row = row.clone();
-            row.revised |= replaced.contains_key(&row.key);
+            row.revised |= replaced.contains(&row.key);
             if let Some(before) = self.windows.get(&row.key) {
                 let as_before = WindowRow { revised: row.revised, ..before.clone() };
                 row.revised |= before.revised || as_before != row;

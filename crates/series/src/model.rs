@@ -107,6 +107,8 @@ pub struct WriteBatch {
     /// Window results to put in the place of earlier ones. One that takes the place of another result (a different
     /// one, or one that is void) is marked as revised by the store.
     pub windows: Vec<WindowRow>,
+    /// Likewise, but only where there is an earlier result: windows of which none is kept any more that is of so few readings.
+    pub revised_windows: Vec<WindowRow>,
     /// Window results that are void: sessions that have grown together with another. Removed before `windows`
     /// are put in.
     pub void_windows: Vec<VoidWindows>,

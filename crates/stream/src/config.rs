@@ -18,7 +18,8 @@ pub struct Config {
     pub allowed_lateness_s: u32,
     /// A partition without live messages for so long lets time pass by the clock, seconds.
     pub idle_after_s: u32,
-    /// Windows for every metric: sizes (`1m`), size and slide (`10m/1m`), `session` and a gap (`session 30s`).
+    /// Windows for every metric: sizes (`1m`), size and slide (`10m/1m`), `session` and a gap (`session 30s`), each with the
+    /// number of readings from which on its results are kept (`1m at least 20`) or without.
     pub windows: Vec<String>,
     /// Windows for some metrics.
     pub window: Vec<Window>,
@@ -46,6 +47,10 @@ pub struct Config {
     /// Metrics of which not every reading is kept.
     pub sample: Vec<sample::SampleConfig>,
 }
+
+/// By the minute what comes every three seconds or faster, and everything by five minutes: of fewer readings a result takes more
+/// room than they do, and its 95th percentile is the largest of them.
+const WINDOWS: [&str; 2] = ["1m at least 20", "5m"];
 
 /// `[[stream.window]]`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -89,7 +94,7 @@ impl Default for Config {
         Self {
             allowed_lateness_s: 30,
             idle_after_s: 30,
-            windows: vec!["1m".into(), "5m".into()],
+            windows: WINDOWS.map(String::from).into(),
             window: Vec::new(),
             recent_keys: crate::dedup::DEFAULT_KEYS,
             window_bytes: 2 << 30,

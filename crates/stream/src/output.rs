@@ -18,6 +18,8 @@ pub(crate) struct Revision {
     pub(crate) end: Timestamp,
     /// The gap of a session; `None` for windows of a fixed size.
     pub(crate) gap_nanos: Option<i64>,
+    /// Its result is kept if it is of so many readings.
+    pub(crate) least: u64,
 }
 
 /// One tenant's readings of a turn: those kept so far, and behind them the message being worked on.

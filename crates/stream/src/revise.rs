@@ -29,9 +29,10 @@ pub(crate) fn rows(store: &dyn SeriesReader, revisions: &[Revision], batch: &mut
         by_device.entry(device).or_default().push(revision);
     }
     let (mut windows, mut void) = (Vec::new(), Vec::new());
+    let few = &mut batch.revised_windows;
     for ((tenant, device), revisions) in by_device {
         let (sessions, fixed): (Vec<_>, Vec<_>) = revisions.into_iter().partition(|r| r.gap_nanos.is_some());
-        fixed_windows(store, (&tenant, &device), fixed, &mut windows, &mut void)?;
+        fixed_windows(store, (&tenant, &device), fixed, (&mut windows, few), &mut void)?;
         for session in sessions {
             let series = (tenant.clone(), device.clone(), session.key.metric.clone());
             sessions_around(store, &series, session, &mut windows, &mut void)?;
@@ -50,7 +51,7 @@ fn fixed_windows(
     store: &dyn SeriesReader,
     (tenant, device): (&TenantId, &DeviceId),
     mut revisions: Vec<&Revision>,
-    out: &mut Vec<WindowRow>,
+    (out, few): (&mut Vec<WindowRow>, &mut Vec<WindowRow>),
     void: &mut Vec<VoidWindows>,
 ) -> Result<()> {
     revisions.sort_unstable_by_key(|revision| (revision.key.start, revision.end));
@@ -75,7 +76,11 @@ fn fixed_windows(
             let from = points.partition_point(|&(time, _)| time < revision.key.start.nanos());
             let to = points.partition_point(|&(time, _)| time < revision.end.nanos());
             match window::aggregate(points[from..to].iter().copied()) {
-                Some(aggregate) => out.push(row(revision.key.clone(), revision.end, &aggregate)),
+                Some(aggregate) => {
+                    let row = row(revision.key.clone(), revision.end, &aggregate);
+                    // One is there all the same where fewer were enough before, or a number of it was corrected to a text.
+                    if row.count < revision.least { few.push(row) } else { out.push(row) }
+                }
                 // Its last number was corrected to a text.
                 None => {
                     let until = Timestamp::from_nanos(revision.key.start.nanos().saturating_add(1));
@@ -133,7 +138,9 @@ fn sessions_around(
         let key = WindowKey { start: Timestamp::from_nanos(session.start), ..revision.key.clone() };
         let end = Timestamp::from_nanos(session.end);
         void.push(VoidWindows { key: key.clone(), until: end });
-        out.push(row(key, end, &session.aggregate));
+        if session.aggregate.count >= revision.least {
+            out.push(row(key, end, &session.aggregate));
+        }
     }
     Ok(())
 }

@@ -76,6 +76,11 @@ impl Settings {
         Windows::new(Arc::clone(&self.plan), self.allowed_lateness_nanos, self.window_bytes)
     }
 
+    /// From how many readings on a window's results are kept.
+    pub(crate) fn least(&self, window: u16) -> u64 {
+        self.plan.windows()[usize::from(window)].least().into()
+    }
+
     /// The gap of a session window.
     pub(crate) fn gap_nanos(&self, window: u16) -> Option<i64> {
         match self.plan.windows()[usize::from(window)].kind() {

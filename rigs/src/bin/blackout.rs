@@ -79,8 +79,9 @@ fn run(args: &Args) -> Result<String> {
     std::fs::create_dir_all(folder)?;
     let mut place =
         Place::new(&binary(args.binary.as_deref())?, &folder.join("data"), folder)?.with_everything();
+    place.more = "[stream]\nwindows = [\"1m\", \"5m\"]\n".to_owned();
     if let Some(seconds) = args.backfill_after_s {
-        place.more = format!("[gateway.topics]\nbackfill_after_s = {seconds}\n");
+        place.more += &format!("[gateway.topics]\nbackfill_after_s = {seconds}\n");
     }
     let server = place.start(|_| {})?;
     // What returns must not hold up what measures: each has threads of its own, and those of the returning devices, which

@@ -61,7 +61,7 @@ fn settings(scenario: &Scenario) -> String {
          [gateway.topics]\nbackfill_after_s = {}\n\
          [gateway.limits]\npacket_bytes = {}\n\
          [stream]\nallowed_lateness_s = {}\nidle_after_s = 86400\nrecent_keys = {}\nwindow_bytes = {}\n\
-         checkpoint_every_s = {}\n",
+         checkpoint_every_s = {}\nwindows = [\"1m\", \"5m\"]\n",
         rules.backfill_after / SECOND,
         rules.packet_bytes,
         rules.allowed_lateness / SECOND,

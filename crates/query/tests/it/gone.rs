@@ -24,27 +24,31 @@ fn windows_of(window: &str, width: i64) -> Vec<WindowRow> {
     let row = |number: i64| {
         let values: Vec<f64> =
             (number * per_window..(number + 1) * per_window).map(|n| value(n) as f64).collect();
-        WindowRow {
-            key: WindowKey {
-                tenant: TenantId::default_tenant(),
-                device: DeviceId::parse("d").unwrap(),
-                metric: MetricName::parse("m").unwrap(),
-                window: window.into(),
-                start: Timestamp::from_nanos(FROM + number * width),
-            },
-            end: Timestamp::from_nanos(FROM + (number + 1) * width),
-            count: values.len() as u64,
-            sum: values.iter().sum(),
-            min: values.iter().copied().fold(f64::INFINITY, f64::min),
-            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            stddev: 0.0,
-            p95: 0.0,
-            first: values[0],
-            last: values[values.len() - 1],
-            revised: false,
-        }
+        row_of(window, (FROM + number * width, FROM + (number + 1) * width), &values)
     };
     (0..DAYS * 24 * HOUR / width).map(row).collect()
+}
+
+fn row_of(window: &str, (start, end): (i64, i64), values: &[f64]) -> WindowRow {
+    WindowRow {
+        key: WindowKey {
+            tenant: TenantId::default_tenant(),
+            device: DeviceId::parse("d").unwrap(),
+            metric: MetricName::parse("m").unwrap(),
+            window: window.into(),
+            start: Timestamp::from_nanos(start),
+        },
+        end: Timestamp::from_nanos(end),
+        count: values.len() as u64,
+        sum: values.iter().sum(),
+        min: values.iter().copied().fold(f64::INFINITY, f64::min),
+        max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        stddev: 0.0,
+        p95: 0.0,
+        first: values[0],
+        last: values[values.len() - 1],
+        revised: false,
+    }
 }
 
 /// Four days of readings and windows, the first two days of readings gone.
@@ -110,6 +114,63 @@ fn buckets_say_the_same_as_when_the_readings_were_there() {
     let (points, made_of) = buckets(&query, "7m", None, "count");
     let count: i64 = points.iter().map(|(_, count)| if let Value::Int(n) = count { *n } else { 0 }).sum();
     assert_eq!((count, made_of), (2 * 2880, None));
+}
+
+/// A source that is fast in every other ten minutes, whose results of a minute are kept from six readings on: ten seconds apart in
+/// the first five, a minute apart in the others.
+fn rig_of_a_source_that_rests() -> (Rig, Query, Vec<i64>) {
+    let rig = rig(Limits::default());
+    let minute = 60 * SECOND;
+    let of_minute = |n: i64| if n % 10 < 5 { 6 } else { 1 };
+    let times = |n: i64| (0..of_minute(n)).map(move |part| FROM + n * minute + part * 10 * SECOND);
+    let all: Vec<i64> = (0..24 * 60).flat_map(times).collect();
+    let readings =
+        all.iter().map(|&time| reading("default", "d", "m", time, Value::Int(value(time / SECOND))));
+    rig.write(readings.collect());
+    let windows_of = |name: &str, width: i64, least: usize| {
+        let rows = all.chunk_by(|a, b| (a - FROM) / width == (b - FROM) / width);
+        let rows = rows.filter(|times| times.len() >= least).map(|times| {
+            let start = FROM + (times[0] - FROM) / width * width;
+            let values: Vec<f64> = times.iter().map(|time| value(time / SECOND) as f64).collect();
+            row_of(name, (start, start + width), &values)
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let mut windows = windows_of("1m", minute, 6);
+    windows.extend(windows_of("5m", 5 * minute, 1));
+    rig.store.write(&WriteBatch { windows, ..WriteBatch::default() }).unwrap();
+    let query = rig.query.clone().with_removals(rig.store.clone() as Arc<dyn SeriesRemove>);
+    (rig, query, all)
+}
+
+#[test]
+fn where_results_of_few_readings_were_not_kept_buckets_are_right_or_absent() {
+    let (rig, query, all) = rig_of_a_source_that_rests();
+    let whole: Vec<_> =
+        ["5m", "10m", "1h"].into_iter().map(|every| (every, buckets(&query, every, None, "sum"))).collect();
+    let by_minute = buckets(&query, "1m", None, "count").0;
+    let odd = buckets(&query, "3m", None, "sum").0;
+    let before = Timestamp::from_nanos(FROM + 24 * HOUR);
+    rig.store.expire(&TenantId::default_tenant(), Expiring::Readings, before, before).unwrap().unwrap();
+    for (every, (points, _)) in whole {
+        assert_eq!(buckets(&query, every, None, "sum"), (points, Some("5m".to_owned())), "{every}");
+    }
+    // By the minute: the fast ones, and nothing of the others.
+    let (now, made_of) = buckets(&query, "1m", None, "count");
+    let fast = |(_, count): &(i64, Value)| *count == Value::Int(6);
+    assert_eq!(now, by_minute.into_iter().filter(fast).collect::<Vec<_>>());
+    assert_eq!(made_of.as_deref(), Some("1m"));
+    // Three minutes: one that is fast as a whole, and not those that the slow five minutes reach into.
+    let (now, _) = buckets(&query, "3m", None, "sum");
+    assert!(!now.is_empty() && now.iter().all(|point| odd.contains(point)), "{now:?}");
+    let minutes = |start: i64| (0..3).map(move |n| (start - FROM) / (60 * SECOND) + n);
+    let is_fast = |&(start, _): &(i64, Value)| minutes(start).all(|n| n % 10 < 5);
+    assert_eq!(now.len(), odd.iter().filter(|point| is_fast(point)).count());
+    // Points: by the minute where it is fast, by five minutes where it rests.
+    let found = points(&query, FROM, 10_000);
+    assert_eq!((found.points.len(), found.means_of.as_deref()), (144 * (5 + 1), Some("1m")));
+    assert!(found.points.is_sorted_by_key(|point| point.time));
+    assert_eq!(all.len(), 144 * 5 * 7);
 }
 
 /// That readings were removed by age is seen however many removals of devices came after it.

@@ -15,25 +15,32 @@ pub(crate) fn void_windows<'b>(
     names: &mut Names,
     windows: &'b [VoidWindows],
 ) -> rusqlite::Result<BTreeSet<&'b WindowKey>> {
+    let mut find = connection.prepare_cached(
+        "SELECT 1 FROM window_row WHERE series = ? AND \"window\" = ? AND start >= ? AND start < ?",
+    )?;
     let mut delete = connection.prepare_cached(
         "DELETE FROM window_row WHERE series = ? AND \"window\" = ? AND start >= ? AND start < ?",
     )?;
-    let mut replaced = BTreeSet::new();
+    // Spans may overlap: each is looked at before any result goes.
+    let mut found = Vec::new();
     for VoidWindows { key, until } in windows {
         let series = series_of(connection, names, key)?;
-        if delete.execute(params![series.no, &*key.window, key.start.nanos(), until.nanos()])? > 0 {
-            replaced.insert(key);
+        if find.exists(params![series.no, &*key.window, key.start.nanos(), until.nanos()])? {
+            found.push((series.no, key, until));
         }
     }
-    Ok(replaced)
+    for (series, key, until) in &found {
+        delete.execute(params![series, &*key.window, key.start.nanos(), until.nanos()])?;
+    }
+    Ok(found.into_iter().map(|(_, key, _)| key).collect())
 }
 
 /// A result that takes the place of a different one is a revision; the same one again (a batch that is tried twice)
 /// is none.
-pub(crate) fn windows(
+pub(crate) fn windows<'b>(
     connection: &Connection,
     names: &mut Names,
-    windows: &[WindowRow],
+    windows: impl IntoIterator<Item = &'b WindowRow>,
     replaced: &BTreeSet<&WindowKey>,
 ) -> rusqlite::Result<()> {
     let mut put = connection.prepare_cached(
@@ -65,6 +72,24 @@ pub(crate) fn windows(
         ])?;
     }
     Ok(())
+}
+
+/// Those of which there is an earlier result.
+pub(crate) fn that_are_there<'b>(
+    connection: &Connection,
+    names: &mut Names,
+    windows: &'b [WindowRow],
+) -> rusqlite::Result<Vec<&'b WindowRow>> {
+    let mut find = connection
+        .prepare_cached("SELECT 1 FROM window_row WHERE series = ? AND \"window\" = ? AND start = ?")?;
+    let mut there = Vec::new();
+    for row in windows {
+        let series = series_of(connection, names, &row.key)?;
+        if find.exists(params![series.no, &*row.key.window, row.key.start.nanos()])? {
+            there.push(row);
+        }
+    }
+    Ok(there)
 }
 
 fn series_of(connection: &Connection, names: &mut Names, key: &WindowKey) -> rusqlite::Result<Series> {

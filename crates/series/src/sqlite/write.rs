@@ -110,6 +110,8 @@ fn write_all(connection: &Connection, names: &mut Names, batch: &WriteBatch) -> 
     }
     let replaced = books::void_windows(connection, names, &batch.void_windows)?;
     books::windows(connection, names, &batch.windows, &replaced)?;
+    let revised = books::that_are_there(connection, names, &batch.revised_windows)?;
+    books::windows(connection, names, revised, &replaced)?;
     written.dead_letters = write_books(connection, batch)?;
     Ok(written)
 }

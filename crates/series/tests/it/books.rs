@@ -148,6 +148,45 @@ fn window_results_replace_one_another_and_void_ones_go_first() {
 }
 
 #[test]
+fn results_are_void_together_where_spans_overlap() {
+    on_all(|store| {
+        let readings = vec![reading("d", "m", 1, Value::Int(1))];
+        store.write(&WriteBatch { windows: vec![window("1m", 60, 2)], ..batch(0, 1, readings) }).unwrap();
+        let void = |from, to| VoidWindows { key: window("1m", from, 0).key, until: at(to) };
+        let next = WriteBatch {
+            void_windows: vec![void(0, 61), void(60, 90)],
+            windows: vec![window("1m", 60, 3)],
+            ..batch(1, 2, vec![])
+        };
+        store.write(&next).unwrap();
+        let revised = WindowRow { revised: true, ..window("1m", 60, 3) };
+        assert_eq!(windows(store), [revised], "it takes the place of another, whichever span that was in");
+    });
+}
+
+#[test]
+fn a_result_that_only_revises_another_is_put_in_where_there_is_one() {
+    on_all(|store| {
+        let readings = vec![reading("d", "m", 1, Value::Int(1))];
+        let first = vec![window("1m", 0, 20), window("1m", 60, 20), window("1m", 120, 20)];
+        store.write(&WriteBatch { windows: first.clone(), ..batch(0, 1, readings) }).unwrap();
+        let few = |start| window("1m", start, 19);
+        let next = WriteBatch {
+            void_windows: vec![VoidWindows { key: window("1m", 60, 0).key, until: at(61) }],
+            windows: vec![window("1m", 180, 21)],
+            revised_windows: vec![few(0), few(60), few(240), window("5m", 0, 19)],
+            ..batch(1, 2, vec![])
+        };
+        store.write(&next).unwrap();
+        let revised = WindowRow { revised: true, ..few(0) };
+        let there = [revised, first[2].clone(), window("1m", 180, 21)];
+        assert_eq!(windows(store), there, "neither what was never there nor what became void");
+        store.write(&WriteBatch { spans: vec![], ..next }).unwrap();
+        assert_eq!(windows(store), there, "the same again changes nothing");
+    });
+}
+
+#[test]
 fn late_readings_are_stored_and_listed() {
     on_all(|store| {
         let readings = vec![reading("d", "m", 1, Value::Int(1)), reading("d", "m", 2, Value::Int(2))];

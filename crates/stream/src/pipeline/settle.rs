@@ -99,6 +99,7 @@ impl Pipeline {
                 Published::Stale(Stale { series, window, start, end }) => {
                     self.state.books.pending.add(Touched { series, window, start, end });
                 }
+                Published::Few => {}
             }
         }
     }
@@ -117,6 +118,7 @@ impl Pipeline {
             key: self.key_of(name, window.window, window.start),
             end: Timestamp::from_nanos(window.end),
             gap_nanos: self.settings.gap_nanos(window.window),
+            least: self.settings.least(window.window),
         }
     }
 

@@ -17,8 +17,9 @@ use super::pending::{Pending, Touched};
 use super::settle::Credit;
 
 /// The version of the state. In 2 an integer has the digest of the float of its size; in 3 windows are computed again in
-/// steps of their own; in 4 values of many wait before they are added to sums; in 5 windows are published as readings come.
-const VERSION: u16 = 5;
+/// steps of their own; in 4 values of many wait before they are added to sums; in 5 windows are published as readings come; in
+/// 6 windows say from how many readings on they are kept.
+const VERSION: u16 = 6;
 
 /// Smaller changes of a clock's skew are not told, nanoseconds: a row of the store for each breath of the network helps nobody.
 const WORTH_TELLING_NANOS: u64 = 1_000_000_000;

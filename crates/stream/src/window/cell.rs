@@ -94,6 +94,14 @@ impl Run<'_> {
 }
 
 impl Cell {
+    /// How many values there are.
+    pub(super) fn count(&self) -> u64 {
+        match &self.values {
+            Values::Few(values) => values.len() as u64,
+            Values::Many { waiting, sums } => sums.count + waiting.len() as u64,
+        }
+    }
+
     /// A cell of these values.
     pub(super) fn of(run: Run<'_>) -> Self {
         let mut cell = Self { first: run.first, last: run.last, values: Values::Few(Vec::new()) };

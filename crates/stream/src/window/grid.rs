@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aggregate::point;
 use super::budget::Budget;
-use super::page::{Page, SERIES, ones, result};
+use super::page::{Page, SERIES, count, ones, result};
 use super::pane::{Pane, place};
 use super::plan::divisor;
 use super::published::{Closed, Published, Stale};
@@ -33,6 +33,19 @@ struct GridWindow {
     size: i64,
     slide: i64,
     track: u16,
+    /// Results of fewer readings are not kept.
+    least: u32,
+}
+
+/// A window of a grid, as it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    /// Its number in the plan.
+    pub(super) window: u16,
+    pub(super) size: i64,
+    pub(super) slide: i64,
+    /// Results of fewer readings are not kept.
+    pub(super) least: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,18 +64,18 @@ pub(super) trait Naming {
 }
 
 impl Grid {
-    /// The grid of these windows (their number, size and slide); `None` when there are none.
-    pub(super) fn new(windows: &[(u16, i64, i64)], done: i64) -> Option<Self> {
-        let base = windows.iter().fold(0, |base, &(_, size, slide)| divisor(divisor(size, slide), base));
+    /// The grid of these windows; `None` when there are none.
+    pub(super) fn new(windows: &[Kind], done: i64) -> Option<Self> {
+        let base = windows.iter().fold(0, |base, kind| divisor(divisor(kind.size, kind.slide), base));
         let mut widths = vec![base];
         let mut grid_windows = Vec::new();
-        for &(window, size, slide) in windows {
+        for &Kind { window, size, slide, least } in windows {
             let width = divisor(size, slide);
             let track = widths.iter().position(|&other| other == width).unwrap_or_else(|| {
                 widths.push(width);
                 widths.len() - 1
             });
-            grid_windows.push(GridWindow { window, size, slide, track: track as u16 });
+            grid_windows.push(GridWindow { window, size, slide, track: track as u16, least });
         }
         let tracks = widths.into_iter().map(|width| Track { width, panes: Vec::new() }).collect();
         (base > 0).then_some(Self { windows: grid_windows, tracks, done, progress: None })
@@ -335,19 +348,23 @@ impl Grid {
             let panes = self.panes_of(window, end)?;
             let pages: Vec<&Page> = panes.iter().filter_map(|pane| pane.page(number)).collect();
             let noted = pages.iter().fold(0, |noted, page| noted | page.occupied | page.spoiled);
-            Some((window.window, end - window.size, pages, noted))
+            Some((window, end - window.size, pages, noted))
         });
-        let ending: Vec<(u16, i64, Vec<&Page>, u64)> = ending.collect();
+        let ending: Vec<(&GridWindow, i64, Vec<&Page>, u64)> = ending.collect();
         for place in ones(ending.iter().fold(0, |all, (.., noted)| all | noted)) {
             let local = number * SERIES as u32 + place as u32;
             let series = naming.series(local);
             for &(window, start, ref pages, _) in ending.iter().filter(|(.., noted)| noted >> place & 1 == 1)
             {
-                let whole = naming.is_whole(local, start, end);
-                out.push(match result(pages, place).filter(|_| whole) {
-                    Some(aggregate) => Published::Closed(Closed { series, window, start, end, aggregate }),
-                    None => Published::Stale(Stale { series, window, start, end }),
-                });
+                let &GridWindow { window, least, .. } = window;
+                let stale = Published::Stale(Stale { series, window, start, end });
+                let outcome = match count(pages, place).filter(|_| naming.is_whole(local, start, end)) {
+                    None => None,
+                    Some(count) if count < u64::from(least) => Some(Published::Few),
+                    Some(_) => result(pages, place)
+                        .map(|aggregate| Published::Closed(Closed { series, window, start, end, aggregate })),
+                };
+                out.push(outcome.unwrap_or(stale));
             }
         }
     }

@@ -201,6 +201,12 @@ impl Page {
         (count != APART).then_some(usize::from(count))
     }
 
+    /// How many values a series has.
+    fn count(&self, series: usize) -> u64 {
+        let apart = || self.body.as_deref().and_then(|body| body.cell(series)).map_or(0, Cell::count);
+        self.in_planes(series).map_or_else(apart, |count| count as u64)
+    }
+
     /// Bytes on the heap: what [`Budget`] counts.
     pub(super) fn bytes(&self) -> usize {
         self.body.as_deref().map_or(0, Body::bytes)
@@ -446,6 +452,12 @@ impl Body {
     fn cell_mut(&mut self, series: usize) -> Option<&mut Cell> {
         self.find(series).map(|at| &mut self.apart[at].1)
     }
+}
+
+/// How many readings a series has in these pages; `None` when it is spoiled in one of them.
+pub(super) fn count(pages: &[&Page], series: usize) -> Option<u64> {
+    let of = |page: &&Page| (page.spoiled >> series & 1 == 0).then(|| page.count(series));
+    pages.iter().map(of).sum()
 }
 
 /// The result of a series over these pages; `None` when it is spoiled in one of them, or has nothing in any.

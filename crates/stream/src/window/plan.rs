@@ -13,6 +13,9 @@ pub const MAX_WINDOWS: usize = 32;
 /// until the last window over it has closed. Enough for a day that slides by the minute.
 pub const MAX_PARTS: i64 = 1440;
 
+/// Behind a window: from how many readings on its results are kept.
+const AT_LEAST: &str = " at least ";
+
 const SECOND: i64 = 1_000_000_000;
 
 /// Units of a duration, largest first, so that [`Span`] writes `1h` and not `60m`.
@@ -25,12 +28,14 @@ pub struct Plan {
     windows: Vec<Window>,
 }
 
-/// One kind of window, and the metrics it is for.
+/// One kind of window, the metrics it is for, and from how many readings on its results are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     kind: WindowKind,
     /// Patterns of metric names; none: every metric.
     metrics: Vec<String>,
+    /// A result of fewer readings is not kept: it would take more room than they do.
+    least: u32,
 }
 
 /// The form of a window. All durations in nanoseconds.
@@ -59,6 +64,16 @@ pub enum PlanError {
         "window {window:?}: {text:?} is not a duration; write a whole number above zero and s, m, h or d, such as 30s"
     )]
     Duration {
+        /// The window's text.
+        window: String,
+        /// The part that is wrong.
+        text: String,
+    },
+    /// No number of readings from which on a window is kept.
+    #[error(
+        "window {window:?}: {text:?} is not a number of readings; write one above zero, such as 1m at least 20"
+    )]
+    Least {
         /// The window's text.
         window: String,
         /// The part that is wrong.
@@ -105,7 +120,7 @@ pub enum PlanError {
 impl Plan {
     /// Windows as configured: each a text and the patterns of metric names it is limited to (`*` stands for any
     /// characters; no pattern: every metric). A text is a size (`1m`), size and slide (`10m/1m`), or `session`
-    /// and a gap (`session 30s`).
+    /// and a gap (`session 30s`); behind it `at least` and how many readings a result is kept from (`1m at least 20`).
     ///
     /// # Errors
     /// [`PlanError`], which names the window.
@@ -151,13 +166,21 @@ impl Plan {
 impl Window {
     fn parse<P: AsRef<str>>(text: &str, metrics: &[P]) -> Result<Self, PlanError> {
         let window = || text.to_owned();
+        let (shape, least) = match text.split_once(AT_LEAST) {
+            Some((shape, least)) => (shape, Some(least.trim())),
+            None => (text, None),
+        };
+        let least = least.map_or(Ok(1), |least| match least.parse::<u32>() {
+            Ok(least) if least > 0 => Ok(least),
+            _ => Err(PlanError::Least { window: window(), text: least.to_owned() }),
+        })?;
         let duration = |part: &str| {
             parse_duration(part)
                 .ok_or_else(|| PlanError::Duration { window: window(), text: part.to_owned() })
         };
-        let kind = if let Some(gap) = text.trim().strip_prefix("session") {
+        let kind = if let Some(gap) = shape.trim().strip_prefix("session") {
             WindowKind::Session { gap: duration(gap.trim())? }
-        } else if let Some((size, slide)) = text.split_once('/') {
+        } else if let Some((size, slide)) = shape.split_once('/') {
             let (size, slide) = (duration(size.trim())?, duration(slide.trim())?);
             if slide >= size {
                 return Err(PlanError::Slide { window: window() });
@@ -168,13 +191,14 @@ impl Window {
             }
             WindowKind::Grid { size, slide }
         } else {
-            let size = duration(text.trim())?;
+            let size = duration(shape.trim())?;
             WindowKind::Grid { size, slide: size }
         };
         if metrics.iter().any(|pattern| pattern.as_ref().is_empty()) {
             return Err(PlanError::Pattern { window: window() });
         }
-        Ok(Self { kind, metrics: metrics.iter().map(|pattern| pattern.as_ref().to_owned()).collect() })
+        let metrics = metrics.iter().map(|pattern| pattern.as_ref().to_owned()).collect();
+        Ok(Self { kind, metrics, least })
     }
 
     /// Its form.
@@ -191,6 +215,12 @@ impl Window {
             WindowKind::Grid { size, slide } => format!("{}/{}", Span(size), Span(slide)),
             WindowKind::Session { gap } => format!("session {}", Span(gap)),
         }
+    }
+
+    /// From how many readings on its results are kept.
+    #[must_use]
+    pub fn least(&self) -> u32 {
+        self.least
     }
 
     /// Whether it is for this metric.

@@ -11,6 +11,8 @@ pub enum Published {
     Closed(Closed),
     /// Its result is to be computed from the stored readings.
     Stale(Stale),
+    /// It has closed with fewer readings than its results are kept from.
+    Few,
 }
 
 /// The result of a window that has closed.

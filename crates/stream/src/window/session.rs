@@ -18,6 +18,8 @@ const OPEN_MOST: usize = 16;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Sessions {
     window: u16,
+    /// Results of fewer readings are not kept.
+    least: u32,
     gap: i64,
     /// By the series' number in its set.
     rows: Vec<Row>,
@@ -44,8 +46,8 @@ struct Open {
 }
 
 impl Sessions {
-    pub(super) fn new(window: u16, gap: i64, done: i64) -> Self {
-        Self { window, gap, rows: Vec::new(), timers: BTreeSet::new(), done }
+    pub(super) fn new((window, least): (u16, u32), gap: i64, done: i64) -> Self {
+        Self { window, least, gap, rows: Vec::new(), timers: BTreeSet::new(), done }
     }
 
     /// Makes room for a series.
@@ -158,7 +160,11 @@ impl Sessions {
             (naming.series(local), self.window, open.start, open.last + self.gap);
         match &open.cell {
             Some(cell) if naming.is_whole(local, start - self.gap, end) => {
-                Published::Closed(Closed { series, window, start, end, aggregate: cell.aggregate() })
+                let aggregate = cell.aggregate();
+                match aggregate.count < u64::from(self.least) {
+                    true => Published::Few,
+                    false => Published::Closed(Closed { series, window, start, end, aggregate }),
+                }
             }
             _ => Published::Stale(Stale { series, window, start, end }),
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
-use super::grid::{Grid, Naming};
+use super::grid::{Grid, Kind, Naming};
 use super::plan::{Plan, WindowKind};
 use super::published::{Published, Stale};
 use super::session::Sessions;
@@ -60,15 +60,15 @@ impl Naming for Names<'_> {
 impl Set {
     /// Of these windows of the plan, of which all that ends up to `done` has been published.
     pub(super) fn new(plan: &Plan, windows: Vec<u16>, done: i64) -> Self {
-        let kinds = || windows.iter().map(|&window| (window, plan.windows()[usize::from(window)].kind()));
-        let grid: Vec<(u16, i64, i64)> = kinds()
-            .filter_map(|(window, kind)| match kind {
-                WindowKind::Grid { size, slide } => Some((window, size, slide)),
+        let kinds = || windows.iter().map(|&window| (window, &plan.windows()[usize::from(window)]));
+        let grid: Vec<Kind> = kinds()
+            .filter_map(|(window, of)| match of.kind() {
+                WindowKind::Grid { size, slide } => Some(Kind { window, size, slide, least: of.least() }),
                 WindowKind::Session { .. } => None,
             })
             .collect();
-        let sessions = kinds().filter_map(|(window, kind)| match kind {
-            WindowKind::Session { gap } => Some(Sessions::new(window, gap, done)),
+        let sessions = kinds().filter_map(|(window, of)| match of.kind() {
+            WindowKind::Session { gap } => Some(Sessions::new((window, of.least()), gap, done)),
             WindowKind::Grid { .. } => None,
         });
         let (grid, sessions) = (Grid::new(&grid, done), sessions.collect());

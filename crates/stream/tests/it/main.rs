@@ -14,6 +14,7 @@ mod windows;
 use std::sync::Arc;
 
 use log::{Batch, Lane, Log, MemoryLog, PartitionId, Partitions, Topic};
+use penstock_stream::window::Plan;
 use penstock_stream::{Parts, Settings};
 use record::{
     DeviceId, Encoding, Envelope, Kind, MetricName, Protocol, Qos, TenantId, Timestamp, Value, partition_of,
@@ -59,6 +60,11 @@ async fn append(log: &dyn Log, lane: Lane, envelope: &Envelope<'_>) {
 async fn reading(log: &dyn Log, lane: Lane, device: &str, second: i64, value: i64) {
     let payload = format!(r#"{{"ts":{},"metrics":{{"m":{value}}}}}"#, 1_700_000_000 + second);
     append(log, lane, &message(device, "devices/x/telemetry", &payload)).await;
+}
+
+/// Windows for every metric.
+fn plan(windows: &[&str]) -> Plan {
+    Plan::parse(windows.iter().map(|window| (*window, &[] as &[&str]))).unwrap()
 }
 
 fn parts(log: &Arc<MemoryLog>, store: &Arc<Memory>) -> Parts {

@@ -146,6 +146,7 @@ impl World {
         }
         batch.windows.sort_by(|a, b| a.key.cmp(&b.key));
         batch.windows.dedup_by(|a, b| a.key == b.key);
+        batch.revised_windows = batch.windows.extract_if(.., |_| self.random.one_in(4)).collect();
         batch.spans.push(Span { source: SOURCE, from, to: from + 1 });
         batch
     }

@@ -23,6 +23,7 @@ fn close(windows: &mut Windows, watermark: i64) -> (Vec<Closed>, Vec<Stale>) {
         match published {
             Published::Closed(result) => closed.push(result),
             Published::Stale(window) => stale.push(window),
+            Published::Few => panic!("every result is kept"),
         }
     }
     (closed, stale)

@@ -17,5 +17,5 @@ const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 19_700 * 86_400 * SECOND;
 
 fn plan(windows: &[&str]) -> Arc<Plan> {
-    Arc::new(Plan::parse(windows.iter().map(|window| (*window, &[] as &[&str]))).unwrap())
+    Arc::new(crate::plan(windows))
 }

@@ -29,8 +29,28 @@ fn texts_are_read_and_written_in_the_largest_unit() {
 }
 
 #[test]
+fn a_text_may_say_from_how_many_readings_on_a_result_is_kept() {
+    for (text, least, name) in [
+        ("1m", 1, "1m"),
+        ("1m at least 20", 20, "1m"),
+        (" 10m / 1m  at least  3 ", 3, "10m/1m"),
+        ("session 30s at least 2", 2, "session 30s"),
+    ] {
+        let plan = parse(text).unwrap();
+        assert_eq!((plan.windows()[0].least(), plan.windows()[0].name().as_str()), (least, name), "{text}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (text, message) in [
+        (
+            "1m at least 0",
+            r#"window "1m at least 0": "0" is not a number of readings; write one above zero, such as 1m at least 20"#,
+        ),
+        ("1m at least ", r#"window "1m at least ": "" is not a number of readings"#),
+        ("1m at least 2x", r#"window "1m at least 2x": "2x" is not a number of readings"#),
+        ("1m at most 2", r#"window "1m at most 2": "1m at most 2" is not a duration"#),
         (
             "",
             r#"window "": "" is not a duration; write a whole number above zero and s, m, h or d, such as 30s"#,

@@ -87,6 +87,7 @@ impl World {
             match published {
                 Published::Closed(closed) => self.put(&closed),
                 Published::Stale(stale) => self.recompute(&stale),
+                Published::Few => {}
             }
         }
         more
@@ -134,9 +135,9 @@ impl World {
         for (name, points) in points {
             for (index, window) in (0..).zip(self.plan.windows()) {
                 if window.applies_to(self.metric(name)) {
-                    rows.extend(
-                        rows_of(window.kind(), &points).map(|(start, row)| ((name, index, start), row)),
-                    );
+                    let kept = rows_of(window.kind(), &points)
+                        .filter(|(_, row)| row.1.count >= u64::from(window.least()));
+                    rows.extend(kept.map(|(start, row)| ((name, index, start), row)));
                 }
             }
         }
@@ -169,7 +170,12 @@ impl World {
     fn put(&mut self, closed: &Closed) {
         let key = (self.names[closed.series as usize], closed.window, closed.start);
         assert!(self.closed.insert(key), "{key:?} was published twice");
+        assert!(closed.aggregate.count >= self.least(closed.window), "{key:?} is of too few readings");
         self.rows.insert(key, (closed.end, closed.aggregate));
+    }
+
+    fn least(&self, window: u16) -> u64 {
+        self.plan.windows()[usize::from(window)].least().into()
     }
 
     fn recompute(&mut self, stale: &Stale) {
@@ -180,7 +186,8 @@ impl World {
         match self.plan.windows()[usize::from(stale.window)].kind() {
             WindowKind::Grid { .. } => {
                 let key = (name, stale.window, stale.start);
-                match aggregate(of(stale.start, stale.end)) {
+                let least = self.least(stale.window);
+                match aggregate(of(stale.start, stale.end)).filter(|of| of.count >= least) {
                     Some(aggregate) => self.rows.insert(key, (stale.end, aggregate)),
                     None => self.rows.remove(&key),
                 };
@@ -198,10 +205,10 @@ impl World {
                 self.rows.retain(|key, _| {
                     !(key.0 == name && key.1 == stale.window && (from..=last).contains(&key.2))
                 });
+                let least = self.least(stale.window);
+                let kept = found.iter().filter(|found| found.aggregate.count >= least);
                 self.rows.extend(
-                    found
-                        .iter()
-                        .map(|found| ((name, stale.window, found.start), (found.end, found.aggregate))),
+                    kept.map(|found| ((name, stale.window, found.start), (found.end, found.aggregate))),
                 );
             }
         }

@@ -40,6 +40,8 @@ struct Of {
 struct Placed<'b> {
     of: Of,
     row: &'b WindowRow,
+    /// Whether it is put in only where there is an earlier result.
+    revises: bool,
 }
 
 impl Parquet {
@@ -63,13 +65,16 @@ impl Parquet {
             }
         }
         replaced.sort_unstable();
-        let mut placed: Vec<Placed<'b>> = Vec::with_capacity(batch.windows.len());
-        for row in &batch.windows {
-            let of = self.place(writer, &row.key, placed.last()).map_err(failed)?;
-            placed.push(Placed { of, row });
+        let mut placed: Vec<Placed<'b>> =
+            Vec::with_capacity(batch.windows.len() + batch.revised_windows.len());
+        for (rows, revises) in [(&batch.windows, false), (&batch.revised_windows, true)] {
+            for row in rows {
+                let of = self.place(writer, &row.key, placed.last()).map_err(failed)?;
+                placed.push(Placed { of, row, revises });
+            }
         }
         // Rows one after the other, each from its first column to its last.
-        placed.sort_by_key(|Placed { of, row }| {
+        placed.sort_by_key(|Placed { of, row, .. }| {
             (of.metric.table, of.entity, row.key.start, of.metric.column(Count))
         });
         let sought = |placed: &Placed<'_>, last: Statistic| Sought {
@@ -135,7 +140,7 @@ impl Visible {
             let mut buffer = self.buffers.entry(table).or_default().write();
             let mut last = None;
             let (mut rows, mut rolling_rows) = (Vec::new(), Vec::new());
-            for Placed { of, row } in part {
+            for Placed { of, row, revises } in part {
                 let start = row.key.start;
                 let key = row_key(of.entity, start, 0);
                 if last.replace(key) != Some(key) {
@@ -145,9 +150,15 @@ impl Visible {
                 let before = in_buffer(&buffer, &rows, of)
                     .or_else(|| rolling.as_ref().and_then(|buffer| in_buffer(buffer, &rolling_rows, of)))
                     .or_else(|| in_runs(windows.held.get(&of.entity)?, of, start));
+                let count = count_in(&windows.counts, of, start);
+                let is_there =
+                    before.map(|(earlier, _)| earlier.count).or(count).is_some_and(|count| count > 0);
+                if *revises && !is_there {
+                    continue;
+                }
                 let mut numbers = numbers(row);
                 let mut replaces = before.is_some();
-                if let (None, Some(count)) = (before, count_in(&windows.counts, of, start)) {
+                if let (None, Some(count)) = (before, count) {
                     replaces = true;
                     numbers.revised |= count > 0;
                 }
