@@ -104,7 +104,8 @@ fn a_server_is_found_where_the_configuration_has_it() {
 fn a_certificate_that_cannot_be_used_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let files = dir.path().display();
-    let tls = format!(r#"{{ listen = "127.0.0.1:0", cert = "{files}/server.pem", key = "{files}/server.key" }}"#);
+    let tls =
+        format!(r#"{{ listen = "127.0.0.1:0", cert = "{files}/server.pem", key = "{files}/server.key" }}"#);
     let settings = [("PENSTOCK__GATEWAY__MQTT_TLS", &*tls)];
     let told = wrong(&doctor(dir.path(), &settings).output().unwrap(), "gateway.mqtt_tls");
     assert!(told.contains("server.pem cannot be read"), "{told}");
