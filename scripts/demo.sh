@@ -40,7 +40,7 @@ http="http://$(address http)" mqtt=$(address mqtt)
 device=$(tr -cd 'A-Za-z0-9._-' </proc/sys/kernel/hostname)
 "$penstock" probe --target "$mqtt" --device "${device:=this-machine}" --interval 1 --buffer "$work/probe.db" & pids+=($!)
 "$penstock" fleet run --target "$mqtt" --devices 20 --interval 1 --duration 100000000 --kind mixed \
-    --topic 'devices/{kind}-{i}/telemetry' --anomalies 0.3 --faults duplicate=0.002,malformed=0.0005 \
+    --client-id demo- --topic 'devices/{kind}-{i}/telemetry' --anomalies 0.3 --faults duplicate=0.002,malformed=0.0005 \
     >"$work/fleet" 2>&1 & pids+=($!)
 
 # What these devices really do: vehicles are too fast every few minutes, motors idle in each of their cycles, doors are opened by day, and
@@ -81,7 +81,8 @@ Four rules look at the devices; the first alerts come within minutes, "Too fast"
 
 END
 if [ -n "${DEMO_SECONDS:-}" ]; then
-    sleep "$DEMO_SECONDS"
+    # Waited for, so that a signal ends it at once.
+    sleep "$DEMO_SECONDS" & wait $!
 else
     echo "Ctrl-C ends it."
     wait "${pids[0]}"

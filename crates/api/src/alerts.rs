@@ -43,7 +43,7 @@ pub(crate) async fn list(
     Asker(tenant): Asker,
     wanted: Result<Parameters<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Parameters(wanted) = wanted.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let Parameters(wanted) = wanted?;
     let filter = Filter {
         device: wanted.device_id,
         rule: wanted.rule,

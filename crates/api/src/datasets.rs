@@ -108,7 +108,7 @@ pub(crate) async fn start(
     body: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     may_administer(&tenant)?;
-    let Json(wanted) = body.map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
+    let Json(wanted) = body?;
     if !is_name(&wanted.name) {
         let detail = format!(
             "{:?} cannot name a data set: write 1 to {NAME_BYTES} lowercase letters, digits and -, not a - first",

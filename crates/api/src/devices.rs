@@ -32,7 +32,7 @@ pub(crate) async fn list(
     Asker(tenant): Asker,
     page: Result<Parameters<Page>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Parameters(page) = page.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Parameters(page) = page?;
     let limit = page.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
     let registry = Arc::clone(&shared.parts.devices);
     let found = move |query: &Query| Ok(found(query, &registry, &tenant, page.after.as_deref(), limit));
@@ -91,7 +91,7 @@ pub(crate) async fn put(
     Path(id): Path<String>,
     body: Result<Json<FactsDocument>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(facts) = body.map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
+    let Json(facts) = body?;
     change(shared, id, move |devices, device| devices.put(&tenant, device, &facts, Timestamp::now())).await
 }
 
@@ -102,7 +102,7 @@ pub(crate) async fn patch(
     Path(id): Path<String>,
     body: Result<axum::body::Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
+    let body = body?;
     // Not `Json`: a merge patch has a content type of its own.
     let patch: Value = serde_json::from_slice(&body)
         .map_err(|wrong| Problem::bad_request(format!("the body is no JSON: {wrong}")))?;

@@ -40,7 +40,7 @@ pub(crate) async fn list(
     Asker(tenant): Asker,
     wanted: Result<Parameters<Wanted>, QueryRejection>,
 ) -> Result<Json<Table>, Problem> {
-    let Parameters(wanted) = wanted.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Parameters(wanted) = wanted?;
     let limit = wanted.limit.unwrap_or(LISTED.0).min(LISTED.1);
     let table =
         shared.ask(move |query| query.dead_letters(&tenant, wanted.condition.as_deref(), limit)).await?;
@@ -116,7 +116,7 @@ pub(crate) async fn replay(
     Asker(tenant): Asker,
     body: Result<Json<Again>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Json(mut asked) = body.map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
+    let Json(mut asked) = body?;
     let payload = asked.mended()?;
     let Again { condition, limit, .. } = asked;
     let limit = limit.unwrap_or(REPLAYED.0).min(REPLAYED.1);

@@ -51,7 +51,7 @@ pub(crate) async fn show(
     Asker(tenant): Asker,
     asked: AskedFor,
 ) -> Result<Json<Value>, Problem> {
-    let Parameters(asked) = asked.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Parameters(asked) = asked?;
     let (minutes, by) = (asked.minutes()?, asked.by()?);
     let (ledger, figures) =
         shared.ask(move |query| Ok((query.ledger(&tenant, minutes, by)?, query.figures()?))).await?;
@@ -78,7 +78,7 @@ pub(crate) async fn verify(
     Asker(tenant): Asker,
     asked: AskedFor,
 ) -> Result<Json<Value>, Problem> {
-    let Parameters(asked) = asked.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Parameters(asked) = asked?;
     if asked.by.is_some() {
         return Err(Problem::bad_request("a verification looks at every line by itself: leave `by` out"));
     }

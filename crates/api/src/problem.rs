@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 
 use axum::Json;
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -102,6 +103,41 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(refused: JsonRejection) -> Self {
+        let words = refused.body_text();
+        let words = match &refused {
+            JsonRejection::MissingJsonContentType(_) => {
+                "the body is JSON and has to say so: send Content-Type: application/json (curl --json)".into()
+            }
+            JsonRejection::JsonDataError(_) => in_our_words(&words, DOES_NOT_FIT),
+            JsonRejection::JsonSyntaxError(_) => in_our_words(&words, "the body is no JSON"),
+            _ => words,
+        };
+        Self::new(refused.status(), words)
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(refused: QueryRejection) -> Self {
+        Self::bad_request(in_our_words(&refused.body_text(), "the parameters do not fit"))
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(refused: BytesRejection) -> Self {
+        Self::new(refused.status(), refused.body_text())
+    }
+}
+
+/// JSON, but not what was asked for. The web interface looks for it (web/src/pages/rule/draft.ts).
+const DOES_NOT_FIT: &str = "the body does not fit";
+
+/// What a library says begins with where in its work it was, up to the first colon. That is of no use to who asked.
+fn in_our_words(theirs: &str, ours: &str) -> String {
+    format!("{ours}: {}", theirs.split_once(": ").map_or(theirs, |(_, what)| what))
 }
 
 impl From<registry::Error> for Problem {

@@ -35,7 +35,7 @@ pub(crate) async fn erase(
     Path(id): Path<String>,
     why: Result<Parameters<Why>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Parameters(Why { reason }) = why.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Parameters(Why { reason }) = why?;
     let reason = reason.filter(|reason| !reason.trim().is_empty());
     let reason =
         reason.ok_or_else(|| Problem::bad_request("reason: say why, it stands in the record: ?reason=…"))?;
@@ -70,7 +70,7 @@ pub(crate) async fn list(
     Asker(tenant): Asker,
     page: Result<Parameters<Page>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Parameters(Page { limit }) = page.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Parameters(Page { limit }) = page?;
     let limit = limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
     let removals = removing(&shared, move |store| store.removals(&tenant, limit)).await?;
     Ok(Json(json!({ "removals": removals.iter().map(describe).collect::<Vec<_>>() })))

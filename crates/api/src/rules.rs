@@ -274,7 +274,7 @@ fn document(body: Result<Json<Document>, JsonRejection>) -> Result<Document, Pro
 pub(crate) fn optional<T: Default + DeserializeOwned>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<T, Problem> {
-    let body = body.map_err(|wrong| Problem::new(wrong.status(), wrong.body_text()))?;
+    let body = body?;
     if body.is_empty() {
         return Ok(T::default());
     }
@@ -284,12 +284,12 @@ pub(crate) fn optional<T: Default + DeserializeOwned>(
 }
 
 pub(crate) fn refused(wrong: JsonRejection) -> Problem {
+    let problem = Problem::from(wrong);
     // What is JSON and no rule is as much the asker's mistake as what is none.
-    let status = match wrong.status() {
-        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-        status => status,
-    };
-    Problem::new(status, wrong.body_text())
+    match problem.status() {
+        StatusCode::UNPROCESSABLE_ENTITY => Problem::bad_request(problem.detail()),
+        _ => problem,
+    }
 }
 
 fn unknown(id: &str) -> Problem {

@@ -29,8 +29,7 @@ pub(crate) async fn run(
     headers: HeaderMap,
     body: Result<Json<Statement>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(Statement { query, params, dataset }) =
-        body.map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
+    let Json(Statement { query, params, dataset }) = body?;
     let format = Format::accepted(&headers)?;
     let params =
         params.into_iter().enumerate().map(|(n, value)| cell(n, value)).collect::<Result<Vec<_>, _>>()?;
@@ -122,7 +121,7 @@ pub(crate) async fn points(
     Asker(tenant): Asker,
     range: Result<Parameters<Range>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Parameters(range) = range.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Parameters(range) = range?;
     let device =
         DeviceId::parse(&range.device_id).map_err(|error| Problem::bad_request(error.to_string()))?;
     let metric = MetricName::parse(&range.metric).map_err(|error| Problem::bad_request(error.to_string()))?;

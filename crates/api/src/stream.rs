@@ -48,7 +48,7 @@ pub(crate) async fn show(
     headers: HeaderMap,
     wanted: Result<Parameters<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Parameters(wanted) = wanted.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Parameters(wanted) = wanted?;
     let device = wanted.device_id.map(|id| DeviceId::parse(&id)).transpose();
     let metric = wanted.metric.map(|name| MetricName::parse(&name)).transpose();
     let watch = Watch {

@@ -31,6 +31,15 @@ pub struct Connect<'a> {
     pub password: Option<&'a str>,
 }
 
+/// A reason code with the standard's words for it: `0x86 (bad user name or password)`.
+#[must_use]
+pub fn reason(code: u8) -> String {
+    match wire::mqtt::ReasonCode::from_byte(code) {
+        Some(reason) => format!("0x{code:02X} ({})", reason.words()),
+        None => format!("0x{code:02X}"),
+    }
+}
+
 /// What comes back, as far as a load generator cares.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {

@@ -23,7 +23,7 @@ const IDLE_CONNECTIONS: usize = 64;
 #[derive(clap::Args)]
 pub(crate) struct Server {
     /// The server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "PENSTOCK_SERVER")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "PENSTOCK_SERVER", value_parser = with_scheme)]
     server: String,
     /// A token, where the server requires credentials
     #[arg(long, value_name = "TOKEN", env = "PENSTOCK_TOKEN", hide_env_values = true)]
@@ -67,6 +67,11 @@ impl Reply {
 }
 
 impl Server {
+    /// Another server, asked with the token for this one.
+    pub(crate) fn at(address: &str, like: &Self) -> Self {
+        Self { server: address.to_owned(), token: like.token.clone(), agent: OnceLock::new() }
+    }
+
     /// The server's address.
     pub(crate) fn address(&self) -> &str {
         self.server.trim_end_matches('/')
@@ -108,8 +113,7 @@ impl Server {
         if let Some(token) = &self.token {
             post = post.header("authorization", format!("Bearer {token}"));
         }
-        let mut response =
-            post.send(request.body).map_err(|error| anyhow!("{url} does not answer: {error}"))?;
+        let mut response = post.send(request.body).map_err(|error| no_answer(&url, &error))?;
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let status = response.status().as_u16();
@@ -129,7 +133,7 @@ impl Server {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        read(request.send(body.to_string()), &url)
+        self.read(request.send(body.to_string()), &url)
     }
 
     /// Puts a JSON body in the place of what is there.
@@ -155,7 +159,7 @@ impl Server {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        read(request.send(body.to_string()), url)
+        self.read(request.send(body.to_string()), url)
     }
 
     /// Asks.
@@ -174,7 +178,33 @@ impl Server {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        read(request.call(), url)
+        self.read(request.call(), url)
+    }
+
+    fn read(
+        &self,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        url: &str,
+    ) -> anyhow::Result<Said> {
+        let mut response = response.map_err(|error| no_answer(url, &error))?;
+        let status = response.status();
+        let body = response.body_mut().with_config().limit(u64::MAX).read_to_string();
+        let body = body.with_context(|| format!("the answer of {url} cannot be read"))?;
+        if status.is_success() {
+            return Ok(Said::Fine(body));
+        }
+        // The server speaks to programs; who types a command gives a token otherwise.
+        let detail = match (status.as_u16(), &self.token) {
+            (401, None) => {
+                format!("{url} wants credentials: give a token with --token or PENSTOCK_TOKEN ({MAKES_KEYS})")
+            }
+            (401, Some(_)) => {
+                format!("{url} does not know this token, or it has ended or was revoked ({MAKES_KEYS})")
+            }
+            (403, _) => format!("{} ({MAKES_KEYS})", detail(&body)),
+            _ => detail(&body),
+        };
+        Ok(Said::Refused { status: status.as_u16(), detail })
     }
 
     /// Asks, with parameters; those that are `None` are left out.
@@ -209,15 +239,20 @@ fn agent() -> ureq::Agent {
         .into()
 }
 
-fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>, url: &str) -> anyhow::Result<Said> {
-    let mut response = response.map_err(|error| anyhow!("{url} does not answer: {error}"))?;
-    let status = response.status();
-    let body = response.body_mut().with_config().limit(u64::MAX).read_to_string();
-    let body = body.with_context(|| format!("the answer of {url} cannot be read"))?;
-    if status.is_success() {
-        return Ok(Said::Fine(body));
-    }
-    Ok(Said::Refused { status: status.as_u16(), detail: detail(&body) })
+/// What to do without a token that may ask.
+const MAKES_KEYS: &str =
+    "`penstock key add NAME --subscribe '#'` on the server's machine makes one that may ask everything";
+
+/// An address as people write it: without a scheme it is of HTTP.
+#[allow(clippy::unnecessary_wraps)] // a parser of clap's
+fn with_scheme(address: &str) -> Result<String, std::convert::Infallible> {
+    Ok(if address.contains("://") { address.to_owned() } else { format!("http://{address}") })
+}
+
+fn no_answer(url: &str, error: &ureq::Error) -> anyhow::Error {
+    anyhow!(
+        "{url} does not answer: {error}: is a server running there? --server or PENSTOCK_SERVER names another"
+    )
 }
 
 fn detail(body: &str) -> String {

@@ -159,6 +159,11 @@ impl Key {
             Self::Add { id, publish, subscribe, place } => {
                 let desk = place.open()?;
                 let service = name(&id)?;
+                if publish.is_empty() && subscribe.is_empty() {
+                    eprintln!(
+                        "penstock: it may do nothing: grant it something with --publish and --subscribe ('#': ask everything)"
+                    );
+                }
                 let token = desk.office.add_service_token(
                     &desk.tenant,
                     &service,
@@ -196,8 +201,14 @@ impl Place {
         let config = serve::configuration(self.config.as_deref(), self.data.clone())?;
         let tenant = TenantId::parse(&self.tenant)?;
         let lock = lock(&config.data_dir)?;
-        let metadata: Arc<dyn Metadata> =
-            Arc::new(metadata::Sqlite::open(&config.data_dir.join("metadata.db"))?);
+        let file = config.data_dir.join("metadata.db");
+        if !file.exists() {
+            eprintln!(
+                "penstock: no server has used {} yet: if yours keeps its data elsewhere, say where with --data or --config",
+                config.data_dir.display()
+            );
+        }
+        let metadata: Arc<dyn Metadata> = Arc::new(metadata::Sqlite::open(&file)?);
         // The lock is held here already.
         let devices = Devices::new(Arc::clone(&metadata), None);
         Ok(Desk { office: Administration::new(&config.auth, metadata), devices, tenant, _lock: lock })
@@ -230,8 +241,8 @@ impl List {
             for token in summary.tokens {
                 let mut row = json!({
                     "tenant": summary.tenant, "id": summary.name, "token_id": token.id,
-                    "created_at": token.created_at.to_rfc3339(),
-                    "expires_at": token.expires_at.map(Timestamp::to_rfc3339),
+                    "created_at": query::rfc3339(token.created_at),
+                    "expires_at": token.expires_at.map(query::rfc3339),
                     "publish": summary.publish, "subscribe": summary.subscribe,
                 });
                 if let Some(device) = &device {

@@ -146,6 +146,11 @@ impl Replay {
         };
         let answer: Value = serde_json::from_str(&answer).context("the server's answer is no JSON")?;
         println!("{}", answer["replayed"]);
+        if answer["replayed"].as_u64().is_some_and(|replayed| replayed > 0) {
+            eprintln!(
+                "penstock: they are tried again now; what still cannot be used stays in `penstock dlq list`, with one attempt more"
+            );
+        }
         let skipped = answer["skipped"].as_array().into_iter().flatten();
         let mut complete = Answer::Yes;
         for message in skipped {

@@ -1,6 +1,6 @@
 //! `penstock doctor`: what would keep a server from starting or from staying up.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,7 @@ impl Doctor {
                 findings.push(finding("clock", footing::clock(&config.data_dir)));
                 findings.push(finding("open files", footing::open_files()));
                 findings.push(finding("memory", footing::memory()));
+                findings.extend(server::tls(&config).map(|verdict| finding("gateway.mqtt_tls", verdict)));
                 findings.extend(self.server(&config));
             }
         }
@@ -69,7 +70,10 @@ impl Doctor {
 
     /// Either a server is up and ready, or its ports and its data are free for one.
     fn server(&self, config: &Config) -> Vec<Finding> {
-        match self.server.get("/health/ready") {
+        // Where --server says nothing else, the configuration does.
+        let own = Server::at(&reachable(config.http), &self.server);
+        let answer = self.server.get("/health/ready").or_else(|_| own.get("/health/ready"));
+        match answer {
             Ok(Said::Fine(_)) => vec![finding("server", Ok("ready".into()))],
             Ok(Said::Refused { status, detail }) => {
                 let words = format!("answers, but is not ready: {status} {detail}");
@@ -99,6 +103,16 @@ fn listeners(config: &Config) -> impl Iterator<Item = (&'static str, SocketAddr)
         ("gateway.websocket.listen", config.gateway.websocket),
     ];
     all.into_iter().filter_map(|(what, address)| Some((what, address?)))
+}
+
+/// A listener's address as one to be asked at.
+fn reachable(listens: SocketAddr) -> String {
+    let ip = match listens.ip() {
+        IpAddr::V4(all) if all.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(all) if all.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        one => one,
+    };
+    format!("http://{}", SocketAddr::new(ip, listens.port()))
 }
 
 fn free(address: SocketAddr) -> Verdict {
@@ -155,10 +169,18 @@ fn directory(directory: &Path) -> Verdict {
     let me = rustix::process::geteuid().as_raw();
     let attempt = place.join(format!(".penstock-doctor-{}", std::process::id()));
     if let Err(error) = std::fs::write(&attempt, b"").and_then(|()| std::fs::remove_file(&attempt)) {
-        return Err(format!(
-            "{} cannot be written: {error}; it belongs to user {owner}, this is user {me}: run as that user, or give it to this one (chown -R)",
-            place.display()
-        ));
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        let advice = match error.kind() {
+            PermissionDenied => format!(
+                "it belongs to user {owner}, this is user {me}: run as that user, or give it to this one (chown -R)"
+            ),
+            ReadOnlyFilesystem => {
+                "see why its file system is mounted so (dmesg), or name another with --data".into()
+            }
+            StorageFull => "free space on its disk, or name another with --data".into(),
+            _ => "name another with --data".into(),
+        };
+        return Err(format!("{} cannot be written: {error}; {advice}", place.display()));
     }
     if place == directory {
         one_owner(directory, owner)?;

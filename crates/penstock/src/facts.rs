@@ -143,8 +143,8 @@ pub(crate) fn describe(desk: &Desk, entry: &DeviceEntry) -> Value {
         "type": device_type, "site": site, "location": location, "firmware": firmware, "tags": tags,
         "registered": entry.registered_at.map(|_| FactsDocument::from(&entry.registered)),
         "learned": FactsDocument::from(&entry.learned),
-        "registered_at": entry.registered_at.map(Timestamp::to_rfc3339),
-        "changed_at": entry.changed_at.map(Timestamp::to_rfc3339),
+        "registered_at": entry.registered_at.map(query::rfc3339),
+        "changed_at": entry.changed_at.map(query::rfc3339),
     })
 }
 

@@ -146,11 +146,23 @@ fn main() -> ExitCode {
         Ok(Answer::No) => ExitCode::from(1),
         Ok(Answer::WrongUse) => ExitCode::from(2),
         Err(error) => {
-            eprintln!("penstock: {error:#}");
+            eprintln!("penstock: {}", in_words(&error));
             let wrong_use = error.is::<WrongUse>() || error.is::<fleet::cli::WrongUse>();
             ExitCode::from(if wrong_use { 2 } else { 1 })
         }
     }
+}
+
+/// An error with its causes, each said once: many that have a cause already say it in their own words.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| {
+        let cause = cause.to_string();
+        match told.as_str() {
+            "" => cause,
+            told if told.contains(&cause) => told.to_owned(),
+            told => format!("{told}: {cause}"),
+        }
+    })
 }
 
 #[allow(clippy::print_stdout)] // stdout is data
@@ -195,5 +207,26 @@ fn log_to_stderr(cli: &Cli) {
         builder.json().init();
     } else {
         builder.init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot listen: {source}: stop who listens there")]
+        struct Listen {
+            source: io::Error,
+        }
+        let taken = || io::Error::other("address in use");
+        let error = anyhow::Error::from(Listen { source: taken() });
+        assert_eq!(super::in_words(&error), "cannot listen: address in use: stop who listens there");
+        let error = Err::<(), _>(taken()).context("the server did not start").unwrap_err();
+        assert_eq!(super::in_words(&error), "the server did not start: address in use");
     }
 }

@@ -10,7 +10,8 @@ use crate::client::{Said, Server};
 #[derive(clap::Args)]
 pub(crate) struct Query {
     /// The statement, such as "SELECT device_id, metric, value FROM telemetry LIMIT 10"
-    #[arg(value_name = "SQL")]
+    // SQL may begin with a comment, `-- …`.
+    #[arg(value_name = "SQL", allow_hyphen_values = true)]
     statement: String,
     /// What fills the `?` of the statement, in order: JSON values, or plain text
     #[arg(long = "param", short, value_name = "VALUE")]

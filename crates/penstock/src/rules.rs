@@ -230,7 +230,8 @@ fn summary(found: &Value) {
             found["devices"],
         )
     };
-    eprintln!("{} to {}: {}", found["since"], found["until"], of(found));
+    let time = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    eprintln!("{} to {}: {}", time("since"), time("until"), of(found));
     if found["is_partial"] == json!(true) {
         eprintln!("this is not all: it took too long; take a later --since");
     }
@@ -275,7 +276,19 @@ fn document(file: &Path) -> anyhow::Result<Value> {
         Some("-") => std::io::read_to_string(std::io::stdin()).context("stdin cannot be read")?,
         _ => std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?,
     };
-    serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))
+    let read: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
+    Ok(as_written(read))
+}
+
+/// What `show` prints can be changed and given back: what stands there beside the document is left out.
+fn as_written(mut shown: Value) -> Value {
+    if let Some(keys) = shown.as_object_mut().filter(|keys| keys.contains_key("version")) {
+        for beside in ["id", "version", "enabled"] {
+            keys.remove(beside);
+        }
+    }
+    shown
 }
 
 fn path(id: &str) -> String {
@@ -286,10 +299,16 @@ fn path(id: &str) -> String {
 pub(crate) fn print(said: Said) -> anyhow::Result<Answer> {
     match said {
         Said::Fine(answer) if answer.is_empty() => {}
-        Said::Fine(answer) => println!("{}", answer.trim_end()),
+        Said::Fine(answer) => println!("{}", for_people(&answer)),
         Said::Refused { status, detail } => return Ok(refused(status, &detail)),
     }
     Ok(Answer::Yes)
+}
+
+/// JSON as it can be read, and changed, by people.
+fn for_people(answer: &str) -> String {
+    let laid_out = serde_json::from_str(answer).and_then(|read: Value| serde_json::to_string_pretty(&read));
+    laid_out.unwrap_or_else(|_| answer.trim_end().to_owned())
 }
 
 pub(crate) fn refused(status: u16, detail: &str) -> Answer {
@@ -300,6 +319,15 @@ pub(crate) fn refused(status: u16, detail: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_given_back() {
+        let shown = json!({"id": "hot", "version": 3, "enabled": false, "name": "hot", "when": "t > 80"});
+        assert_eq!(as_written(shown), json!({"name": "hot", "when": "t > 80"}));
+        // Not taken for what `show` printed: the server says what is wrong.
+        let misspelt = json!({"id": "hot", "when": "t > 80"});
+        assert_eq!(as_written(misspelt.clone()), misspelt);
+    }
 
     #[test]
     fn addresses_are_told_by_their_looks() {

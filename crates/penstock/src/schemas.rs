@@ -198,6 +198,7 @@ impl Check {
         let mut buffer = String::new();
         match schemas.view().plain(&facts, encoding, &message, &mut buffer) {
             Ok(plain) => println!("{}", String::from_utf8_lossy(plain.payload).trim_end()),
+            Err(violation) if violation.path.is_empty() => return Ok(no(&violation.reason)),
             Err(violation) => return Ok(no(&format!("{}: {}", violation.path, violation.reason))),
         }
         Ok(Answer::Yes)

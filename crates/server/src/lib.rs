@@ -23,10 +23,13 @@ mod retention;
 mod space;
 mod start;
 mod stores;
+mod tls;
 
 pub use config::{Config, ConfigError};
 pub use lock::holder;
 pub use restore::{RestoreError, restore};
 pub use series::parquet::store::restore::{Progress, Restored, Restoring};
 pub use space::{Space, space};
+
 pub use start::{Addresses, Running, StartError, start};
+pub use tls::tls;

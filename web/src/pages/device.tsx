@@ -109,7 +109,7 @@ function Values({ latest, chosen, drawable }: { latest: Answer<Latest>; chosen: 
                 <tbody>
                   {shown.map(([name, one]) => (
                     <tr key={name}>
-                      <td class="folds">
+                      <td class="parts">
                         <label>
                           <input
                             type="checkbox"
@@ -117,7 +117,7 @@ function Values({ latest, chosen, drawable }: { latest: Answer<Latest>; chosen: 
                             checked={chosen.includes(name)}
                             onChange={(event) => choose(name, event.currentTarget.checked)}
                           />
-                          {name}
+                          <Parts of={name} />
                         </label>
                       </td>
                       <td class="n">{value(one.value)}</td>
@@ -133,5 +133,19 @@ function Values({ latest, chosen, drawable }: { latest: Answer<Latest>; chosen: 
         }}
       </Shown>
     </Panel>
+  );
+}
+
+/** A name that may break behind each of its parts: disk.read_bytes_per_s{mount=/}. */
+function Parts({ of }: { of: string }) {
+  return (
+    <>
+      {of.split(/(?<=[._,/-])|(?={)/).map((part, n) => (
+        <>
+          {n > 0 && <wbr />}
+          {part}
+        </>
+      ))}
+    </>
   );
 }

@@ -153,20 +153,22 @@ function filled(minutes: Minute[], hours: number): { times: number[]; values: nu
   return { times, values: times.map((at) => by.get(at) ?? 0) };
 }
 
-function Health({ now, before, error }: { now: Metrics | null; before: Metrics | null; error: Error | undefined }) {
+function Health({ now: last, before, error }: { now: Metrics | null; before: Metrics | null; error: Error | undefined }) {
   const ready = useAnswer((signal) => getJson<{ status: string }>("/health/ready", signal), [], 5000);
+  // What was good when the server last answered is not known to be so now.
+  const now = error ? null : last;
   const lag = now?.sum("reader_lag_records", { reader: "store" });
   const residue = now?.sum("ledger_residue");
   const fsync = now?.quantile("log_fsync_seconds", 0.95, {}, before);
   const lines: [string, string, string][] = [
-    ["Node", ready.data?.status ?? ready.error?.message ?? "–", ready.data?.status === "ready" ? "good" : ready.error ? "bad" : ""],
+    ["Node", ready.error?.message ?? ready.data?.status ?? "–", ready.error ? "bad" : ready.data?.status === "ready" ? "good" : ""],
     ["Behind the log", lag === undefined ? "–" : lag === 1 ? "1 record" : `${count(lag)} records`, lag === undefined ? "" : lag > 10_000 ? "warn" : "good"],
     ["Ledger residue", residue === undefined ? "–" : count(residue), residue === undefined ? "" : residue === 0 ? "good" : "bad"],
     ["fsync, 95th percentile", fsync === undefined ? "–" : `≤ ${seconds(fsync)}`, fsync === undefined ? "" : fsync > 0.1 ? "warn" : "good"],
   ];
   return (
     <Panel title="Health" aside={<a href={href(["system"])}>System</a>}>
-      {error && <p class="bad">{error.message}</p>}
+      {error && error.message !== ready.error?.message && <p class="bad">{error.message}</p>}
       <dl class="facts wide">
         {lines.map(([name, text, tone]) => (
           <>

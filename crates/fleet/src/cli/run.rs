@@ -77,7 +77,7 @@ pub struct Run {
     #[arg(long)]
     pub verify: bool,
     /// The server's HTTP address, for --http and --verify
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "PENSTOCK_SERVER")]
     pub server: String,
     /// Seconds that readings may take to become visible, for --verify
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]

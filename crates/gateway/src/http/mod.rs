@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::Response;
 use axum::routing::{get, post};
 use parking_lot::Mutex;
 use record::Timestamp;
@@ -28,7 +30,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use wire::payload::Scratch;
 
 use crate::schemas::Schemas;
-use failure::Failure;
+use failure::{Dialect, Failure};
 use plan::{Arrival, Plan};
 
 /// What one request, and all of them together, may use.
@@ -214,7 +216,14 @@ pub fn routes(ingest: Arc<Ingest>) -> Router {
         .route("/api/v2/write", post(influx::write_v2))
         .route("/ping", get(influx::ping))
         .route("/query", get(influx::query).post(influx::query))
+        .method_not_allowed_fallback(no_such_method)
         .with_state(ingest)
+}
+
+/// A router keeps its own answer to a wrong method when it is merged into another.
+async fn no_such_method(method: Method, uri: Uri) -> Response {
+    let detail = format!("{} does not answer {method}; the header Allow says what it does", uri.path());
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, detail).response(Dialect::Problem)
 }
 
 #[cfg(test)]

@@ -207,6 +207,19 @@ async fn every_shape_of_telemetry_is_taken() {
 }
 
 #[tokio::test]
+async fn a_wrong_method_is_told_which_one_is_right() {
+    for (method, path, allowed) in
+        [("GET", "/v1/telemetry", "POST"), ("PUT", "/write", "POST"), ("DELETE", "/ping", "GET,HEAD")]
+    {
+        let request = Request::builder().method(method).uri(path).body(StreamBody::empty()).unwrap();
+        let answer = Bench::open().send(request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allowed), "{method} {path}");
+        let detail = format!("{path} does not answer {method}; the header Allow says what it does");
+        assert_eq!(answer.json()["detail"], detail.as_str());
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_answered_before_the_commit() {
     for (path, body, expect) in [
         ("/v1/telemetry", r#"{"device_id":"d","metric":"m","value":1}"#, 200),

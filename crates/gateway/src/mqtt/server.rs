@@ -139,7 +139,7 @@ impl Gateway {
         }
         let mut tls = None;
         if let Some(settings) = &config.mqtt_tls {
-            let opened = Arc::new(Tls::open(tls_files(settings))?);
+            let opened = Arc::new(Tls::open(tls::Files::from(settings))?);
             tls = Some((opened, bind(settings.listen, &mut addresses.mqtt_tls).await?));
         }
         if let Some(address) = config.websocket {
@@ -244,15 +244,6 @@ async fn bind(address: SocketAddr, at: &mut Option<SocketAddr>) -> Result<TcpLis
         Ok(listener)
     });
     opened.map_err(|source| Error::Listen { address, source })
-}
-
-fn tls_files(settings: &crate::config::Tls) -> tls::Files {
-    tls::Files {
-        cert: settings.cert.clone(),
-        key: settings.key.clone(),
-        client_ca: settings.client_ca.clone(),
-        require_client_cert: settings.require_client_cert,
-    }
 }
 
 fn rules(config: &Config, parts: &Parts) -> Result<Rules, Error> {

@@ -292,5 +292,7 @@ fn sorted(names: &[String]) -> Vec<String> {
 
 fn time(text: &str) -> anyhow::Result<Timestamp> {
     let read = query::parse_rfc3339(text).map_or_else(|| Timestamp::parse(text, None), Ok);
-    read.with_context(|| format!("the time {text:?} is none"))
+    read.with_context(|| {
+        format!("{text:?} is no time: write 2026-11-20, 2026-11-20T12:00:00Z, or a number since 1970")
+    })
 }

@@ -30,8 +30,14 @@ impl fmt::Display for Kind {
 const FLOAT_EXACT: u64 = 1 << 53;
 
 /// What has been seen of a metric.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen(u8);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    classes: u8,
+    numbers: u64,
+    /// Values that are neither numbers nor empty, and the first of them.
+    others: u64,
+    first_other: Option<String>,
+}
 
 impl Seen {
     const INTEGER: u8 = 1;
@@ -42,17 +48,31 @@ impl Seen {
     const NO_NUMBER: u8 = 16;
 
     pub(super) fn see(&mut self, text: &str) {
-        self.0 |= match class(text) {
+        let class = match class(text) {
             Class::Integer(_) | Class::Long => Self::INTEGER,
             Class::Float(_) => Self::FLOAT,
             Class::Boolean(_) => Self::BOOLEAN,
             Class::NoNumber => Self::NO_NUMBER,
             Class::Text => Self::TEXT,
         };
+        self.classes |= class;
+        if class & (Self::INTEGER | Self::FLOAT) != 0 {
+            self.numbers += 1;
+        } else if class & (Self::BOOLEAN | Self::TEXT) != 0 {
+            self.others += 1;
+            self.first_other.get_or_insert_with(|| text.to_owned());
+        }
     }
 
-    pub(super) fn kind(self) -> Kind {
-        let has = |bits| self.0 & bits != 0;
+    /// What makes texts of a metric whose values are mostly numbers: how many values, and the first of them. One `n/a` in a year of
+    /// temperatures is nothing that anybody wants kept as text, and nobody looks for it.
+    pub(super) fn spoilt(&self) -> Option<(u64, &str)> {
+        let first = self.first_other.as_deref()?;
+        (self.kind() == Kind::Text && self.numbers > self.others).then_some((self.others, first))
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        let has = |bits| self.classes & bits != 0;
         if has(Self::TEXT) {
             return Kind::Text;
         }
@@ -153,6 +173,22 @@ mod tests {
             let mut seen = Seen::default();
             texts.iter().for_each(|text| seen.see(text));
             assert_eq!(seen.kind(), kind, "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn few_texts_among_numbers_are_told() {
+        for (texts, expect) in [
+            (&["1", "n/a", "2.5", "-"][..], None),
+            (&["1", "n/a", "2.5", "-", "3"], Some((2, "n/a"))),
+            (&["1", "2", "true"], Some((1, "true"))),
+            (&["1", "2", "NaN"], None),
+            (&["a", "b"], None),
+            (&["true", "false"], None),
+        ] {
+            let mut seen = Seen::default();
+            texts.iter().for_each(|text| seen.see(text));
+            assert_eq!(seen.spoilt(), expect, "{texts:?}");
         }
     }
 

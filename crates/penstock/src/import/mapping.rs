@@ -169,8 +169,12 @@ impl Mapping {
         !matches!(self.values, Values::Exported(_))
     }
 
-    /// Reads the file through, to learn the types of its metrics.
-    pub(super) fn learn(&mut self, source: &mut Source, told: &[(String, Kind)]) -> anyhow::Result<()> {
+    /// Reads the file through, to learn the types of its metrics. Returns what people should know of them.
+    pub(super) fn learn(
+        &mut self,
+        source: &mut Source,
+        told: &[(String, Kind)],
+    ) -> anyhow::Result<Vec<String>> {
         let mut seen: HashMap<String, Seen> = HashMap::new();
         while let Some(row) = source.next()? {
             if row.broken.is_some() {
@@ -181,13 +185,19 @@ impl Mapping {
                 None => seen.entry(metric.to_owned()).or_default().see(text),
             });
         }
+        let untold = |metric: &str| told.iter().all(|(of, _)| of != metric);
+        let spoilt = seen.iter().filter(|(metric, _)| untold(metric));
+        let mut notes: Vec<String> =
+            spoilt.filter_map(|(metric, seen)| Some(note(metric, seen.spoilt()?))).collect();
+        notes.sort();
         self.kinds = seen.into_iter().map(|(metric, seen)| (metric, seen.kind())).collect();
         for (metric, kind) in told {
             if self.kinds.insert(metric.clone(), *kind).is_none() {
                 bail!(WrongUse(format!("--type: there is no metric {metric:?} with a value")));
             }
         }
-        source.rewind()
+        source.rewind()?;
+        Ok(notes)
     }
 
     fn each_text(&self, cells: &[super::cell::Cell], mut look: impl FnMut(&str, &str)) {
@@ -233,6 +243,14 @@ impl Mapping {
     pub(super) fn kind(&self, metric: &str) -> Kind {
         self.kinds.get(metric).copied().unwrap_or(Kind::Text)
     }
+}
+
+/// Of a metric that a few values made text.
+fn note(metric: &str, (others, first): (u64, &str)) -> String {
+    format!(
+        "{metric} becomes text, although most of its values are numbers (others: {others}, the first {first:?}); with \
+         --type {metric}=float the numbers are numbers, and the others are rejected"
+    )
 }
 
 /// What is done with a file, in one line; the same for the same.

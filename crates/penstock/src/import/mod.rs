@@ -133,7 +133,9 @@ impl Import {
         mapping.check_times(&mut source, &clock)?;
         if mapping.wants_kinds() && source.is_text() {
             bar.say(&format!("reading {} to learn its types", file.display()));
-            mapping.learn(&mut source, &self.types)?;
+            for note in mapping.learn(&mut source, &self.types)? {
+                bar.say(&note);
+            }
         }
         let mut account = Account::open(file, self.fingerprint(&source, &mapping), source.header(), self)?;
         if let Some(position) = account.position() {

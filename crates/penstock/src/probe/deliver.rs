@@ -1,6 +1,6 @@
 //! From the buffer to the server, oldest first, for ever.
 
-use fleet::packet::Connect;
+use fleet::packet::{self, Connect};
 use fleet::target::TlsFiles;
 
 use super::backoff::Backoff;
@@ -64,7 +64,10 @@ impl Delivery {
             settle(shared, &answered)?;
             outcome?;
             if let Some(no) = answered.iter().find(|one| one.code >= REFUSED && !NEVER.contains(&one.code)) {
-                anyhow::bail!("the server does not take measurements now, reason 0x{:02X}", no.code);
+                anyhow::bail!(
+                    "the server does not take measurements now, reason {}",
+                    packet::reason(no.code)
+                );
             }
             *backoff = Backoff::new(); // what a connection is for, works
         }

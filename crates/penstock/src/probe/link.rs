@@ -60,7 +60,7 @@ impl Link {
             _ => None,
         })?;
         if code >= REFUSED {
-            bail!("the server refuses the connection, reason 0x{code:02X}");
+            bail!("the server refuses the connection, reason {}", packet::reason(code));
         }
         link.receive_maximum = receive_maximum.max(1);
         if let Some(seconds) = keep_alive_s.filter(|seconds| *seconds > 0) {
@@ -113,7 +113,7 @@ impl Link {
         loop {
             while let Some((packet, size)) = packet::incoming(&self.received, Version::V5)? {
                 if let Incoming::Disconnect { code } = packet {
-                    bail!("the server ended the connection, reason 0x{code:02X}");
+                    bail!("the server ended the connection, reason {}", packet::reason(code));
                 }
                 let found = wanted(&packet);
                 self.received.drain(..size);

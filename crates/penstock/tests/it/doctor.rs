@@ -93,6 +93,25 @@ fn a_data_directory_in_use_is_told_with_the_process() {
 }
 
 #[test]
+fn a_server_is_found_where_the_configuration_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let at = served.http.trim_start_matches("http://").to_owned();
+    right(&doctor(dir.path(), &[("PENSTOCK__HTTP__LISTEN", &at)]).output().unwrap(), "server");
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = dir.path().display();
+    let tls =
+        format!(r#"{{ listen = "127.0.0.1:0", cert = "{files}/server.pem", key = "{files}/server.key" }}"#);
+    let settings = [("PENSTOCK__GATEWAY__MQTT_TLS", &*tls)];
+    let told = wrong(&doctor(dir.path(), &settings).output().unwrap(), "gateway.mqtt_tls");
+    assert!(told.contains("server.pem cannot be read"), "{told}");
+}
+
+#[test]
 fn a_data_directory_that_is_a_file_is_told() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("data"), "").unwrap();

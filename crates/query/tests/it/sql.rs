@@ -160,6 +160,24 @@ fn nothing_but_the_tenants_own_tables_can_be_read() {
 }
 
 #[test]
+fn what_is_not_there_is_told_with_what_is() {
+    let rig = filled();
+    for (statement, words) in [
+        (
+            "SELECT valu FROM telemetry",
+            "There are time, arrived_at, device_id, metric, value, text, lat, lng, kind, clock, device_time, seq, integer.",
+        ),
+        // The quotes of names round a text: the most common mistake.
+        ("SELECT value FROM telemetry WHERE device_id = \"d1\"", "A text stands in single quotes: 'd1'."),
+        ("SELECT * FROM tellemetry", "table tellemetry not found: SHOW TABLES lists the tables"),
+    ] {
+        let refused = rig.query.sql(&TenantId::default_tenant(), statement, &[]);
+        let told = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert!(told.contains(words), "{statement}: {refused:?}");
+    }
+}
+
+#[test]
 fn an_answer_beyond_the_limits_is_refused_and_not_cut() {
     let rig = rig(Limits { rows: 3, bytes: 10_000, time: Duration::from_millis(700), ..Limits::default() });
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";

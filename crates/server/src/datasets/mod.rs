@@ -38,6 +38,11 @@ const WINDOW_BYTES: usize = 512 << 20;
 
 /// How long a stopping node waits for a data set to finish the batch in hand.
 const STOP: Duration = Duration::from_secs(10);
+/// How long a data set that is removed waits for who still has its store open: as long as a statement may take. Mostly that is one step of
+/// its upkeep, milliseconds.
+const LETTING_GO: Duration = Duration::from_secs(30);
+/// How often it looks whether they have gone.
+const LOOKING_AGAIN: Duration = Duration::from_millis(20);
 
 /// What data sets stand on.
 pub(crate) struct Parts {
@@ -333,7 +338,7 @@ impl api::Datasets for Datasets {
     }
 
     fn remove(&self, name: &str) -> Result<(), DatasetError> {
-        let work = {
+        let (work, store) = {
             let mut held = self.0.held();
             let entry = held.get_mut(name).ok_or(DatasetError::Missing)?;
             if entry.description.state == State::Running && entry.work.is_none() {
@@ -344,14 +349,17 @@ impl api::Datasets for Datasets {
             if std::mem::replace(&mut entry.is_leaving, true) {
                 return Err(DatasetError::Conflict(format!("the data set {name:?} is being removed")));
             }
-            // Nobody looks after it any more, and writes into what is deleted.
-            entry.store = None;
-            entry.work.clone()
+            (entry.work.clone(), entry.store.take().map(|store| Arc::downgrade(&store)))
         };
         if let Some(mut work) = work {
             work.stopper.stop();
             // An error means that its end was noted before anybody looked.
             self.0.runtime.block_on(work.over.wait_for(|over| *over)).ok();
+        }
+        // Who looks after it, or reads it, is in the middle of something: files are not taken away under their hands.
+        let began = std::time::Instant::now();
+        while store.as_ref().is_some_and(|store| store.strong_count() > 0) && began.elapsed() < LETTING_GO {
+            std::thread::sleep(LOOKING_AGAIN);
         }
         let deleted = self.0.delete(&self.0.files(name), name);
         let mut held = self.0.held();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::rules::Rule;
+use super::rules::{self, Rule};
 use super::{ReasonCode, Version};
 
 /// A packet that the standard, or a limit, does not allow.
@@ -11,13 +11,26 @@ pub struct DecodeError {
     rule: &'static Rule,
     version: Option<Version>,
     offset: u32,
+    /// Bytes of the packet and bytes that are taken, where that is what is wrong.
+    sizes: Option<(u32, u32)>,
+}
+
+/// A packet has at most 2^28 + 4 bytes.
+fn in_a_packet(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 impl DecodeError {
     #[cold]
     pub(super) fn new(rule: &'static Rule, version: Option<Version>, offset: usize) -> Self {
-        // A packet has at most 2^28 + 4 bytes.
-        Self { rule, version, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
+        Self { rule, version, offset: in_a_packet(offset), sizes: None }
+    }
+
+    /// A packet of `total` bytes where `limit` are taken, as its length at byte 1 says.
+    #[cold]
+    pub(super) fn too_large(version: Option<Version>, total: usize, limit: usize) -> Self {
+        let sizes = Some((in_a_packet(total), in_a_packet(limit)));
+        Self { sizes, ..Self::new(&rules::PACKET_TOO_LARGE, version, 1) }
     }
 
     /// The code to answer with, in a CONNACK or DISCONNECT.
@@ -55,10 +68,14 @@ impl DecodeError {
     #[must_use]
     pub fn reason_string(&self) -> String {
         let Self { rule, offset, .. } = self;
-        match self.statement() {
-            Some(statement) => format!("{} at byte {offset} [{statement}]", rule.what),
+        let mut words = match self.sizes {
+            Some((total, limit)) => format!("packet of {total} bytes is longer than the limit of {limit}"),
             None => format!("{} at byte {offset}", rule.what),
+        };
+        if let Some(statement) = self.statement() {
+            words.push_str(&format!(" [{statement}]"));
         }
+        words
     }
 }
 

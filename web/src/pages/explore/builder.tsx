@@ -34,7 +34,7 @@ export function Builder({ device, ask }: { device: string; ask: (statement: stri
 
   const enter = (event: Event) => {
     event.preventDefault();
-    ask(statement(devices, metric.trim(), span, aggregate, each));
+    ask(statement(devices, metric.trim(), span, aggregate, each, !offered.error));
   };
   return (
     <Panel title="Curves of a metric">
@@ -50,7 +50,7 @@ export function Builder({ device, ask }: { device: string; ask: (statement: stri
             ))}
           </datalist>
           <label class="field">
-            <span>Devices, with commas; none: all</span>
+            <span>Devices, with commas; none: {each ? `the ${CURVES} heard last` : "all"}</span>
             <input type="text" placeholder="pump-1, pump-2" value={devices} onInput={(event) => setDevices(event.currentTarget.value)} />
           </label>
           <label class="field">
@@ -98,13 +98,20 @@ async function names(device: string, typed: string, signal: AbortSignal): Promis
   return found.map(({ metric }) => metric);
 }
 
-function statement(devices: string, metric: string, span: Span, aggregate: Aggregate, each: boolean): string {
+/** `latest`: whether the store has that table; one of kind sqlite has not. */
+function statement(devices: string, metric: string, span: Span, aggregate: Aggregate, each: boolean, latest: boolean): string {
   const ms = spanMs(span);
   const named = devices.split(",").map((name) => name.trim()).filter(Boolean);
   const key = each ? "device_id, " : "";
   const where = [`metric = ${quoted(metric)}`, `time >= now() - INTERVAL '${ms / 60_000} minutes'`];
   if (named.length) where.push(`device_id IN (${named.map(quoted).join(", ")})`);
-  else if (each) where.push(`device_id IN (SELECT id FROM devices ORDER BY last_seen DESC NULLS LAST, id LIMIT ${CURVES})`);
+  else if (each) {
+    // Of those that have the metric: in a mixed fleet who was heard last may not.
+    const heard = latest
+      ? `SELECT device_id FROM latest WHERE metric = ${quoted(metric)} ORDER BY time DESC, device_id`
+      : "SELECT id FROM devices ORDER BY last_seen DESC NULLS LAST, id";
+    where.push(`device_id IN (${heard} LIMIT ${CURVES})`);
+  }
   return `SELECT time_bucket('${bucket(ms)}', time) AS time, ${key}${aggregate}(value) AS ${quotedName(`${aggregate} of ${metric}`)}
 FROM telemetry
 WHERE ${where.join("\n  AND ")}

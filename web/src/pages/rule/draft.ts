@@ -144,8 +144,8 @@ export function faultOf(words: string): Fault {
     const [, field, line, column, message, text] = placed as unknown as [string, Field, string, string, string, string];
     return { field, message, place: { line: Number(line), column: Number(column), text } };
   }
-  // What is no document at all is refused by who reads JSON, with the path to the part.
-  const read = /^Failed to deserialize the JSON body into the target type: (?:([a-z_]+)[^ :]*: )?([\s\S]*?)(?: at line \d+ column \d+)?$/.exec(words);
+  // What is no document at all is refused as JSON that does not fit (crates/api/src/problem.rs), with the path to the part.
+  const read = /^the body does not fit: (?:([a-z_]+)[^ :]*: )?([\s\S]*?)(?: at line \d+ column \d+)?$/.exec(words);
   const [key, message] = read ? [read[1], read[2]!] : [/^([a-z_]+):? /.exec(words)?.[1], words];
   const unknown = /^unknown field/.test(message);
   const field = unknown || OTHERS.includes(key ?? "") ? "rest" : FIELDS.includes(key ?? "") ? (key as Field) : null;

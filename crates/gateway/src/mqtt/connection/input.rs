@@ -162,7 +162,13 @@ impl Conn {
                 }
                 Ok(Decoded::Incomplete(_)) => break,
                 Err(error) => {
-                    tracing::debug!(peer = ?self.peer, %error, "packet refused");
+                    // MQTT 3.1.1 cannot be told why, so its client's owner looks here. Who is not known yet may be a scanner of ports.
+                    match &self.phase {
+                        Phase::Live(live) => {
+                            tracing::info!(client = %live.side.client_id, %error, "connection ended: packet refused");
+                        }
+                        _ => tracing::debug!(peer = ?self.peer, %error, "packet refused"),
+                    }
                     self.refuse(error.version(), error.reason(), Some(&error.reason_string()), worker);
                 }
             }

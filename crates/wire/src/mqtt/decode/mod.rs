@@ -87,7 +87,7 @@ pub fn decode<'a>(bytes: &'a [u8], limits: &DecodeLimits) -> Result<Decoded<'a>,
     let body_at = 1 + length_len;
     let total = body_at + body_len as usize;
     if total > limits.max_packet_bytes {
-        return refuse(1, &rules::PACKET_TOO_LARGE);
+        return Err(DecodeError::too_large(limits.version, total, limits.max_packet_bytes));
     }
     if bytes.len() < total {
         return Ok(Decoded::Incomplete(Some(total - bytes.len())));

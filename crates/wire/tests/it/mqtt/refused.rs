@@ -151,9 +151,17 @@ fn fixed_headers() {
         ("c3", "30 ffffffff", "malformed packet: length takes more than four bytes at byte 1"),
         ("c5", "30 8080808001", "malformed packet: length takes more than four bytes at byte 1"),
         // 1 MiB, header included; told before a byte of the body is there.
-        ("c3", "30 fdff3f", "packet too large: packet is longer than the limit at byte 1"),
-        ("c5", "30 ffffff7f", "packet too large: packet is longer than the limit at byte 1 [MQTT-3.2.2-15]"),
-        ("c-", "10 808040", "packet too large: packet is longer than the limit at byte 1 [MQTT-3.2.2-15]"),
+        ("c3", "30 fdff3f", "packet too large: packet of 1048577 bytes is longer than the limit of 1048576"),
+        (
+            "c5",
+            "30 ffffff7f",
+            "packet too large: packet of 268435460 bytes is longer than the limit of 1048576 [MQTT-3.2.2-15]",
+        ),
+        (
+            "c-",
+            "10 808040",
+            "packet too large: packet of 1048580 bytes is longer than the limit of 1048576 [MQTT-3.2.2-15]",
+        ),
     ]);
     let longest = limits(Version::V3, Sender::Client);
     assert_eq!(decode(&bytes("30 fcff3f"), &longest), Ok(Decoded::Incomplete(Some((1 << 20) - 4))));
