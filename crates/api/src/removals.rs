@@ -96,10 +96,12 @@ async fn removing<T: Send + 'static>(
 }
 
 fn describe(removal: &Removal) -> Value {
-    let Removal { no, device, before, reason, at, removed } = removal;
+    let Removal { no, device, metrics, before, reason, at, removed } = removal;
+    let metrics = (!metrics.is_all()).then(|| metrics.to_string());
     json!({
         "no": no,
         "device_id": device.as_ref().map(DeviceId::as_str),
+        "metrics": metrics.as_ref().map(|metrics| metrics.lines().collect::<Vec<_>>()),
         "before": before.map(rfc3339),
         "reason": reason,
         "at": rfc3339(*at),

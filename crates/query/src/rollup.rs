@@ -73,15 +73,18 @@ pub(crate) struct Source<'q> {
     pub(crate) metric: &'q MetricName,
 }
 
-/// From before when a tenant's readings were removed because of their age; `None`: none were.
+/// From before when a tenant's readings of a metric were removed because of their age; `None`: none were.
 pub(crate) fn removed_before(
     removes: &Arc<dyn SeriesRemove>,
     tenant: &TenantId,
+    metric: &MetricName,
 ) -> Result<Option<Timestamp>> {
     for most in REMOVALS {
         let removals = removes.removals(tenant, most)?;
         let are_all = removals.len() < most as usize;
-        let by_age = removals.into_iter().filter(|removal| removal.reason == Expiring::Readings.reason());
+        let by_age = removals.into_iter().filter(|removal| {
+            removal.reason == Expiring::Readings.reason() && removal.metrics.holds(metric.as_str())
+        });
         let latest = by_age.filter_map(|removal| removal.before).max();
         if latest.is_some() || are_all {
             return Ok(latest);

@@ -7,6 +7,7 @@ mod envelope;
 mod facts;
 mod ids;
 pub mod limits;
+mod metric_pattern;
 mod names;
 mod partition;
 mod pattern;
@@ -19,6 +20,7 @@ pub use clean::{CleanError, CleanReading, CleanRecord, CleanSource, encode_clean
 pub use envelope::{Encoding, Envelope, EnvelopeError, Kind, Origin, Protocol, Qos, ReplayOf};
 pub use facts::{FactError, Facts, Known, Learned, Said};
 pub use ids::{ClientId, DeviceId, IdError, MetricName, TenantId};
+pub use metric_pattern::MetricPattern;
 pub use partition::{Lane, partition_of};
 pub use pattern::pattern_of;
 pub use reading::{DeviceNo, MetricNo, Reading, ReadingRef, TimeOrigin, When};

@@ -19,6 +19,7 @@
 
 mod audit;
 mod memory;
+mod metric_set;
 mod model;
 pub mod parquet;
 mod remove;
@@ -27,13 +28,14 @@ mod sqlite;
 
 pub use audit::{Audit, Covered, Figures, LateReading, SeriesAudit, Superseded, TenantAudit};
 pub use memory::Memory;
+pub use metric_set::{MetricSet, NoSet};
 pub use model::{
     AccountEntry, AccountKey, Amounts, Cardinality, ClockRow, Completeness, DeadLetter, DeadMessage, Device,
     Key, LateRow, Note, Point, Position, STAGES, Source, Span, VoidWindows, WindowKey, WindowRow, WriteBatch,
     Written, same,
 };
 pub use parquet::store::Parquet;
-pub use remove::{Counts, Expiring, Removal, SeriesRemove};
+pub use remove::{Counts, Expiring, Old, Removal, SeriesRemove};
 pub use scan::{Scan, SeriesScan, Snapshot};
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 

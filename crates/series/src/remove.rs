@@ -4,7 +4,7 @@ use std::ops::{Add, AddAssign};
 
 use record::{DeviceId, TenantId, Timestamp};
 
-use crate::Result;
+use crate::{MetricSet, Result};
 
 /// Removes for good. Calls block for disk accesses, some of them for many.
 ///
@@ -24,18 +24,13 @@ pub trait SeriesRemove: Send + Sync + 'static {
     /// [`crate::Error::Full`], [`crate::Error::Database`], [`crate::Error::Damaged`]: nothing was removed.
     fn erase(&self, tenant: &TenantId, device: &DeviceId, reason: &str, at: Timestamp) -> Result<Removal>;
 
-    /// Removes what a tenant has of a kind from before a time. A backend may leave readings that it cannot part from later
-    /// ones for a later call, and removes nothing from after that time. `None`: there was nothing to remove.
+    /// Removes what is old of a tenant's. A backend may leave readings that it cannot part from later ones for a later call, and
+    /// removes nothing from after that time, and of no other metric. `None`: there was nothing to remove.
     ///
     /// # Errors
-    /// As [`SeriesRemove::erase`].
-    fn expire(
-        &self,
-        tenant: &TenantId,
-        what: Expiring,
-        before: Timestamp,
-        at: Timestamp,
-    ) -> Result<Option<Removal>>;
+    /// As [`SeriesRemove::erase`]; but where much is to be done it is done in several commits, and what was removed before the error
+    /// is, with its record.
+    fn expire(&self, tenant: &TenantId, old: &Old, at: Timestamp) -> Result<Option<Removal>>;
 
     /// The tenants whose devices have sent something.
     ///
@@ -48,6 +43,25 @@ pub trait SeriesRemove: Send + Sync + 'static {
     /// # Errors
     /// [`crate::Error::Database`].
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>>;
+}
+
+/// What is old.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Old {
+    /// Of which kind.
+    pub what: Expiring,
+    /// Of which metrics.
+    pub metrics: MetricSet,
+    /// What is from before this time.
+    pub before: Timestamp,
+}
+
+impl Old {
+    /// What is from before a time, of all metrics.
+    #[must_use]
+    pub fn all(what: Expiring, before: Timestamp) -> Self {
+        Self { what, metrics: MetricSet::all(), before }
+    }
 }
 
 /// What becomes old.
@@ -77,6 +91,8 @@ pub struct Removal {
     pub no: u64,
     /// Which device; `None`: all of them.
     pub device: Option<DeviceId>,
+    /// Which metrics.
+    pub metrics: MetricSet,
     /// Only what is from before this time; `None`: everything.
     pub before: Option<Timestamp>,
     /// Why, in the words of who asked.
@@ -85,6 +101,28 @@ pub struct Removal {
     pub at: Timestamp,
     /// How much.
     pub removed: Counts,
+}
+
+impl Removal {
+    /// The record of a device that is removed, of nothing yet.
+    pub(crate) fn of_device(device: &DeviceId, reason: &str, at: Timestamp) -> Self {
+        let (device, metrics, reason) = (Some(device.clone()), MetricSet::all(), reason.to_owned());
+        Self { no: 0, device, metrics, before: None, reason, at, removed: Counts::default() }
+    }
+
+    /// The record of what is old, of nothing yet.
+    pub(crate) fn of_old(old: &Old, at: Timestamp) -> Self {
+        let (metrics, reason) = (old.metrics.clone(), old.what.reason().to_owned());
+        Self {
+            no: 0,
+            device: None,
+            metrics,
+            before: Some(old.before),
+            reason,
+            at,
+            removed: Counts::default(),
+        }
+    }
 }
 
 /// How much was removed.

@@ -4,21 +4,22 @@
 pub(crate) mod cold;
 mod otlp;
 mod overrides;
+mod series;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use record::TenantId;
 use registry::{AuthConfig, AuthPolicy};
 use serde::{Deserialize, Serialize};
 use wire::template::Templates;
 
 pub use cold::{RawCold, Settings as ColdSettings};
 pub use otlp::{RawOtlp, Settings as OtlpSettings};
+pub use series::{RawKeep, RawRetention, RawSeries, SeriesKind};
 
-use crate::retention::{Ages, Policy};
+use crate::retention::Policy;
 use crate::stores::Kind as StoreKind;
 
 /// Why a configuration is refused: where, and what to write instead.
@@ -182,64 +183,6 @@ pub enum LogKind {
     Embedded,
     /// Apache Kafka.
     Kafka,
-}
-
-/// `[series]`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawSeries {
-    /// The backend.
-    pub kind: SeriesKind,
-    /// Readings older than this are removed, days; 0: none.
-    pub keep_days: u32,
-    /// Windows that ended before this are removed, days; 0: none.
-    pub keep_windows_days: u32,
-    /// `[series.cold]`.
-    pub cold: RawCold,
-    /// What tenants have of their own.
-    pub tenants: BTreeMap<String, RawKeep>,
-}
-
-/// `[series.tenants.NAME]`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawKeep {
-    /// As `series.keep_days`.
-    pub keep_days: u32,
-    /// As `series.keep_windows_days`.
-    pub keep_windows_days: u32,
-    /// As `series.cold.after_days`, which holds where this is absent.
-    pub cold_after_days: Option<u32>,
-    /// As `series.cold.after_windows_days`, which holds where this is absent.
-    pub cold_after_windows_days: Option<u32>,
-}
-
-impl RawSeries {
-    fn policy(&self) -> Result<Policy, ConfigError> {
-        let age = |days: u32| (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400));
-        let ages = |readings, windows| Ages { readings: age(readings), windows: age(windows) };
-        let mut tenants = BTreeMap::new();
-        for (name, keep) in &self.tenants {
-            let tenant = TenantId::parse(name).map_err(|error| {
-                ConfigError::Value(format!("series.tenants: {name:?} is no tenant: {error}"))
-            })?;
-            tenants.insert(tenant, ages(keep.keep_days, keep.keep_windows_days));
-        }
-        Ok(Policy { all: ages(self.keep_days, self.keep_windows_days), tenants })
-    }
-}
-
-/// A backend of the store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SeriesKind {
-    /// Parquet files, and one of SQLite beside them.
-    #[default]
-    Parquet,
-    /// One SQLite file: for a small site (docs/decisions/0002).
-    Sqlite,
-    /// TimescaleDB.
-    Timescale,
 }
 
 /// `[metadata]`.

@@ -9,7 +9,7 @@ use record::{DeviceId, TenantId, Timestamp};
 use series::parquet::cold::Cold;
 use series::parquet::store::{ColdPolicy, Options};
 use series::{
-    Expiring, Parquet, Removal, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter, Sqlite,
+    Old, Parquet, Removal, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter, Sqlite,
 };
 
 /// All that a store does.
@@ -36,14 +36,8 @@ impl SeriesRemove for Removing {
         removal
     }
 
-    fn expire(
-        &self,
-        tenant: &TenantId,
-        what: Expiring,
-        before: Timestamp,
-        at: Timestamp,
-    ) -> series::Result<Option<Removal>> {
-        let removal = self.store.expire(tenant, what, before, at);
+    fn expire(&self, tenant: &TenantId, old: &Old, at: Timestamp) -> series::Result<Option<Removal>> {
+        let removal = self.store.expire(tenant, old, at);
         self.cache.changed();
         removal
     }

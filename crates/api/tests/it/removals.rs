@@ -1,9 +1,9 @@
 //! A device is forgotten, and the account still balances.
 
 use axum::http::StatusCode;
-use record::Timestamp;
+use record::{TenantId, Timestamp};
 use serde_json::json;
-use series::{Amounts, WriteBatch};
+use series::{Amounts, Expiring, Old, SeriesRemove as _, WriteBatch};
 
 use crate::{Rig, account, readings};
 
@@ -15,7 +15,7 @@ async fn a_device_is_erased_with_a_record_and_the_account_balances() {
     let (status, answer) = rig.send("DELETE", "/v1/devices/a/data?reason=asked%20for", "").await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     assert_eq!((&answer["device_id"], &answer["reason"]), (&json!("a"), &json!("asked for")));
-    assert_eq!(answer["removed"]["readings"], 1, "{answer}");
+    assert_eq!((&answer["removed"]["readings"], &answer["metrics"]), (&json!(1), &json!(null)), "{answer}");
     let (_, listed) = rig.get("/v1/removals").await;
     assert_eq!(listed["removals"], json!([answer]));
     let (_, others) = rig.get_as("other", "/v1/removals").await;
@@ -24,6 +24,23 @@ async fn a_device_is_erased_with_a_record_and_the_account_balances() {
     assert_eq!(rig.get("/v1/devices/b").await.0, StatusCode::OK);
     let (_, verdict) = rig.get("/v1/ledger/verify").await;
     assert_eq!((&verdict["balanced"], &verdict["reasons"]), (&json!(true), &json!([])), "{verdict}");
+}
+
+#[tokio::test]
+async fn a_record_says_which_metrics_went() {
+    let rig = Rig::new();
+    let amounts = Amounts { records: 1, accepted: 2, stored: 2, ..Amounts::default() };
+    rig.write(0, WriteBatch { account: vec![account("acme", amounts)], ..readings(&["a", "b"]) });
+    let (acme, now) = (TenantId::parse("acme").unwrap(), Timestamp::now());
+    let all = Old::all(Expiring::Readings, now);
+    let some = Old { metrics: "-none.*\n+*".parse().unwrap(), ..all };
+    rig.store.expire(&acme, &some, now).unwrap().unwrap();
+    let (_, listed) = rig.get("/v1/removals").await;
+    let removal = &listed["removals"][0];
+    assert_eq!((&removal["metrics"], &removal["device_id"]), (&json!(["-none.*", "+*"]), &json!(null)));
+    assert_eq!(removal["removed"]["readings"], 2, "{removal}");
+    let (_, verdict) = rig.get("/v1/ledger/verify").await;
+    assert_eq!(verdict["balanced"], json!(true), "{verdict}");
 }
 
 #[tokio::test]

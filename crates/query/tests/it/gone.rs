@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use penstock_query::{Aggregate, Every, Limits, Points, Query, Resolution};
 use record::{DeviceId, MetricName, TenantId, Timestamp, Value};
-use series::{Expiring, SeriesRemove, SeriesWriter, WindowKey, WindowRow, WriteBatch};
+use series::{Expiring, Old, SeriesRemove, SeriesWriter, WindowKey, WindowRow, WriteBatch};
 
 use crate::{Rig, reading, rig};
 
@@ -73,7 +73,8 @@ fn rig_with_two_days_gone() -> (Rig, Query) {
 
 fn expire(rig: &Rig) {
     let before = Timestamp::from_nanos(FROM + 48 * HOUR);
-    let removal = rig.store.expire(&TenantId::default_tenant(), Expiring::Readings, before, before).unwrap();
+    let removal =
+        rig.store.expire(&TenantId::default_tenant(), &Old::all(Expiring::Readings, before), before).unwrap();
     assert_eq!(removal.unwrap().removed.readings, 2 * 2880);
 }
 
@@ -208,4 +209,21 @@ fn points_are_means_of_the_finest_windows_that_find_room() {
     // What begins where readings are is not asked for twice.
     let found = points(&query, FROM + 48 * HOUR, 10_000);
     assert_eq!((found.points.len(), found.means_of), (2 * 2880, None));
+}
+
+/// A metric that is kept for longer is not looked for elsewhere, and one that is not is.
+#[test]
+fn only_metrics_that_retention_removed_go_on_from_windows() {
+    let (rig, query) = rig_with_two_days_gone();
+    let before = Timestamp::from_nanos(FROM + 48 * HOUR);
+    let expire = |metrics: &str| {
+        let old = Old { metrics: metrics.parse().unwrap(), ..Old::all(Expiring::Readings, before) };
+        rig.store.expire(&TenantId::default_tenant(), &old, before).unwrap()
+    };
+    // Of another metric readings went, and the windows of this one say nothing of what is not there: here they are more than that.
+    rig.write(vec![reading("default", "d", "other", FROM, Value::Int(1))]);
+    assert_eq!(expire("-m\n+*").unwrap().removed.readings, 1);
+    assert_eq!(points(&query, FROM - HOUR, 10_000).means_of, None);
+    assert_eq!(expire("+m").unwrap().removed.readings, 2 * 2880);
+    assert_eq!(points(&query, FROM - HOUR, 10_000).means_of.as_deref(), Some("5m"));
 }

@@ -1,15 +1,18 @@
 //! What is removed on purpose, without a disk.
 
-use record::{DeviceId, TenantId, Timestamp};
+use record::{DeviceId, MetricName, TenantId, Timestamp};
 
 use super::{Memory, State};
-use crate::{Counts, Expiring, Removal, Result, SeriesRemove};
+use crate::{Counts, Expiring, MetricSet, Old, Removal, Result, SeriesRemove};
 
 impl SeriesRemove for Memory {
     fn erase(&self, tenant: &TenantId, device: &DeviceId, reason: &str, at: Timestamp) -> Result<Removal> {
         let mut state = self.state.write();
-        let mut removed = state.remove(tenant, Some(device), None);
-        removed.windows = state.remove_windows(tenant, Some(device), None);
+        let mut removal = Removal::of_device(device, reason, at);
+        let goes = Goes { tenant, device: Some(device), metrics: &MetricSet::all(), before: None };
+        let removed = &mut removal.removed;
+        *removed = state.remove(&goes);
+        removed.windows = state.remove_windows(&goes);
         let key = (tenant.clone(), device.clone());
         state.devices.remove(&key);
         state.clocks.remove(&key);
@@ -18,30 +21,20 @@ impl SeriesRemove for Memory {
             removed.dead_letters += if goes { message.letters.len() as u64 } else { 0 };
             !goes
         });
-        let (device, reason) = (Some(device.clone()), reason.to_owned());
-        let removal = Removal { no: 0, device, before: None, reason, at, removed };
         Ok(state.keep_removal(tenant, removal))
     }
 
-    fn expire(
-        &self,
-        tenant: &TenantId,
-        what: Expiring,
-        before: Timestamp,
-        at: Timestamp,
-    ) -> Result<Option<Removal>> {
+    fn expire(&self, tenant: &TenantId, old: &Old, at: Timestamp) -> Result<Option<Removal>> {
         let mut state = self.state.write();
-        let removed = match what {
-            Expiring::Readings => state.remove(tenant, None, Some(before)),
-            Expiring::Windows => {
-                Counts { windows: state.remove_windows(tenant, None, Some(before)), ..Counts::default() }
-            }
+        let goes = Goes { tenant, device: None, metrics: &old.metrics, before: Some(old.before) };
+        let removed = match old.what {
+            Expiring::Readings => state.remove(&goes),
+            Expiring::Windows => Counts { windows: state.remove_windows(&goes), ..Counts::default() },
         };
         if removed.is_zero() {
             return Ok(None);
         }
-        let reason = what.reason().to_owned();
-        let removal = Removal { no: 0, device: None, before: Some(before), reason, at, removed };
+        let removal = Removal { removed, ..Removal::of_old(old, at) };
         Ok(Some(state.keep_removal(tenant, removal)))
     }
 
@@ -59,46 +52,57 @@ impl SeriesRemove for Memory {
     }
 }
 
+/// Of whom what goes: of a device, or of all; of some metrics; everything, or what is from before a time.
+struct Goes<'a> {
+    tenant: &'a TenantId,
+    device: Option<&'a DeviceId>,
+    metrics: &'a MetricSet,
+    before: Option<Timestamp>,
+}
+
+impl Goes<'_> {
+    fn is_of(&self, tenant: &TenantId, device: &DeviceId, metric: &MetricName) -> bool {
+        tenant == self.tenant
+            && self.device.is_none_or(|wanted| wanted == device)
+            && self.metrics.holds(metric.as_str())
+    }
+
+    fn is_old(&self, time: Timestamp) -> bool {
+        self.before.is_none_or(|before| time < before)
+    }
+}
+
 impl State {
-    /// Readings of a device, or of all, every one or those from before a time, and the lists of them.
-    fn remove(&mut self, tenant: &TenantId, device: Option<&DeviceId>, before: Option<Timestamp>) -> Counts {
+    /// Readings, and the lists of them.
+    fn remove(&mut self, goes: &Goes<'_>) -> Counts {
         let mut removed = Counts::default();
-        let of =
-            |owner: &TenantId, id: &DeviceId| owner == tenant && device.is_none_or(|device| device == id);
-        let old = |time: Timestamp| before.is_none_or(|before| time < before);
-        for ((owner, id), (_, metrics)) in &mut self.devices {
-            for series in metrics.values_mut().filter(|_| of(owner, id)) {
-                let kept = series.by_time.clone().into_iter().filter(|&(time, ..)| !old(time));
+        for ((tenant, id), (_, metrics)) in &mut self.devices {
+            for (_, series) in metrics.iter_mut().filter(|(metric, _)| goes.is_of(tenant, id, metric)) {
+                let kept = series.by_time.clone().into_iter().filter(|&(time, ..)| !goes.is_old(time));
                 series.by_time = kept.collect();
                 let count = series.cells.len();
-                series.cells.retain(|_, cell| !old(cell.when.time));
+                series.cells.retain(|_, cell| !goes.is_old(cell.when.time));
                 removed.readings += (count - series.cells.len()) as u64;
             }
         }
-        self.superseded.retain(|(owner, superseded)| {
-            let goes = of(owner, &superseded.reading.device) && old(superseded.reading.when.time);
+        self.superseded.retain(|(tenant, superseded)| {
+            let reading = &superseded.reading;
+            let goes = goes.is_of(tenant, &reading.device, &reading.metric) && goes.is_old(reading.when.time);
             removed.superseded += u64::from(goes);
             !goes
         });
-        self.late.retain(|(owner, id, ..), late| {
-            let goes = of(owner, id) && old(late.reading.when.time);
+        self.late.retain(|(tenant, device, metric, _), late| {
+            let goes = goes.is_of(tenant, device, metric) && goes.is_old(late.reading.when.time);
             removed.late += if goes { late.times } else { 0 };
             !goes
         });
         removed
     }
 
-    fn remove_windows(
-        &mut self,
-        tenant: &TenantId,
-        device: Option<&DeviceId>,
-        before: Option<Timestamp>,
-    ) -> u64 {
+    fn remove_windows(&mut self, goes: &Goes<'_>) -> u64 {
         let count = self.windows.len();
-        self.windows.retain(|key, row| {
-            let of = key.tenant == *tenant && device.is_none_or(|device| *device == key.device);
-            !of || before.is_some_and(|before| row.end >= before)
-        });
+        self.windows
+            .retain(|key, row| !(goes.is_of(&key.tenant, &key.device, &key.metric) && goes.is_old(row.end)));
         (count - self.windows.len()) as u64
     }
 

@@ -14,7 +14,7 @@ use super::run::{Detail, Run, Scan};
 use super::{ColumnNo, RowKey, Rows};
 use crate::Result;
 
-pub(crate) use files::without;
+pub(crate) use files::{Goes, without};
 pub use files::{Output, merge};
 
 /// Memory for the pieces of the inputs that are read ahead, bytes, over all inputs. The writer takes its own

@@ -3,6 +3,7 @@
 use record::{TimeOrigin, Timestamp, ValueRef, When};
 
 use super::Cells;
+use super::cells::EMPTY;
 
 /// The number of a metric in a tenant. Never given to another metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,6 +181,19 @@ impl Rows {
         self.time.extend_from_slice(&other.time[rows.clone()]);
         self.arrived_at.extend_from_slice(&other.arrived_at[rows.clone()]);
         self.origin.extend_from_slice(&other.origin[rows]);
+    }
+
+    /// Visits the stretches of rows that have a value.
+    pub(crate) fn visit_filled(&self, mut visit: impl FnMut(std::ops::Range<usize>)) {
+        let filled = |row: usize| self.columns.iter().any(|column| column.cells.kinds()[row] != EMPTY);
+        let mut from = 0;
+        while from < self.len() {
+            let end = (from..self.len()).find(|&row| !filled(row)).unwrap_or(self.len());
+            if from < end {
+                visit(from..end);
+            }
+            from = end + 1;
+        }
     }
 
     /// Keeps the first `rows` rows.

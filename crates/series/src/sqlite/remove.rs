@@ -1,18 +1,31 @@
 //! What is removed on purpose, from the books; and from the tables of points, which another backend keeps empty.
 
 use record::{DeviceId, TenantId, Timestamp};
+use rusqlite::Error::FromSqlConversionFailure;
+use rusqlite::types::Type;
 use rusqlite::{Connection, params};
 
 use super::naming::Naming;
 use super::read::{count, time};
 use super::{Books, Sqlite, fault, names::Names};
-use crate::{Counts, Expiring, Removal, Result, SeriesRemove};
+use crate::{Counts, Expiring, MetricSet, Old, Removal, Result, SeriesRemove};
 
 /// What goes: everything of a device, or of all devices what is old.
 #[derive(Clone, Copy)]
 pub(crate) enum What<'a> {
     Device(&'a str),
-    Old(Expiring, Timestamp),
+    /// Of which metrics: their names ([`names_in_lines`]); `None`: of all.
+    Old(Expiring, Timestamp, Option<&'a str>),
+}
+
+/// The names of metrics of a set as a statement looks for them, each in a line of its own; `None` for all there are.
+pub(crate) fn names_in_lines<'n>(set: &MetricSet, names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let mut lines = "\n".to_owned();
+    for name in names.filter(|name| set.holds(name)) {
+        lines.push_str(name);
+        lines.push('\n');
+    }
+    (!set.is_all()).then_some(lines)
 }
 
 /// Removes from the books. Readings that stand elsewhere are counted by who keeps them.
@@ -23,16 +36,16 @@ pub(crate) fn books(
     what: What<'_>,
 ) -> rusqlite::Result<Counts> {
     let Naming { table, .. } = naming;
-    let (device, before) = match what {
-        What::Device(device) => (Some(device), None),
-        What::Old(_, before) => (None, Some(before.nanos())),
+    let (device, before, metrics) = match what {
+        What::Device(device) => (Some(device), None, None),
+        What::Old(_, before, metrics) => (None, Some(before.nanos()), metrics),
     };
-    let of = params![tenant, device, before];
+    let of = params![tenant, device, before, metrics];
     let delete = |table: &str, time: &str| {
         let sql = format!("DELETE FROM {table} WHERE {}", condition(naming, what, time));
         connection.prepare_cached(&sql)?.execute(of).map(|rows| rows as u64)
     };
-    if let What::Old(Expiring::Windows, _) = what {
+    if let What::Old(Expiring::Windows, ..) = what {
         return Ok(Counts { windows: delete("window_row", "\"end\"")?, ..Counts::default() });
     }
     let late = condition(naming, what, "time");
@@ -62,11 +75,11 @@ pub(crate) fn books(
     Ok(removed)
 }
 
-/// Which rows of a table go, of tenant (`?1`), device (`?2`) and time (`?3`).
+/// Which rows of a table go, of tenant (`?1`), device (`?2`), time (`?3`) and metrics (`?4`).
 pub(crate) fn condition(naming: &Naming, what: What<'_>, time: &str) -> String {
     match what {
-        // All three are named, because all three are given.
-        What::Device(_) => format!("{} AND ?3 IS NULL", naming.is_of_device),
+        // All four are named, because all four are given.
+        What::Device(_) => format!("{} AND ?3 IS NULL AND ?4 IS NULL", naming.is_of_device),
         What::Old(..) => format!("{} AND ?2 IS NULL AND {time} < ?3", naming.is_of_tenant),
     }
 }
@@ -85,12 +98,13 @@ fn dead(connection: &Connection, tenant: &str, device: &str) -> rusqlite::Result
 
 /// Keeps a record, and gives it its number.
 pub(crate) fn keep(connection: &Connection, tenant: &str, removal: &mut Removal) -> rusqlite::Result<()> {
-    let Removal { device, before, reason, at, removed, .. } = removal;
+    let Removal { device, metrics, before, reason, at, removed, .. } = removal;
     let signed = |count: u64| count.cast_signed();
+    let metrics = (!metrics.is_all()).then(|| metrics.to_string());
     let no = connection
         .prepare_cached(
-            "INSERT INTO removal (tenant, device, before, reason, at, readings, superseded, late, windows, dead_letters)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO removal (tenant, device, before, reason, at, readings, superseded, late, windows, dead_letters, metrics)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .insert(params![
             tenant,
@@ -103,9 +117,29 @@ pub(crate) fn keep(connection: &Connection, tenant: &str, removal: &mut Removal)
             signed(removed.late),
             signed(removed.windows),
             signed(removed.dead_letters),
+            metrics,
         ])?;
     removal.no = no.cast_unsigned();
     Ok(())
+}
+
+/// Adds to a record that was kept what a later commit removed. `removal` has it already.
+pub(crate) fn keep_more(connection: &Connection, removal: &Removal) -> rusqlite::Result<()> {
+    let Removal { no, removed, .. } = removal;
+    let signed = |count: u64| count.cast_signed();
+    connection
+        .prepare_cached(
+            "UPDATE removal SET readings = ?2, superseded = ?3, late = ?4, windows = ?5, dead_letters = ?6 WHERE no = ?1",
+        )?
+        .execute(params![
+            signed(*no),
+            signed(removed.readings),
+            signed(removed.superseded),
+            signed(removed.late),
+            signed(removed.windows),
+            signed(removed.dead_letters),
+        ])
+        .map(drop)
 }
 
 pub(crate) fn tenants_of(store: &impl Books) -> Result<Vec<TenantId>> {
@@ -120,14 +154,19 @@ pub(crate) fn tenants_of(store: &impl Books) -> Result<Vec<TenantId>> {
 pub(crate) fn removals_of(store: &impl Books, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
     store.with_books("reading removals", |connection| {
         let mut statement = connection.prepare_cached(
-            "SELECT no, device, before, reason, at, readings, superseded, late, windows, dead_letters
+            "SELECT no, device, before, reason, at, readings, superseded, late, windows, dead_letters, metrics
              FROM removal WHERE tenant = ? ORDER BY no DESC LIMIT ?",
         )?;
         let rows = statement.query_map(params![tenant.as_str(), limit], |row| {
             let device = row.get::<_, Option<String>>(1)?.and_then(|id| DeviceId::parse(&id).ok());
+            let metrics = row.get::<_, Option<String>>(10)?.map_or(Ok(MetricSet::all()), |text| {
+                let unread = |error| FromSqlConversionFailure(10, Type::Text, Box::new(error));
+                text.parse().map_err(unread)
+            });
             Ok(Removal {
                 no: count(row, 0)?,
                 device,
+                metrics: metrics?,
                 before: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_nanos),
                 reason: row.get(3)?,
                 at: time(row, 4)?,
@@ -146,29 +185,16 @@ pub(crate) fn removals_of(store: &impl Books, tenant: &TenantId, limit: u32) -> 
 
 impl SeriesRemove for Sqlite {
     fn erase(&self, tenant: &TenantId, device: &DeviceId, reason: &str, at: Timestamp) -> Result<Removal> {
-        let mut removal = Removal {
-            no: 0,
-            device: Some(device.clone()),
-            before: None,
-            reason: reason.to_owned(),
-            at,
-            removed: Counts::default(),
-        };
+        let mut removal = Removal::of_device(device, reason, at);
         self.remove(tenant, What::Device(device.as_str()), &mut removal)?;
         Ok(removal)
     }
 
-    fn expire(
-        &self,
-        tenant: &TenantId,
-        what: Expiring,
-        before: Timestamp,
-        at: Timestamp,
-    ) -> Result<Option<Removal>> {
-        let reason = what.reason().to_owned();
-        let mut removal =
-            Removal { no: 0, device: None, before: Some(before), reason, at, removed: Counts::default() };
-        self.remove(tenant, What::Old(what, before), &mut removal)?;
+    fn expire(&self, tenant: &TenantId, old: &Old, at: Timestamp) -> Result<Option<Removal>> {
+        let mut removal = Removal::of_old(old, at);
+        let metrics = self.metrics_of(tenant)?;
+        let metrics = names_in_lines(&old.metrics, metrics.iter().map(String::as_str));
+        self.remove(tenant, What::Old(old.what, old.before, metrics.as_deref()), &mut removal)?;
         Ok((!removal.removed.is_zero()).then_some(removal))
     }
 
@@ -182,6 +208,16 @@ impl SeriesRemove for Sqlite {
 }
 
 impl Sqlite {
+    fn metrics_of(&self, tenant: &TenantId) -> Result<Vec<String>> {
+        self.with_books("reading the names of metrics", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT DISTINCT metric FROM series JOIN device ON device.no = series.device WHERE tenant = ?",
+            )?;
+            let names = statement.query_map([tenant.as_str()], |row| row.get(0))?;
+            names.collect()
+        })
+    }
+
     fn remove(&self, tenant: &TenantId, what: What<'_>, removal: &mut Removal) -> Result<()> {
         let failed = |error| fault("removing", &self.path, error);
         let mut writer = self.writer.lock();

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub const VERSION: u32 = STEPS.len() as u32;
 
 /// From an empty file to the tables of today. A step that was published is never edited.
-pub(crate) const STEPS: [&str; 3] = [POINTS, BOOKS, REMOVALS];
+pub(crate) const STEPS: [&str; 4] = [POINTS, BOOKS, REMOVALS, REMOVED_METRICS];
 
 /// `point.kind`: 0 float, 1 integer, 2 boolean, 3 text, 4 location (`value` latitude, `lng` longitude).
 /// `value` and `lng` are ANY, not REAL: a REAL column loses the sign of zero.
@@ -132,6 +132,9 @@ CREATE TABLE removal (
 ) STRICT;
 CREATE INDEX removal_by_tenant ON removal (tenant, no);
 ";
+
+/// `removal.metrics`: which ones, a line for each pattern ([`crate::MetricSet`]); NULL: all.
+const REMOVED_METRICS: &str = "ALTER TABLE removal ADD COLUMN metrics TEXT;";
 
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     upgrade(connection, path, &STEPS)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use penstock_series::{
     AccountEntry, AccountKey, Amounts, Completeness, Counts, DeadLetter, DeadMessage, Expiring, LateRow,
-    Removal, Scan, Span, WindowKey, WindowRow, WriteBatch,
+    MetricSet, Old, Removal, Scan, Span, WindowKey, WindowRow, WriteBatch,
 };
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value};
 
@@ -128,6 +128,7 @@ fn a_device_that_is_erased_is_nowhere_and_everything_else_is_as_it_was() {
         let expected = Removal {
             no: 1,
             device: Some(id("a")),
+            metrics: MetricSet::all(),
             before: None,
             reason: "as asked for in letter 12".to_owned(),
             at: at(77),
@@ -171,7 +172,7 @@ fn what_expires_is_old_and_counted_and_nothing_newer_goes() {
         write(store, &own, "old", 3 * DAY);
         let others = seen(store, &other);
         let expire = |what, now| {
-            let expired = store.expire(&own, what, at(100 * DAY), at(now)).unwrap();
+            let expired = store.expire(&own, &Old::all(what, at(100 * DAY)), at(now)).unwrap();
             expired.map(|removal| removal.removed)
         };
         // What cannot be parted from newer ones may stay.
@@ -202,6 +203,65 @@ fn what_expires_is_old_and_counted_and_nothing_newer_goes() {
         if removed.readings > 0 {
             let latest = |device: &str| store.latest(&own, &id(device)).unwrap().len();
             assert_eq!((latest("a"), latest("old")), (2, 0), "the latest value was old");
+        }
+    });
+}
+
+/// The metrics that are meant go, where they can be parted from what is newer; of the others nothing does.
+#[test]
+fn what_expires_of_some_metrics_leaves_the_others_as_they_were() {
+    on_all(|store| {
+        let (own, other) = (tenant("default"), tenant("other"));
+        for (tenant, day) in [(&own, 5), (&own, 900), (&other, 5)] {
+            write(store, tenant, "a", day * DAY);
+        }
+        write(store, &own, "old", 3 * DAY);
+        let before = (seen(store, &own), seen(store, &other));
+        let of = |set: &str, what| Old { metrics: set.parse().unwrap(), ..Old::all(what, at(100 * DAY)) };
+        let expire = |old: &Old, now| store.expire(&own, old, at(now)).unwrap();
+        assert_eq!(expire(&of("+nothing\n+*.x", Expiring::Readings), 1), None, "there is no such metric");
+        assert_eq!(seen(store, &own), before.0);
+        // Everything but what is only of the device `old`, which is left in the run that it stands in.
+        let old = of("-only-o*\n+*", Expiring::Readings);
+        let removal = expire(&old, 2).unwrap();
+        assert_eq!(
+            (&removal.metrics, removal.before, &removal.device),
+            (&old.metrics, Some(old.before), &None)
+        );
+        assert_eq!(store.removals(&own, 10).unwrap(), std::slice::from_ref(&removal));
+        let removed = removal.removed;
+        assert!(removed.readings == 7 || removed.readings == 0, "{removed:?}");
+        assert_eq!((removed.superseded, removed.windows), (2, 0));
+        let after = seen(store, &own);
+        let of_windows_and_kept = |rows: &[String]| -> Vec<String> {
+            rows.iter()
+                .filter(|row| row.starts_with("aggregations") || row.contains("only-old"))
+                .cloned()
+                .collect()
+        };
+        assert_eq!(of_windows_and_kept(&after), of_windows_and_kept(&before.0));
+        assert!(after.iter().all(|row| before.0.contains(row)), "nothing became anything else");
+        let latest = store.latest(&own, &id("old")).unwrap();
+        let latest: Vec<&str> = latest.iter().map(|reading| reading.metric.as_str()).collect();
+        assert!(latest == ["only-old"] || removed.readings == 0 && latest == ["m", "only-old"], "{latest:?}");
+        balances(store, &own);
+        assert_eq!(expire(&old, 3), None, "there is nothing left to remove");
+        let windows = of("+m", Expiring::Windows);
+        let gone = expire(&windows, 4).map_or(0, |removal| removal.removed.windows);
+        assert!(gone <= 2, "{gone}");
+        let left = |device: &str| {
+            store.windows(&own, &id(device), &MetricName::parse("m").unwrap(), ALWAYS).unwrap().len()
+        };
+        assert_eq!(left("a") + left("old") + gone as usize, 3);
+        assert_eq!(expire(&windows, 5), None);
+        assert_eq!(seen(store, &other), before.1);
+        balances(store, &own);
+        // And what is left of what is old.
+        if removed.readings > 0 {
+            let rest = expire(&Old::all(Expiring::Readings, old.before), 6).unwrap();
+            assert_eq!(rest.removed, Counts { readings: 1, ..Counts::default() });
+            assert!(rest.metrics.is_all());
+            balances(store, &own);
         }
     });
 }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{
-    AccountEntry, Audit, Cardinality, ClockRow, DeadMessage, Device, Expiring, Figures, Key, LateReading,
-    Memory, Note, Parquet, Point, Position, Removal, Result, SeriesAudit, SeriesReader, SeriesRemove,
-    SeriesScan, SeriesWriter, Snapshot, Source, Sqlite, Superseded, WindowRow, WriteBatch, Written,
+    AccountEntry, Audit, Cardinality, ClockRow, DeadMessage, Device, Figures, Key, LateReading, Memory, Note,
+    Old, Parquet, Point, Position, Removal, Result, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan,
+    SeriesWriter, Snapshot, Source, Sqlite, Superseded, WindowRow, WriteBatch, Written,
 };
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value};
 
@@ -93,14 +93,8 @@ impl SeriesRemove for Pushed {
         removal
     }
 
-    fn expire(
-        &self,
-        tenant: &TenantId,
-        what: Expiring,
-        before: Timestamp,
-        at: Timestamp,
-    ) -> Result<Option<Removal>> {
-        let removal = self.with(|store| store.expire(tenant, what, before, at));
+    fn expire(&self, tenant: &TenantId, old: &Old, at: Timestamp) -> Result<Option<Removal>> {
+        let removal = self.with(|store| store.expire(tenant, old, at));
         self.push_on();
         removal
     }

@@ -2,13 +2,15 @@
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{
-    Amounts, Covered, Parquet, Position, SCHEMA_VERSION, SeriesAudit, SeriesReader, SeriesWriter, Sqlite,
-    TenantAudit, Written,
+    Amounts, Covered, Expiring, MetricSet, Old, Parquet, Position, SCHEMA_VERSION, SeriesAudit, SeriesReader,
+    SeriesRemove, SeriesWriter, Sqlite, TenantAudit, Written,
 };
-use record::{DeviceId, MetricName, TenantId, TimeOrigin, Value};
+use record::{DeviceId, MetricName, TenantId, TimeOrigin, Timestamp, Value};
 use rusqlite::Connection;
 
 use crate::conformance::{ALWAYS, LIVE, batch, points, reading};
+
+const MANIFEST_10: &str = include_str!("../fixtures/manifest-v10.sql");
 
 /// As version 1 made it. Never edited.
 const VERSION_1: &str = "
@@ -218,20 +220,49 @@ fn series_of_an_older_manifest_keep_what_was_said_of_them() {
     assert_eq!(store.cardinality(&tenants[0]).unwrap().series, 5);
 }
 
+/// Up to version 10 of the manifest, a record of a removal did not say which metrics: it was all of them.
+#[test]
+fn removals_of_an_older_manifest_are_of_all_metrics() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("manifest.db");
+    Connection::open(&manifest).unwrap().execute_batch(MANIFEST_10).unwrap();
+    let tenant = TenantId::default_tenant();
+    for _ in 0..2 {
+        let store = Parquet::open(dir.path(), Options::default()).unwrap();
+        let removals = store.removals(&tenant, 2).unwrap();
+        assert!(removals.iter().all(|removal| removal.metrics.is_all()), "{removals:?}");
+        let [device, old] = &removals[..] else { panic!("{removals:?}") };
+        assert_eq!(
+            (device.device.as_ref().map(DeviceId::as_str), device.removed.readings),
+            (Some("gone"), 7)
+        );
+        assert_eq!((old.before.map(Timestamp::nanos), old.removed.late), (Some(86_400_000_000_000), 2));
+    }
+    // And the next says which.
+    let store = Parquet::open(dir.path(), Options::default()).unwrap();
+    let what = Old::all(Expiring::Readings, Timestamp::from_nanos(49));
+    let metrics: MetricSet = "+m".parse().unwrap();
+    let removal =
+        store.expire(&tenant, &Old { metrics: metrics.clone(), ..what }, Timestamp::from_nanos(101));
+    let removal = removal.unwrap().unwrap();
+    assert_eq!((removal.no, removal.removed.superseded, &removal.metrics), (4, 1, &metrics));
+    assert_eq!(store.removals(&tenant, 1).unwrap(), [removal]);
+}
+
 #[test]
 fn an_upgraded_manifest_and_a_new_one_have_the_same_tables() {
-    let [old, new] = [true, false].map(|is_old| {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("manifest.db");
-        if is_old {
-            let fixture = include_str!("../fixtures/manifest-v9.sql");
-            Connection::open(&path).unwrap().execute_batch(fixture).unwrap();
-        }
-        drop(Parquet::open(dir.path(), Options::default()).unwrap());
-        let connection = Connection::open(path).unwrap();
-        let mut rows = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
-        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-        rows.collect::<rusqlite::Result<Vec<(String, Option<String>)>>>().unwrap()
-    });
-    assert_eq!(old, new);
+    let [oldest, old, new] = [Some(include_str!("../fixtures/manifest-v9.sql")), Some(MANIFEST_10), None]
+        .map(|fixture| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("manifest.db");
+            if let Some(fixture) = fixture {
+                Connection::open(&path).unwrap().execute_batch(fixture).unwrap();
+            }
+            drop(Parquet::open(dir.path(), Options::default()).unwrap());
+            let connection = Connection::open(path).unwrap();
+            let mut rows = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+            let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            rows.collect::<rusqlite::Result<Vec<(String, Option<String>)>>>().unwrap()
+        });
+    assert_eq!((&oldest, &old), (&new, &new));
 }

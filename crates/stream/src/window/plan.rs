@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use record::MetricPattern;
 use serde::{Deserialize, Serialize};
-
-use crate::pattern::Pattern;
 
 /// The most windows a plan may have: each costs memory per series.
 pub const MAX_WINDOWS: usize = 32;
@@ -226,7 +225,8 @@ impl Window {
     /// Whether it is for this metric.
     #[must_use]
     pub fn applies_to(&self, metric: &str) -> bool {
-        self.metrics.is_empty() || self.metrics.iter().any(|pattern| Pattern::of(pattern).matches(metric))
+        let fits = |text: &String| MetricPattern::parse(text).is_ok_and(|pattern| pattern.matches(metric));
+        self.metrics.is_empty() || self.metrics.iter().any(fits)
     }
 }
 

@@ -43,31 +43,50 @@ pub fn merge(
     out.finish(&mut next_path)
 }
 
-/// Writes a run again without a device. Nothing is written where it has no others.
+/// What of a run is left out when it is written again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goes<'g> {
+    /// The rows of a device.
+    Device(u32),
+    /// All columns but these; then also the rows that have a value in none of these.
+    Others(&'g [ColumnNo]),
+}
+
+/// Writes a run again without something. Nothing is written where there is nothing else.
 ///
 /// # Errors
 /// As [`merge`].
 pub(crate) fn without(
     run: &Arc<Run>,
-    device: u32,
+    goes: Goes<'_>,
     mut next_path: impl FnMut() -> PathBuf,
 ) -> Result<Vec<Output>> {
     let sidecar = run.sidecar();
-    let mut ranges = VecDeque::new();
-    for (at, rows) in sidecar.entities.iter().enumerate() {
-        let end = sidecar.entities.get(at + 1).map_or(sidecar.rows, |next| next.first_row);
-        if rows.entity.device() != device {
-            ranges.push_back(rows.first_row..end);
+    let mut plan = sidecar.plan.clone();
+    let (ranges, columns) = match goes {
+        Goes::Device(device) => (joined(others(run, device)), None),
+        Goes::Others(kept) => {
+            plan.columns.retain(|column| kept.contains(&column.no));
+            (std::iter::once(0..sidecar.rows).collect(), Some(kept))
         }
-    }
-    let columns: Vec<ColumnNo> = sidecar.plan.columns.iter().map(|column| column.no).collect();
-    let kept = Pieces::new(Arc::clone(run), joined(ranges), None, Detail::Whole);
-    let mut merging = Merging::of(vec![Box::new(kept)], &columns)?;
-    let mut out = Out::new(sidecar.plan.clone(), u64::MAX);
-    while merging.read(out.room(), &mut out.rows)? {
+    };
+    let mut kept = Pieces::new(Arc::clone(run), ranges, columns, Detail::Whole);
+    let mut out = Out::new(plan, u64::MAX);
+    let mut piece = kept.rows();
+    while kept.read(out.room(), &mut piece)? > 0 {
+        piece.visit_filled(|rows| out.rows.extend_from(&piece, rows));
+        piece.clear();
         out.pass_on(&mut next_path)?;
     }
     out.finish(&mut next_path)
+}
+
+/// The rows of all devices but one.
+fn others(run: &Run, device: u32) -> VecDeque<Range<u64>> {
+    let sidecar = run.sidecar();
+    let ends = sidecar.entities.iter().skip(1).map(|next| next.first_row).chain([sidecar.rows]);
+    let all = sidecar.entities.iter().zip(ends);
+    all.filter(|(rows, _)| rows.entity.device() != device).map(|(rows, end)| rows.first_row..end).collect()
 }
 
 /// Ranges that meet become one.

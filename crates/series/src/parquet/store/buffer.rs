@@ -243,6 +243,11 @@ impl Buffer {
         }
     }
 
+    /// Whether one of the rows from `from` on, in the order they came, has a claimed time within a range.
+    pub(super) fn has_since(&self, from: usize, claimed: RangeInclusive<i64>) -> bool {
+        self.rows.claimed.get(from..).is_some_and(|rows| rows.iter().any(|at| claimed.contains(at)))
+    }
+
     /// Visits the kinds of a column's values.
     pub(super) fn visit_kinds(&self, column: ColumnNo, mut visit: impl FnMut(ValueKind)) {
         let Some(cells) = self.rows.cells(column) else { return };

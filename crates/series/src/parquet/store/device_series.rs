@@ -40,7 +40,9 @@ pub(super) const NAMING: Naming = Naming {
     series_count: "(SELECT coalesce(sum(json_array_length(metrics)), 0) FROM device_series
         WHERE device_series.device = device.no)",
     table: "device_series",
-    is_of_tenant: "series >> 31 IN (SELECT no FROM device WHERE tenant = ?1)",
+    is_of_tenant: "series >> 31 IN (SELECT no FROM device WHERE tenant = ?1)
+        AND (?4 IS NULL OR series & 2147483647 IN
+            (SELECT no FROM metric WHERE tenant = ?1 AND instr(?4, char(10) || name || char(10)) > 0))",
     // The numbers of a device's series follow one another.
     is_of_device: "series >= (SELECT no << 31 FROM device WHERE tenant = ?1 AND id = ?2)
         AND series < (SELECT (no + 1) << 31 FROM device WHERE tenant = ?1 AND id = ?2)",
@@ -105,7 +107,7 @@ mod tests {
         ] {
             let explained = format!("EXPLAIN QUERY PLAN DELETE FROM {table} WHERE {condition}");
             let mut plan = connection.prepare(&explained).unwrap();
-            let steps = plan.query_map(["t", "d", ""], |row| row.get::<_, String>(3)).unwrap();
+            let steps = plan.query_map(["t", "d", "", ""], |row| row.get::<_, String>(3)).unwrap();
             let steps: Vec<String> = steps.collect::<rusqlite::Result<_>>().unwrap();
             assert!(steps[0].starts_with("SEARCH") && steps[0].ends_with(index), "{steps:?}");
         }

@@ -16,8 +16,8 @@ pub(super) const FILE: &str = "manifest.db";
 /// The schema's version, kept in `PRAGMA user_version`.
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
-/// The first steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 10] = [
+/// Some steps are those of the SQLite store, whose books these are; its tables of points stay empty.
+const STEPS: [&str; 11] = [
     schema::STEPS[0],
     schema::STEPS[1],
     RUNS,
@@ -28,6 +28,7 @@ const STEPS: [&str; 10] = [
     KINDS,
     super::cold::TABLES,
     super::device_series::TABLE,
+    schema::STEPS[3],
 ];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most

@@ -41,13 +41,14 @@ mod write;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use record::{DeviceId, MetricName, TenantId, Timestamp};
 use rusqlite::Connection;
 
+use crate::parquet::ColumnNo;
 use crate::parquet::cold::{Cold, Held};
 use crate::parquet::run::fault::io_fault;
 use crate::parquet::run::{Run, seal_path, sidecar_path};
@@ -176,6 +177,8 @@ struct RunEntry {
     doomed: AtomicBool,
     /// The Parquet file goes, the others stay: they belong to the run in the cold tier.
     left: AtomicBool,
+    /// Which columns it has, once somebody asked.
+    columns: OnceLock<Arc<[ColumnNo]>>,
 }
 
 impl RunEntry {
@@ -185,7 +188,8 @@ impl RunEntry {
 
     fn of(directory: &Path, facts: RunFacts, object: Option<Held>) -> Arc<Self> {
         let path = manifest::run_path(directory, facts.no);
-        Arc::new(Self { facts, path, object, doomed: AtomicBool::new(false), left: AtomicBool::new(false) })
+        let (doomed, left) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { facts, path, object, doomed, left, columns: OnceLock::new() })
     }
 
     fn open(&self) -> Result<Run> {
@@ -193,6 +197,16 @@ impl RunEntry {
             None => Run::open(&self.path),
             Some(object) => Run::open_object(&self.path, object.bytes()),
         }
+    }
+
+    /// Which columns it has. Its sidecar is read once for it.
+    fn columns(&self) -> Result<Arc<[ColumnNo]>> {
+        if let Some(known) = self.columns.get() {
+            return Ok(Arc::clone(known));
+        }
+        let run = self.open()?;
+        let columns = run.sidecar().plan.columns.iter().map(|column| column.no).collect();
+        Ok(Arc::clone(self.columns.get_or_init(|| columns)))
     }
 
     /// Its files on the disk.

@@ -27,6 +27,9 @@ const EXACT_DEVICES: usize = 64;
 /// Rows that are copied at a time from a buffer, which a batch waits for.
 const BUFFER_ROWS: usize = 2048;
 
+/// All of time.
+pub(super) const ALWAYS: RangeInclusive<i64> = i64::MIN..=i64::MAX;
+
 /// The store at one moment.
 pub(super) struct Moment {
     pub(super) books: Arc<Books>,
@@ -294,11 +297,15 @@ impl Readings {
         Ok(count)
     }
 
-    /// How many readings of a table go when these runs do.
-    pub(super) fn count_difference(&self, groups: &[Group], goes: impl Fn(&RunEntry) -> bool) -> Result<u64> {
+    /// How many readings of a table go when some runs lose what they have of these groups. `going`: the runs, and how many they have.
+    pub(super) fn count_difference(&self, groups: &[Group], going: &BTreeMap<u64, u64>) -> Result<u64> {
+        let goes = |run: &RunEntry| going.contains_key(&run.facts.no);
+        if !self.runs_of(groups).any(goes) {
+            return Ok(0);
+        }
         let (alone, others): (Vec<&RunEntry>, Vec<&RunEntry>) =
             self.runs_of(groups).partition(|run| self.is_alone(run));
-        let mut count: u64 = alone.iter().filter(|run| goes(run)).map(|run| run.facts.readings).sum();
+        let mut count: u64 = alone.iter().filter_map(|run| going.get(&run.facts.no)).sum();
         if others.iter().any(|run| goes(run)) {
             let others: Vec<u64> = others.iter().map(|run| run.facts.no).collect();
             for group in groups {
@@ -312,6 +319,18 @@ impl Readings {
     /// By rising generation.
     pub(super) fn runs(&self) -> &[Arc<RunEntry>] {
         &self.runs
+    }
+
+    /// Whether rows have come since that may have keys of some runs.
+    pub(super) fn is_overtaken(&self, now: &Visible, runs: &[Arc<RunEntry>]) -> bool {
+        let known = |buffer: &Arc<RwLock<Buffer>>| {
+            let known = self.buffers.iter().find(|buffered| Arc::ptr_eq(&buffered.buffer, buffer));
+            known.map_or(0, |buffered| buffered.rows)
+        };
+        runs.iter().any(|run| {
+            let (table, claimed) = (run.facts.table, run.facts.claimed);
+            now.buffers_of(table).any(|buffer| buffer.read().has_since(known(buffer), claimed.0..=claimed.1))
+        })
     }
 
     fn runs_of(&self, groups: &[Group]) -> impl Iterator<Item = &RunEntry> {
@@ -371,7 +390,8 @@ impl Moment {
         let mut counts = BTreeMap::<String, u64>::new();
         for group in &self.late {
             if let Some(member) = group.members.first() {
-                let count = late::count(&self.readings, std::slice::from_ref(group), None, |_| true)?;
+                let count =
+                    late::count(&self.readings, std::slice::from_ref(group), None, &ALWAYS, |_| true)?;
                 *counts.entry(member.tenant.clone()).or_default() += count;
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use penstock_series::parquet::store::{ColdAges, ColdPolicy, Options};
 use penstock_series::{
-    Error, Expiring, Parquet, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter,
+    Error, Expiring, Old, Parquet, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter,
 };
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp};
 
@@ -126,7 +126,7 @@ fn what_expires_goes_from_the_object_store_and_what_is_read_stays_until_then() {
     let snapshot = store.snapshot(&tenant).unwrap();
     let at = Timestamp::from_millis(START + 40 * DAY).unwrap();
     let before = Timestamp::from_millis(START + 2 * DAY).unwrap();
-    let removal = store.expire(&tenant, Expiring::Readings, before, at).unwrap().unwrap();
+    let removal = store.expire(&tenant, &Old::all(Expiring::Readings, before), at).unwrap().unwrap();
     assert_eq!(removal.removed.readings, 20_000);
     assert_eq!(count(&store, "d0").unwrap(), 5000);
     assert_eq!(place.objects().0.len(), 6, "somebody may read them");
@@ -141,6 +141,63 @@ fn what_expires_goes_from_the_object_store_and_what_is_read_stays_until_then() {
     assert_eq!(place.objects().0.len(), 2);
     drop(store);
     assert_eq!(count(&place.open(), "d0").unwrap(), 5000);
+}
+
+#[test]
+fn a_metric_that_expires_goes_from_the_object_store_and_a_second_sweep_asks_nothing_of_it() {
+    let place = Place::new(Options::default(), true);
+    let store = place.open();
+    for day in 0..3 {
+        let more = |n: &Reading| Reading { metric: MetricName::parse("debug").unwrap(), ..n.clone() };
+        let m = day_of(day, 0, |n| n);
+        add(&store, &m.iter().flat_map(|n| [n.clone(), more(n)]).collect::<Vec<_>>());
+    }
+    move_all(&store, 0);
+    let (before, _) = place.objects();
+    assert_eq!((store.cold_count(), before.len()), (3, 6));
+    let tenant = TenantId::default_tenant();
+    let end = Timestamp::from_millis(START + 2 * DAY).unwrap();
+    let old = Old { metrics: "+debug".parse().unwrap(), ..Old::all(Expiring::Readings, end) };
+    // While the object store is away nothing is removed, and the error names the object.
+    place.faults.no_get.store(true, Ordering::Relaxed);
+    let store = place_opened_again(&place, store);
+    let refused = store.expire(&tenant, &old, end).unwrap_err();
+    assert!(refused.to_string().contains("memory:///bucket"), "{refused}");
+    assert_eq!((store.removals(&tenant, 9).unwrap().len(), store.cold_count()), (0, 3));
+    place.faults.mend();
+    let removal = store.expire(&tenant, &old, end).unwrap().unwrap();
+    assert_eq!(removal.removed.readings, 10_000);
+    assert_eq!((store.cold_count(), store.run_count()), (1, 3), "what is written again is on the disk");
+    assert_eq!(place.objects().0.len(), 2);
+    assert_eq!(count(&store, "d0").unwrap(), 15_000);
+    assert_eq!(move_all(&store, 1), 2, "and becomes cold again");
+    let (gets, objects) = (place.gets(), place.objects().0);
+    assert_eq!(store.expire(&tenant, &old, end).unwrap(), None);
+    assert_eq!((place.gets(), place.objects().0), (gets, objects));
+    assert!(store.audit().unwrap().tenants[0].points == 20_000);
+}
+
+/// What cannot be read is left, and all others go.
+#[test]
+fn an_object_that_is_gone_keeps_no_others_from_being_removed() {
+    let place = Place::new(Options::default(), true);
+    let store = place.open();
+    for day in 0..3 {
+        let more = |n: &Reading| Reading { metric: MetricName::parse("debug").unwrap(), ..n.clone() };
+        let m = day_of(day, 0, |n| n);
+        add(&store, &m.iter().flat_map(|n| [n.clone(), more(n)]).collect::<Vec<_>>());
+    }
+    move_all(&store, 0);
+    let store = place_opened_again(&place, store);
+    let (objects, _) = place.objects();
+    let gone = objects.iter().find(|key| key.contains("2023-11-16") && key.ends_with(".parquet")).unwrap();
+    place.put(gone, b"something else");
+    let end = Timestamp::from_millis(START + 3 * DAY).unwrap();
+    let old = Old { metrics: "+debug".parse().unwrap(), ..Old::all(Expiring::Readings, end) };
+    let tenant = TenantId::default_tenant();
+    assert!(store.expire(&tenant, &old, end).is_err());
+    assert_eq!(store.removals(&tenant, 9).unwrap()[0].removed.readings, 10_000);
+    assert_eq!(store.cold_count(), 1);
 }
 
 #[test]

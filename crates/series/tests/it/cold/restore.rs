@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use object_store::ObjectStoreExt as _;
 use penstock_series::parquet::store::Options;
 use penstock_series::parquet::store::restore::{Progress, Restored, Restoring, folder, restore};
-use penstock_series::{Audit, Error, Expiring, Parquet, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan};
+use penstock_series::{
+    Audit, Error, Expiring, Old, Parquet, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan,
+};
 use record::{DeviceId, TenantId, Timestamp};
 
 use super::life::{add, count};
@@ -196,7 +198,7 @@ fn a_restored_store_goes_on_as_any_other() {
     let erased = store.erase(&tenant, &DeviceId::parse("d1").unwrap(), "asked", late(0)).unwrap();
     assert_eq!(erased.removed.readings, 10_000);
     let day_2 = Timestamp::from_millis(1_700_006_400_000 + 1440 * MINUTES).unwrap();
-    let expired = store.expire(&tenant, Expiring::Readings, day_2, late(0)).unwrap().unwrap();
+    let expired = store.expire(&tenant, &Old::all(Expiring::Readings, day_2), late(0)).unwrap().unwrap();
     assert_eq!(expired.removed.readings, 5000);
     move_all(&store, 3);
     assert_eq!(place.files().len(), store.cold_count());

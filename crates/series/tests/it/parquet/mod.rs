@@ -2,6 +2,7 @@
 
 mod damage;
 mod duckdb;
+mod expire;
 mod fixture;
 mod merge;
 pub(crate) mod rows;

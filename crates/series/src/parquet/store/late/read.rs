@@ -140,11 +140,12 @@ impl Parquet {
     }
 }
 
-/// How many values came late, of a device or of all, in runs that are wanted and in the buffers.
+/// How many values came late, of a device or of all, claimed at some time, in runs that are wanted and in the buffers.
 pub(in crate::parquet::store) fn count(
     readings: &Readings,
     groups: &[DerivedGroup],
     device: Option<u32>,
+    claimed: &RangeInclusive<i64>,
     wants: impl Fn(&RunEntry) -> bool,
 ) -> Result<u64> {
     let mut count = 0;
@@ -155,7 +156,7 @@ pub(in crate::parquet::store) fn count(
                 .flat_map(|member| [Watermark, Deliveries].map(|part| member.column(part)))
                 .collect(),
             devices: device.map(|device| [device].into()),
-            claimed: i64::MIN..=i64::MAX,
+            claimed: claimed.clone(),
             rows_of: None,
             detail: Detail::Times,
         };

@@ -159,11 +159,12 @@ fn row(key: WindowKey, end: Timestamp, numbers: &Numbers) -> WindowRow {
     WindowRow { key, end, count, sum, min, max, stddev, p95, first, last, revised }
 }
 
-/// How many results there are, of a device or of all, in runs that are wanted and in the buffers.
+/// How many results there are, of a device or of all, claimed at some time, in runs that are wanted and in the buffers.
 pub(in crate::parquet::store) fn count(
     readings: &Readings,
     groups: &[DerivedGroup],
     device: Option<u32>,
+    claimed: &RangeInclusive<i64>,
     wants: impl Fn(&RunEntry) -> bool,
 ) -> Result<u64> {
     let mut count = 0;
@@ -172,7 +173,7 @@ pub(in crate::parquet::store) fn count(
             // By rising number, as the members stand.
             columns: members.iter().map(|window| window.column(Count)).collect(),
             devices: device.map(|device| [device].into()),
-            claimed: i64::MIN..=i64::MAX,
+            claimed: claimed.clone(),
             rows_of: None,
             detail: Detail::Times,
         };
