@@ -18,6 +18,7 @@
 //! ```
 
 mod audit;
+mod export;
 mod memory;
 mod metric_set;
 mod model;
@@ -27,6 +28,7 @@ pub mod scan;
 mod sqlite;
 
 pub use audit::{Audit, Covered, Figures, LateReading, SeriesAudit, Superseded, TenantAudit};
+pub use export::Export;
 pub use memory::Memory;
 pub use metric_set::{MetricSet, NoSet};
 pub use model::{

@@ -13,6 +13,7 @@ use series::{SeriesRemove, SeriesWriter};
 use crate::alerting::{Alerting, Shown};
 use crate::cold;
 use crate::config::Role;
+use crate::exports::Exports;
 use crate::stores::{self, Kind, Removing, Share, Store};
 use crate::{Config, StartError};
 
@@ -34,6 +35,8 @@ pub(crate) struct Backends {
     pub(crate) tail: Option<Arc<Tail>>,
     /// Where the store's old runs are, if that is configured.
     pub(crate) cold: Option<Arc<Cold>>,
+    /// Where it is written what the store no longer keeps, if that is configured.
+    pub(crate) exports: Option<Arc<Exports>>,
 }
 
 impl Backends {
@@ -45,7 +48,13 @@ impl Backends {
         let devices = Arc::new(Devices::new(Arc::clone(&metadata), Some(&config.data_dir)));
         let has_store = [Role::Stream, Role::Store, Role::Query].iter().any(|role| config.has(*role));
         let cold = config.cold.as_ref().filter(|_| has_store).map(cold::open).transpose()?;
-        let store = has_store.then(|| open_store(config, cold.clone())).transpose()?;
+        let exports = config
+            .exports
+            .as_ref()
+            .filter(|_| has_store)
+            .map(|settings| cold::open(settings).map(|to| Arc::new(Exports::new(to, &place("series")))));
+        let exports = exports.transpose()?;
+        let store = has_store.then(|| open_store(config, cold.clone(), exports.clone())).transpose()?;
         let engine =
             store.clone().map(|store| Engine::new(store as Arc<dyn series::SeriesScan>)).transpose()?;
         let alerting = Alerting::open(config, &metadata, &devices, &log)?;
@@ -57,7 +66,7 @@ impl Backends {
             None => engine,
         });
         let tail = config.has(Role::Stream).then(Arc::default);
-        Ok(Self { log, metadata, devices, alerting, store, engine, cache, tail, cold })
+        Ok(Self { log, metadata, devices, alerting, store, engine, cache, tail, cold, exports })
     }
 
     /// The store's writer, which tells the kept answers and then those who watch.
@@ -97,7 +106,11 @@ fn metadata_file(config: &Config) -> PathBuf {
     config.data_dir.join("metadata.db")
 }
 
-fn open_store(config: &Config, cold: Option<Arc<Cold>>) -> Result<Arc<dyn Store>, StartError> {
+fn open_store(
+    config: &Config,
+    cold: Option<Arc<Cold>>,
+    exports: Option<Arc<Exports>>,
+) -> Result<Arc<dyn Store>, StartError> {
     let place = config.data_dir.join("series");
     let unfinished = series::parquet::store::restore::folder(&place);
     if unfinished.exists() {
@@ -111,9 +124,12 @@ fn open_store(config: &Config, cold: Option<Arc<Cold>>) -> Result<Arc<dyn Store>
     if other.exists() {
         return Err(StartError::OtherStore { place: other, kind });
     }
-    Ok(match (cold, &config.cold) {
-        (Some(cold), Some(settings)) => stores::open_tiered(&place, cold, &settings.policy)?,
-        _ => stores::open(config.series, &place, Share::Whole)?,
+    Ok(match config.series {
+        Kind::Sqlite => stores::open(config.series, &place, Share::Whole)?,
+        Kind::Parquet => {
+            let tier = cold.zip(config.cold.as_ref().map(|settings| &settings.policy));
+            stores::open_parquet(&place, tier, exports)?
+        }
     })
 }
 

@@ -17,7 +17,7 @@ use wire::template::Templates;
 
 pub use cold::{RawCold, Settings as ColdSettings};
 pub use otlp::{RawOtlp, Settings as OtlpSettings};
-pub use series::{RawKeep, RawRetention, RawSeries, SeriesKind};
+pub use series::{RawExport, RawKeep, RawRetention, RawSeries, SeriesKind};
 
 use crate::retention::Policy;
 use crate::stores::Kind as StoreKind;
@@ -279,6 +279,8 @@ pub struct Config {
     pub keep: Policy,
     /// Where old runs of the store go, if they do.
     pub cold: Option<ColdSettings>,
+    /// Where it is written what the store no longer keeps, if it is.
+    pub exports: Option<ColdSettings>,
     /// What is done with readings.
     pub stream: stream::Settings,
     /// Which messages have which schema.
@@ -364,6 +366,7 @@ impl Raw {
         }
         let keep = self.series.policy()?;
         let cold = cold::settings(&self.series)?;
+        let exports = self.series.exports()?;
         let series = match self.series.kind {
             SeriesKind::Parquet => StoreKind::Parquet,
             SeriesKind::Sqlite => StoreKind::Sqlite,
@@ -410,6 +413,7 @@ impl Raw {
             series,
             keep,
             cold,
+            exports,
             stream,
             schemas,
             alert: self.alert.validate().map_err(|error| ConfigError::Value(format!("[alert] {error}")))?,

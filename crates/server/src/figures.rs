@@ -13,6 +13,8 @@ use log::{EmbeddedLog, Histogram, Log as _, PartitionId, Position};
 use series::SeriesAudit;
 use stream::{Counts, Monitor, READER};
 
+use crate::exports::Exports;
+
 pub(crate) fn process(exporter: &mut Exporter, health: Health) {
     let began = Instant::now();
     exporter.add(move |page| {
@@ -219,6 +221,16 @@ pub(crate) fn cold(exporter: &mut Exporter, cold: Arc<series::parquet::cold::Col
         ] {
             page.sample(metric, &[], value as f64);
         }
+    });
+}
+
+/// What was written before it was removed.
+pub(crate) fn exports(exporter: &mut Exporter, exports: Arc<Exports>) {
+    exporter.add(move |page| {
+        let figures = exports.figures();
+        page.sample(Metric::ExpiredExported, &[], figures.rows as f64);
+        page.sample(Metric::ExpiredObjects, &[], figures.objects as f64);
+        page.sample(Metric::ExpiredFailures, &[], figures.failures as f64);
     });
 }
 

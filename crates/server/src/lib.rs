@@ -10,9 +10,11 @@
 mod alerting;
 pub mod config;
 mod datasets;
+pub mod files;
 
 mod backends;
 mod cold;
+mod exports;
 mod facts;
 mod figures;
 mod http;

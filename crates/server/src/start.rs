@@ -270,6 +270,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(cold) = backends.cold.clone() {
         figures::cold(&mut exporter, cold);
     }
+    if let Some(exports) = backends.exports.clone() {
+        figures::exports(&mut exporter, exports);
+    }
     let exporter = Arc::new(exporter);
     let mut router = api::router(api::Parts {
         query: backends.query(&config),

@@ -12,6 +12,8 @@ use series::{
     Old, Parquet, Removal, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan, SeriesWriter, Sqlite,
 };
 
+use crate::exports::Exports;
+
 /// All that a store does.
 pub(crate) trait Store: SeriesWriter + SeriesReader + SeriesAudit + SeriesScan + SeriesRemove {}
 
@@ -90,15 +92,23 @@ pub(crate) fn open(kind: Kind, place: &Path, share: Share) -> series::Result<Arc
     }
 }
 
-/// Opens the store at `place` with a cold tier, which is looked after too.
-pub(crate) fn open_tiered(
+/// Opens the node's own store of files at `place`; with a cold tier, which is looked after too, and with a place for what it no longer
+/// keeps, where there are such.
+pub(crate) fn open_parquet(
     place: &Path,
-    cold: Arc<Cold>,
-    policy: &ColdPolicy,
+    tier: Option<(Arc<Cold>, &ColdPolicy)>,
+    exports: Option<Arc<Exports>>,
 ) -> series::Result<Arc<dyn Store>> {
-    let store = Arc::new(Parquet::open_with(place, Share::Whole.options(), Some(cold))?);
+    let (cold, policy) = tier.unzip();
+    let mut store = Parquet::open_with(place, Share::Whole.options(), cold)?;
+    if let Some(exports) = exports {
+        store = store.with_exports(exports);
+    }
+    let store = Arc::new(store);
     look_after(&store, place)?;
-    crate::cold::look_after(&store, place, policy.clone())?;
+    if let Some(policy) = policy {
+        crate::cold::look_after(&store, place, policy.clone())?;
+    }
     Ok(store)
 }
 

@@ -1,6 +1,5 @@
 //! `penstock export`: tables of a server as files that others read (docs/import-export.md).
 
-mod columns;
 mod folder;
 mod pages;
 mod part;
@@ -13,11 +12,11 @@ use anyhow::{Context, bail};
 use record::Timestamp;
 use serde_json::{Value, json};
 
-pub(crate) use columns::NANOS;
-use columns::{Columns, Times};
 use folder::{Folder, Manifest, Settings};
 use pages::{DAY_NANOS, Day, Pages};
 use part::{Format, Writing};
+use server::files::Columns;
+pub(crate) use server::files::NANOS;
 use tables::{Filter, Name, Span, Table};
 
 use crate::bar::{Bar, Unit};
@@ -89,7 +88,7 @@ impl Export {
         let told = |words: &str| bar.say(words);
         let filter = Filter { devices: sorted(&self.devices), metrics: sorted(&self.metrics) };
         let pages = Pages { server: &self.server, table: &table, filter: &filter, told: &told };
-        let columns = Columns::new(&*pages.schema()?, self.times)?;
+        let columns = Columns::new(&*pages.schema()?, self.times.into())?;
         let names = columns.schema.fields().iter().map(|field| field.name().clone()).collect();
         let settings = Settings {
             columns: names,
@@ -262,6 +261,25 @@ fn one_date(
         written.and(asked)
     })?;
     folder.replace(date)
+}
+
+/// How exactly times are kept in one column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Times {
+    /// Microseconds, for every reader; what is finer stands in columns of its own, such as time_nanos
+    #[default]
+    Us,
+    /// Nanoseconds, for readers that know them: DuckDB, pandas, Polars
+    Ns,
+}
+
+impl From<Times> for server::files::Times {
+    fn from(times: Times) -> Self {
+        match times {
+            Times::Us => Self::Us,
+            Times::Ns => Self::Ns,
+        }
+    }
 }
 
 /// A day, as far as there are times in it.

@@ -14,13 +14,9 @@ use arrow_array::types::{
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 use record::Timestamp;
 use serde_json::json;
-
-use super::columns::NANOS;
+use server::files::{NANOS, parquet_writer};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
@@ -43,10 +39,6 @@ impl Format {
     }
 }
 
-/// Zstandard's default level: higher ones take several times as long for some per cent.
-const ZSTD_LEVEL: i32 = 3;
-/// Rows of a Parquet row group: what a reader works on at a time, and what is in memory until it is written.
-const ROW_GROUP_ROWS: usize = 500_000;
 /// Bytes of an Avro block before compression.
 const AVRO_BLOCK_BYTES: usize = 256 << 10;
 /// Columns of floats, and those with their whole numbers (docs/sql.md): as text a number is shown exactly.
@@ -94,11 +86,7 @@ impl Writing {
                 writer.write_record(columns.iter().map(|column| &column.name))?;
                 Part::Csv(Box::new(writer), columns)
             }
-            _ => {
-                let writer =
-                    ArrowWriter::try_new(file, self.schema.clone(), Some(properties(&self.schema)?))?;
-                Part::Parquet(Box::new(writer))
-            }
+            _ => Part::Parquet(Box::new(parquet_writer(file, &self.schema)?)),
         })
     }
 }
@@ -148,23 +136,6 @@ impl Part<'_> {
         file.sync_all()?;
         Ok(file.metadata()?.len())
     }
-}
-
-fn properties(schema: &Schema) -> anyhow::Result<WriterProperties> {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
-    // Rows are in the order of devices and times: a difference is a few bits where a dictionary would be the times themselves.
-    for field in schema.fields() {
-        let is_time = matches!(field.data_type(), DataType::Timestamp(..));
-        if is_time {
-            let path = ColumnPath::from(field.name().as_str());
-            properties = properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        }
-    }
-    Ok(properties.build())
 }
 
 /// How a column of text is made of one or two of a batch.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use record::{MetricPattern, TenantId};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, RawCold};
+use super::{ColdSettings, ConfigError, RawCold};
 use crate::retention::{Age, Ages, OfMetrics, Policy};
 
 /// `[series]`.
@@ -21,10 +21,20 @@ pub struct RawSeries {
     pub keep_windows_days: u32,
     /// `[series.cold]`.
     pub cold: RawCold,
+    /// `[series.export_before_expiry]`.
+    pub export_before_expiry: RawExport,
     /// What some metrics have of their own: the first that names a metric and its tenant holds.
     pub retention: Vec<RawRetention>,
     /// What tenants have of their own.
     pub tenants: BTreeMap<String, RawKeep>,
+}
+
+/// `[series.export_before_expiry]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawExport {
+    /// Where readings and windows are written before retention removes them, as `series.cold.url`; empty: they are not.
+    pub url: String,
 }
 
 /// `[[series.retention]]`.
@@ -89,6 +99,20 @@ impl RawSeries {
             })?);
         }
         Ok(Policy { all: ages(self.keep_days, self.keep_windows_days), tenants, metrics })
+    }
+}
+
+impl RawSeries {
+    /// Where what is about to be removed is written first.
+    pub(super) fn exports(&self) -> Result<Option<ColdSettings>, ConfigError> {
+        let key = "series.export_before_expiry.url";
+        match self.export_before_expiry.url.as_str() {
+            "" => Ok(None),
+            _ if self.kind != SeriesKind::Parquet => Err(ConfigError::Value(format!(
+                "{key}: only the store of kind \"parquet\" writes what it removes: leave it out"
+            ))),
+            url => ColdSettings::at(url, key).map(Some),
+        }
     }
 }
 
@@ -164,6 +188,29 @@ mod tests {
         assert_eq!((acme.readings, acme.windows), (Age::Own(days(7)), Age::AsTenant));
         assert_eq!((all.readings, all.windows), (Age::Own(None), Age::Own(days(365))));
         assert_eq!(policy.all, Ages { readings: days(90), windows: None });
+    }
+
+    #[test]
+    fn what_expires_is_exported_to_a_place_that_is_known() {
+        let exports_of = |text: &str| {
+            let raw: Raw = toml::from_str(text).map_err(|error| error.to_string())?;
+            raw.validate().map(|config| config.exports).map_err(|error| error.to_string())
+        };
+        let to =
+            exports_of("[series.export_before_expiry]\nurl = 's3://bucket/expired'\n").expect("it is right");
+        assert_eq!(to.expect("there is one").url.as_str(), "s3://bucket/expired");
+        assert_eq!(exports_of(""), Ok(None));
+        for (text, expected) in [
+            ("[series.export_before_expiry]\nurl = 'bucket'\n", "series.export_before_expiry.url"),
+            (
+                "[series]\nkind = 'sqlite'\n[series.export_before_expiry]\nurl = 's3://b'\n",
+                "only the store of kind \"parquet\"",
+            ),
+            ("[series.export_before_expiry]\nto = 's3://b'\n", "unknown field `to`"),
+        ] {
+            let refused = exports_of(text).expect_err(text);
+            assert!(refused.contains(expected), "{refused}");
+        }
     }
 
     #[test]

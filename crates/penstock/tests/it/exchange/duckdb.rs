@@ -8,7 +8,7 @@ use super::{ends, path, post, stored};
 use crate::served::{Served, run, text};
 
 /// A Python that has DuckDB: that of the test dependencies (scripts/install-test-deps.sh), else the system's.
-pub(super) fn python() -> Option<String> {
+pub(crate) fn python() -> Option<String> {
     let of_tests = std::env::var("PENSTOCK_TEST_DEPS").map(|folder| format!("{folder}/venv/bin/python"));
     let python = of_tests.unwrap_or_else(|_| "python3".to_owned());
     let has =

@@ -12,6 +12,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+pub(crate) use duckdb::python;
+
 use crate::served::{PENSTOCK, Served, text, until};
 
 /// `penstock COMMAND --server …`.

@@ -5,6 +5,7 @@ mod alerts;
 mod cold;
 mod demo;
 mod devices;
+mod expired;
 mod http;
 mod mqtt;
 mod receiver;

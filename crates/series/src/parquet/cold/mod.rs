@@ -126,7 +126,10 @@ impl Cold {
     }
 
     /// Puts a file there and looks whether all of it arrived. One that was there is written over.
-    pub(crate) fn put_file(&self, key: &str, path: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`] when the disk or the object store refuses.
+    pub fn put_file(&self, key: &str, path: &Path) -> Result<()> {
         self.client.put_file(key, path)
     }
 
@@ -142,7 +145,10 @@ impl Cold {
     }
 
     /// Removes objects. One that is not there is removed.
-    pub(crate) fn remove(&self, keys: &[String]) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`] when the object store refuses.
+    pub fn remove(&self, keys: &[String]) -> Result<()> {
         self.client.remove(keys)
     }
 

@@ -56,7 +56,7 @@ use crate::sqlite::durable::Durable;
 use crate::sqlite::naming::Naming;
 use crate::sqlite::scan::Scanners;
 use crate::sqlite::{Beside, Books, at_one_moment, fault, open_reader};
-use crate::{LateReading, Result, Source, WindowRow};
+use crate::{Export, LateReading, Result, Source, WindowRow};
 use buffer::Buffer;
 use cache::Cache;
 use manifest::RunFacts;
@@ -128,6 +128,8 @@ pub struct Parquet {
     last_run_no: AtomicU64,
     /// Where runs go that are old enough, if that is configured.
     tier: Option<cold::Tier>,
+    /// Where it is written what retention is about to remove, if that is.
+    exports: Option<Arc<dyn Export>>,
     _lock: std::fs::File,
 }
 
@@ -282,6 +284,7 @@ impl Parquet {
             compacting: Mutex::default(),
             last_run_no: AtomicU64::new(known.iter().map(|run| run.no).max().unwrap_or(0)),
             tier,
+            exports: None,
             manifest,
             runs,
             options,
@@ -291,6 +294,13 @@ impl Parquet {
         store.adopt_windows()?;
         store.adopt_late()?;
         Ok(store)
+    }
+
+    /// With a place where readings and results of windows that are old are written before they are removed. What is forgotten with its
+    /// device is not.
+    #[must_use]
+    pub fn with_exports(self, exports: Arc<dyn Export>) -> Self {
+        Self { exports: Some(exports), ..self }
     }
 
     /// How many runs there are.

@@ -150,6 +150,11 @@ impl Visible {
 }
 
 impl Readings {
+    /// What some runs hold, and nothing else.
+    pub(super) fn of_runs(runs: Vec<Arc<RunEntry>>, cache: &Arc<Cache>) -> Self {
+        Self { runs, buffers: Vec::new(), cache: Arc::clone(cache) }
+    }
+
     /// Of the buffers only those that are being rolled into runs.
     pub(super) fn only(mut self, rolling: &Rolling) -> Self {
         let rolled = |of: &Buffered| {

@@ -27,8 +27,8 @@ use readings::OfReadings;
 pub(super) use readings::claimed_around;
 use wide::OfWide;
 
-const READINGS: &str = "telemetry";
-const WINDOWS: &str = "aggregations";
+pub(super) const READINGS: &str = "telemetry";
+pub(super) const WINDOWS: &str = "aggregations";
 const LATE: &str = "late";
 /// Of each metric of a device the reading with the latest event time.
 const LATEST: &str = "latest";

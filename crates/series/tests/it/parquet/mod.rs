@@ -3,6 +3,7 @@
 mod damage;
 mod duckdb;
 mod expire;
+mod export;
 mod fixture;
 mod merge;
 pub(crate) mod rows;

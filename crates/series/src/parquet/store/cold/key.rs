@@ -38,6 +38,11 @@ pub(super) fn of_run(store: &str, tenant: &str, kind: &str, facts: &RunFacts, ch
     format!("{store}/runs/tenant={tenant}/kind={kind}/period={period}/{no:012}-{checksum:08x}")
 }
 
+/// What a file of rows that are about to be removed is called: of a date, in days since the epoch.
+pub(in super::super) fn of_expired(tenant: &str, table: &str, day: i64, name: &str) -> String {
+    format!("tenant={}/table={table}/date={}/{name}.parquet", plain(tenant), date(day))
+}
+
 /// The day, or the first day and how many.
 fn period(facts: &RunFacts) -> String {
     let day = |index: i64| date(index.clamp(-1_000_000, 1_000_000));

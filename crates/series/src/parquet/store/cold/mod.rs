@@ -32,6 +32,7 @@ use crate::sqlite::fault;
 use crate::{Error, Result};
 
 pub use choose::{ColdAges, ColdPolicy};
+pub(super) use key::of_expired;
 pub(super) use tables::{TABLES, unwant};
 
 /// The cold tier of a store, and what is known of it from one call to the next.

@@ -2,6 +2,7 @@
 //! hold nothing newer, or by writing them again without the metrics that go.
 
 mod device;
+mod export;
 mod old;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use crate::parquet::merge::{Goes, without};
 use crate::parquet::run::Run;
 use crate::sqlite::remove::{removals_of, tenants_of};
 use crate::{Expiring, Old, Removal, Result, SeriesRemove};
+
+pub(super) use export::TABLE as EXPORTING;
 
 /// Runs that go, and those that take their place.
 type Exchange = (Vec<Arc<RunEntry>>, Vec<Arc<RunEntry>>);

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::super::moment::Readings;
 use super::super::period::Grain;
 use super::super::{Parquet, RunEntry, last, late, manifest, windows};
-use super::OfTenant;
+use super::{OfTenant, export};
 use crate::parquet::ColumnNo;
 use crate::parquet::merge::Goes;
 use crate::sqlite::Books as _;
@@ -34,6 +34,8 @@ struct Step {
     made: Vec<Arc<RunEntry>>,
     /// How many readings go with each of those that go.
     readings: BTreeMap<u64, u64>,
+    /// Objects of what goes.
+    exported: Vec<String>,
     /// There is more to do.
     is_cut: bool,
 }
@@ -65,7 +67,8 @@ impl Parquet {
     ) -> Result<bool> {
         let _no_merge = self.compacting.lock();
         let of = self.visible.read().of_tenant(tenant).concerned(old);
-        let step = self.step(&of, old, left)?;
+        self.forget_exported()?;
+        let step = self.step((tenant, &of), old, left)?;
         let committed = {
             // Rolls set last rows. They wait for the commit and not for the files, because batches wait for them.
             let _no_roll = self.rolling.lock();
@@ -77,38 +80,24 @@ impl Parquet {
     }
 
     /// The runs that go, and what takes their place, written.
-    fn step(&self, of: &OfTenant, old: &Old, left: &mut Left) -> Result<Step> {
+    fn step(&self, (tenant, of): (&TenantId, &OfTenant), old: &Old, left: &mut Left) -> Result<Step> {
         let runs = self.visible.read().runs.clone();
         let (columns, mut step, mut bytes) = (of.columns(), Step::default(), 0);
         let most_bytes = STEP_FILES * self.options.file_bytes;
-        for entry in outdated(&runs, of, old.before) {
-            // What is newer than a run that cannot be read stays with it: without it an older value would be seen again.
-            if left.runs.iter().any(|of| of.facts.no == entry.facts.no || may_share_keys(of, entry)) {
-                continue;
+        for part in parts(outdated(&runs, of, old.before)) {
+            step.is_cut = bytes >= most_bytes;
+            if step.is_cut {
+                break;
             }
-            let kept = match old.metrics.is_all() {
-                true => Ok(Some(Vec::new())),
-                false => entry.columns().map(|held| others(&held, &columns)),
-            };
-            let written = match kept {
-                Ok(None) => continue,
-                Ok(Some(kept)) if kept.is_empty() => Ok(Vec::new()),
-                Ok(Some(_)) if bytes > 0 && bytes + entry.facts.size_bytes > most_bytes => {
-                    step.is_cut = true;
-                    break;
-                }
-                Ok(Some(kept)) => {
-                    bytes += entry.facts.size_bytes;
-                    self.cache
-                        .open(entry)
-                        .and_then(|run| self.written_again(entry, &run, Goes::Others(&kept)))
-                }
-                Err(error) => Err(error),
-            };
-            match written {
-                Ok(made) => step.exchange(entry, made),
+            let mut done = Step::default();
+            for entry in part {
+                bytes += self.leave_out(entry, old, &columns, &mut done, left);
+            }
+            match self.export(tenant, of, &done.gone) {
+                Ok(exported) => step.add(Step { exported, ..done }),
                 Err(error) => {
-                    left.runs.push(Arc::clone(entry));
+                    done.made.iter().for_each(|run| run.doom());
+                    left.runs.extend(done.gone);
                     left.error.get_or_insert(error);
                 }
             }
@@ -118,6 +107,46 @@ impl Parquet {
             synced.inspect_err(|_| step.made.iter().for_each(|run| run.doom()))?;
         }
         Ok(step)
+    }
+
+    /// Leaves a run out, or the columns of it that go. Returns how many bytes are written again or exported for it.
+    fn leave_out(
+        &self,
+        entry: &Arc<RunEntry>,
+        old: &Old,
+        columns: &BTreeMap<ColumnNo, u32>,
+        step: &mut Step,
+        left: &mut Left,
+    ) -> u64 {
+        // What is newer than a run that cannot be read stays with it: without it an older value would be seen again.
+        if left.runs.iter().any(|of| of.facts.no == entry.facts.no || may_share_keys(of, entry)) {
+            return 0;
+        }
+        let kept = match old.metrics.is_all() {
+            true => Ok(Some(Vec::new())),
+            false => entry.columns().map(|held| others(&held, columns)),
+        };
+        let written = match kept {
+            Ok(None) => return 0,
+            Ok(Some(kept)) if kept.is_empty() => Ok(Vec::new()),
+            Ok(Some(kept)) => {
+                let run = self.cache.open(entry);
+                run.and_then(|run| self.written_again(entry, &run, Goes::Others(&kept)))
+            }
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(made) => {
+                let is_read = !made.is_empty() || self.exports.is_some();
+                step.exchange(entry, made);
+                if is_read { entry.facts.size_bytes } else { 0 }
+            }
+            Err(error) => {
+                left.runs.push(Arc::clone(entry));
+                left.error.get_or_insert(error);
+                0
+            }
+        }
     }
 
     /// Exchanges the runs, removes from the books, and keeps the record: one commit.
@@ -155,6 +184,7 @@ impl Parquet {
             let removed = books(connection, Self::NAMING, tenant.as_str(), what)? + counts;
             step.gone.iter().try_for_each(|run| manifest::remove_run(connection, run.facts.no))?;
             step.made.iter().try_for_each(|run| manifest::add_run(connection, &run.facts))?;
+            export::went(connection, &step.exported)?;
             if removed.is_zero() {
                 return Ok(());
             }
@@ -176,6 +206,13 @@ impl Parquet {
 }
 
 impl Step {
+    fn add(&mut self, part: Self) {
+        self.gone.extend(part.gone);
+        self.made.extend(part.made);
+        self.readings.extend(part.readings);
+        self.exported.extend(part.exported);
+    }
+
     fn exchange(&mut self, entry: &Arc<RunEntry>, made: Vec<Arc<RunEntry>>) {
         let left: u64 = made.iter().map(|run| run.facts.readings).sum();
         self.readings.insert(entry.facts.no, entry.facts.readings - left);
@@ -204,6 +241,26 @@ fn outdated<'r>(runs: &'r [Arc<RunEntry>], of: &OfTenant, before: Timestamp) -> 
         }
     }
     old
+}
+
+/// Runs that may have keys in common go in one commit, the oldest first: so a reading that several of them hold is counted, and exported,
+/// once.
+fn parts(mut runs: Vec<&Arc<RunEntry>>) -> Vec<Vec<&Arc<RunEntry>>> {
+    let mut parts = Vec::new();
+    while !runs.is_empty() {
+        let mut part = vec![runs.remove(0)];
+        let mut at = 0;
+        while let Some(&run) = part.get(at) {
+            let meets = |other: &&Arc<RunEntry>| may_share_keys(other, run) || may_share_keys(run, other);
+            let (more, others) = runs.into_iter().partition::<Vec<_>, _>(meets);
+            part.extend(more);
+            runs = others;
+            at += 1;
+        }
+        part.sort_by_key(|run| (run.facts.generation, run.facts.no));
+        parts.push(part);
+    }
+    parts
 }
 
 /// Whether a run may have keys of an older one.

@@ -1,11 +1,12 @@
-//! From an answer's columns to those of files: types that every reader knows.
+//! From the columns of SQL to those of files: types that every reader knows. Files are written so by `penstock export`, and by a server
+//! of what it is about to remove.
 //!
 //! Athena and most readers of Avro know no nanoseconds, and an older Spark refuses a file that has them. So a time is in
 //! microseconds, and the digits below stand in a column beside it, `time_nanos`: nothing is lost, and nobody stumbles.
 
+use std::fs::File;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType, TimestampNanosecondType, UInt64Type};
 use arrow_array::{
@@ -13,19 +14,47 @@ use arrow_array::{
     TimestampNanosecondArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+/// Why rows cannot be put into the columns of files.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilesError {
+    /// A column of a type that no version before this one had.
+    #[error("the column {name} is of type {kind}, which this version cannot write")]
+    Type {
+        /// Which.
+        name: String,
+        /// Its type.
+        kind: String,
+    },
+    /// Not those of the rows before.
+    #[error("the columns are not those of the rows before: run it again ({0})")]
+    Columns(String),
+    /// A value that the file's type has no room for.
+    #[error("{0}")]
+    Value(&'static str),
+}
 
 /// How exactly times are kept in one column.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Times {
-    /// Microseconds, for every reader; what is finer stands in columns of its own, such as time_nanos
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Times {
+    /// Microseconds, for every reader; what is finer stands in columns of its own, such as `time_nanos`.
     #[default]
     Us,
-    /// Nanoseconds, for readers that know them: DuckDB, pandas, Polars
+    /// Nanoseconds, for readers that know them: `DuckDB`, pandas, Polars.
     Ns,
 }
 
 /// Behind the name of a column of times: nanoseconds beyond the microsecond, 0 to 999.
-pub(crate) const NANOS: &str = "_nanos";
+pub const NANOS: &str = "_nanos";
+
+/// Zstandard's default level: higher ones take several times as long for some per cent.
+const ZSTD_LEVEL: i32 = 3;
+/// Rows of a Parquet row group: what a reader works on at a time, and what is in memory until it is written.
+const ROW_GROUP_ROWS: usize = 500_000;
 
 /// Times that devices sent. The server's own are always in nanoseconds, which nobody needs to be told.
 const DEVICES_OWN: [&str; 2] = ["time", "device_time"];
@@ -33,13 +62,19 @@ const DEVICES_OWN: [&str; 2] = ["time", "device_time"];
 const UTC: &str = "UTC";
 
 /// What becomes of the columns of a table.
-pub(super) struct Columns {
-    pub(super) schema: SchemaRef,
+#[derive(Clone, Debug)]
+pub struct Columns {
+    /// Those of the file.
+    pub schema: SchemaRef,
     times: Times,
 }
 
 impl Columns {
-    pub(super) fn new(of: &Schema, times: Times) -> anyhow::Result<Self> {
+    /// For the columns of a table.
+    ///
+    /// # Errors
+    /// [`FilesError::Type`].
+    pub fn new(of: &Schema, times: Times) -> Result<Self, FilesError> {
         let mut fields = Vec::new();
         for field in of.fields() {
             let (name, null) = (field.name(), field.is_nullable());
@@ -54,7 +89,7 @@ impl Columns {
                 // Athena knows no unsigned numbers; what the server has under one stays below 2^63.
                 DataType::Int64 | DataType::UInt64 => DataType::Int64,
                 same @ (DataType::Float64 | DataType::Boolean) => same.clone(),
-                other => bail!("the column {name} is of type {other}, which this version cannot write"),
+                other => return Err(FilesError::Type { name: name.clone(), kind: other.to_string() }),
             };
             fields.push(Field::new(name, kind, null));
         }
@@ -62,7 +97,10 @@ impl Columns {
     }
 
     /// An answer in the columns of files, and whether a device's time in it is finer than a microsecond.
-    pub(super) fn convert(&self, batch: &RecordBatch) -> anyhow::Result<(RecordBatch, bool)> {
+    ///
+    /// # Errors
+    /// [`FilesError`].
+    pub fn convert(&self, batch: &RecordBatch) -> Result<(RecordBatch, bool), FilesError> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         let mut finer = false;
         for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
@@ -79,7 +117,7 @@ impl Columns {
             }
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
-        Ok((batch.context("the server's columns changed during the export: run it again")?, finer))
+        Ok((batch.map_err(|error| FilesError::Columns(error.to_string()))?, finer))
     }
 
     fn push_times(&self, nanos: &Int64Array, columns: &mut Vec<ArrayRef>) -> bool {
@@ -106,8 +144,10 @@ fn stamp(unit: TimeUnit) -> DataType {
 }
 
 /// A column of times as nanoseconds since the epoch.
-fn nanos(column: &dyn Array) -> anyhow::Result<Int64Array> {
-    let micros = |time: i64| time.checked_mul(1_000).context("a time beyond 64 bits of nanoseconds");
+fn nanos(column: &dyn Array) -> Result<Int64Array, FilesError> {
+    let micros = |time: i64| {
+        time.checked_mul(1_000).ok_or(FilesError::Value("a time is beyond 64 bits of nanoseconds"))
+    };
     match column.data_type() {
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             Ok(column.as_primitive::<TimestampNanosecondType>().reinterpret_cast::<Int64Type>())
@@ -117,14 +157,39 @@ fn nanos(column: &dyn Array) -> anyhow::Result<Int64Array> {
             .iter()
             .map(|time| time.map(micros).transpose())
             .collect(),
-        other => bail!("times of type {other}, which this version cannot write"),
+        other => Err(FilesError::Type { name: "of times".to_owned(), kind: other.to_string() }),
     }
 }
 
-fn signed(column: &dyn Array) -> anyhow::Result<Int64Array> {
+fn signed(column: &dyn Array) -> Result<Int64Array, FilesError> {
     let numbers = column.as_primitive::<UInt64Type>().iter();
     let signed = numbers.map(|number| number.map(i64::try_from).transpose());
-    signed.collect::<Result<_, _>>().context("a number beyond 63 bits")
+    signed.collect::<Result<_, _>>().map_err(|_| FilesError::Value("a number is beyond 63 bits"))
+}
+
+/// A writer of a Parquet file with these columns.
+///
+/// # Errors
+/// As the crate `parquet` says.
+pub fn parquet_writer(file: File, schema: &SchemaRef) -> parquet::errors::Result<ArrowWriter<File>> {
+    ArrowWriter::try_new(file, Arc::clone(schema), Some(properties(schema)?))
+}
+
+fn properties(schema: &Schema) -> parquet::errors::Result<WriterProperties> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+    // Rows are in the order of devices and times: a difference is a few bits where a dictionary would be the times themselves.
+    for field in schema.fields() {
+        let is_time = matches!(field.data_type(), DataType::Timestamp(..));
+        if is_time {
+            let path = ColumnPath::from(field.name().as_str());
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    Ok(properties.build())
 }
 
 #[cfg(test)]
@@ -138,9 +203,10 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![field]));
         let times = [Some(-1), Some(1_999), None, Some(2_000_000), Some(i64::MIN), Some(i64::MAX)];
         let array = TimestampNanosecondArray::from(times.to_vec()).with_timezone("+00:00");
-        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(array)]).unwrap();
-        let columns = Columns::new(&schema, Times::Us).unwrap();
-        let (batch, finer) = columns.convert(&batch).unwrap();
+        let batch =
+            RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(array)]).expect("they are of one length");
+        let columns = Columns::new(&schema, Times::Us).expect("known types");
+        let (batch, finer) = columns.convert(&batch).expect("known types");
         assert!(finer);
         let micros = batch.column(0).as_primitive::<TimestampMicrosecondType>();
         let below = batch.column(1).as_primitive::<arrow_array::types::Int32Type>();
