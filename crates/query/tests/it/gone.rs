@@ -152,7 +152,10 @@ fn where_results_of_few_readings_were_not_kept_buckets_are_right_or_absent() {
     let by_minute = buckets(&query, "1m", None, "count").0;
     let odd = buckets(&query, "3m", None, "sum").0;
     let before = Timestamp::from_nanos(FROM + 24 * HOUR);
-    rig.store.expire(&TenantId::default_tenant(), Expiring::Readings, before, before).unwrap().unwrap();
+    rig.store
+        .expire(&TenantId::default_tenant(), &Old::all(Expiring::Readings, before), before)
+        .unwrap()
+        .unwrap();
     for (every, (points, _)) in whole {
         assert_eq!(buckets(&query, every, None, "sum"), (points, Some("5m".to_owned())), "{every}");
     }
