@@ -18,6 +18,7 @@ mod rules;
 mod schemas;
 mod sql;
 mod stream;
+mod trace;
 mod value;
 mod web;
 
@@ -149,6 +150,7 @@ pub fn router(parts: Parts) -> Router {
             .route("/v1/query", get(sql::points))
             .route("/v1/devices", get(devices::list))
             .route("/v1/devices/{id}/latest", get(devices::latest))
+            .route("/v1/trace", get(trace::show))
             .route("/v1/cardinality", get(cardinality::show))
             .route("/v1/ledger", get(ledger::show))
             .route("/v1/ledger/verify", get(ledger::verify))

@@ -24,6 +24,7 @@ mod reprocess;
 mod rules;
 mod schemas;
 mod serve;
+mod trace;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ enum Command {
     Import(import::Import),
     /// The account of every reading, and whether it balances
     Ledger(ledger::Ledger),
+    /// The way of a reading, hop by hop: gateway, log, store, windows, alerts
+    Trace(trace::Trace),
     /// Dead letters: what could not be used, to look at, mend and try again
     #[command(subcommand)]
     Dlq(dlq::Dlq),
@@ -127,6 +130,7 @@ fn main() -> ExitCode {
         Command::Export(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Ledger(command) => command.run(),
+        Command::Trace(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Reprocess(command) => command.run(),
         Command::Config(command) => command.run(),

@@ -16,3 +16,4 @@ mod restored;
 mod routes;
 mod schemas;
 mod tls;
+mod trace;
