@@ -98,16 +98,27 @@ impl Source<'_> {
     /// of few readings were not kept, the next coarser one stands for them.
     pub(crate) fn finest(&self, range: &Range<Timestamp>, most: usize) -> Result<Option<Rollups>> {
         let kinds = self.kinds(range)?;
-        let finest = kinds.iter().position(|kind| kind.results <= most).or(kinds.len().checked_sub(1));
-        let Some(finest) = finest else { return Ok(None) };
-        let kind = &kinds[finest];
-        let mut rows = self.results(&kind.window, range)?;
-        for coarser in &kinds[finest + 1..] {
+        // A kind of which few are kept may have fewer results than one that is coarser and stands for the others.
+        let finest = kinds.iter().rposition(|kind| kind.results > most).map_or(0, |too_many| too_many + 1);
+        let Some(kinds) = kinds
+            .get(finest..)
+            .filter(|kinds| !kinds.is_empty())
+            .or(kinds.last_chunk::<1>().map(|last| &last[..]))
+        else {
+            return Ok(None);
+        };
+        let mut rows = self.results(&kinds[0].window, range)?;
+        for coarser in kinds[1..].iter().filter(|coarser| coarser.width % kinds[0].width == 0) {
             rows = filled(&rows, &self.results(&coarser.window, range)?);
         }
+        let readings = |kind: &&Kind| {
+            let of_kind = rows.iter().filter(|row| row.end - row.start == kind.width);
+            of_kind.map(|row| row.count).sum::<i64>()
+        };
+        let window = kinds.iter().max_by_key(readings).map(|kind| kind.window.clone()).unwrap_or_default();
         let together = rows.len().div_ceil(most.max(1)).max(1);
         let rows = rows.chunks(together).map(|rows| rows[1..].iter().fold(rows[0], |all, &row| all.and(row)));
-        Ok(Some(Rollups { window: kind.window.clone(), rows: rows.collect() }))
+        Ok(Some(Rollups { window, rows: rows.collect() }))
     }
 
     /// The coarsest there are that lie whole in a bucket. A bucket of which not all readings are known by such windows has none:
@@ -128,8 +139,7 @@ impl Source<'_> {
                 }
             }
             whole.sort_unstable_by_key(|(row, _)| row.start);
-            let found: i64 = whole.iter().map(|(row, _)| row.count).sum();
-            if cut.is_empty() && kinds[..at].iter().all(|finer| finer.readings <= found) {
+            if cut.is_empty() {
                 break;
             }
         }
@@ -162,7 +172,7 @@ impl Source<'_> {
 
     /// The windows of a fixed size that follow one another, the finest first.
     fn kinds(&self, range: &Range<Timestamp>) -> Result<Vec<Kind>> {
-        let statement = "SELECT \"window\", count(*), sum(count), min(arrow_cast(window_end, 'Int64') - arrow_cast(window_start, 'Int64')) \
+        let statement = "SELECT \"window\", count(*), min(arrow_cast(window_end, 'Int64') - arrow_cast(window_start, 'Int64')) \
                          FROM aggregations WHERE device_id = ? AND metric = ? AND window_start >= ? AND window_end <= ? \
                          GROUP BY \"window\"";
         let table = self.ask(statement, &[], range)?;
@@ -200,7 +210,6 @@ struct Kind {
     window: String,
     width: i64,
     results: usize,
-    readings: i64,
 }
 
 /// Fine results, and in the place of those that are not all there is of a coarse one, that.
@@ -224,16 +233,9 @@ fn filled(fine: &[Rollup], coarse: &[Rollup]) -> Vec<Rollup> {
 impl Kind {
     /// `None` for sliding windows, which overlap, and sessions, whose length says nothing.
     fn read(row: &[Cell]) -> Option<Self> {
-        let [Cell::Text(window), Cell::Int(results), Cell::Int(readings), Cell::Int(width)] = row else {
-            return None;
-        };
+        let [Cell::Text(window), Cell::Int(results), Cell::Int(width)] = row else { return None };
         let follows = !window.contains(['/', ' ']);
-        follows.then(|| Self {
-            window: window.clone(),
-            width: *width,
-            results: *results as usize,
-            readings: *readings,
-        })
+        follows.then(|| Self { window: window.clone(), width: *width, results: *results as usize })
     }
 }
 
