@@ -297,7 +297,7 @@ impl Readings {
         let others: Vec<u64> = others.iter().map(|run| run.facts.no).collect();
         let mut count = alone.iter().map(|run| run.facts.readings).sum();
         for group in groups {
-            count += self.count_group(group, |run| others.contains(&run.facts.no))?;
+            count += self.count_group(group, ALWAYS, |run| others.contains(&run.facts.no))?;
         }
         Ok(count)
     }
@@ -311,11 +311,15 @@ impl Readings {
         let (alone, others): (Vec<&RunEntry>, Vec<&RunEntry>) =
             self.runs_of(groups).partition(|run| self.is_alone(run));
         let mut count: u64 = alone.iter().filter_map(|run| going.get(&run.facts.no)).sum();
-        if others.iter().any(|run| goes(run)) {
-            let others: Vec<u64> = others.iter().map(|run| run.facts.no).collect();
+        let claimed = others.iter().filter(|run| goes(run)).map(|run| run.facts.claimed);
+        // What is there at other times stays.
+        if let Some((first, last)) = claimed.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+            let meets = |run: &&&RunEntry| run.facts.claimed.0 <= last && first <= run.facts.claimed.1;
+            let others: Vec<u64> = others.iter().filter(meets).map(|run| run.facts.no).collect();
             for group in groups {
-                count += self.count_group(group, |run| others.contains(&run.facts.no))?;
-                count -= self.count_group(group, |run| others.contains(&run.facts.no) && !goes(run))?;
+                count += self.count_group(group, first..=last, |run| others.contains(&run.facts.no))?;
+                count -= self
+                    .count_group(group, first..=last, |run| others.contains(&run.facts.no) && !goes(run))?;
             }
         }
         Ok(count)
@@ -357,10 +361,14 @@ impl Readings {
         !self.runs.iter().any(other) && !self.buffers.iter().any(buffered)
     }
 
-    fn count_group(&self, group: &Group, wants: impl Fn(&RunEntry) -> bool) -> Result<u64> {
+    fn count_group(
+        &self,
+        group: &Group,
+        claimed: RangeInclusive<i64>,
+        wants: impl Fn(&RunEntry) -> bool,
+    ) -> Result<u64> {
         let mut columns: Vec<ColumnNo> = group.metrics.iter().map(|metric| metric.no).collect();
         columns.sort_unstable();
-        let claimed = i64::MIN..=i64::MAX;
         let selection = Selection { columns, rows_of: None, devices: None, claimed, detail: Detail::Times };
         let mut merging = self.merge(group, &selection, wants)?;
         let (mut rows, mut count) = (Rows::new(selection.columns.iter().copied()), 0);

@@ -80,13 +80,15 @@ impl Parquet {
 
     /// Removes the objects of attempts whose removal was not committed: their rows are still here, and may lie in other runs by now.
     pub(super) fn forget_exported(&self) -> Result<()> {
-        let Some(exports) = &self.exports else { return Ok(()) };
         let failed = |error| fault("forgetting what was exported", &self.manifest, error);
         let left = self.with_committed("reading the manifest", exporting)?;
         if left.is_empty() {
             return Ok(());
         }
-        exports.remove(&left)?;
+        // Nothing is exported any more: what was stays, as its rows may go now without being exported again.
+        if let Some(exports) = &self.exports {
+            exports.remove(&left)?;
+        }
         let writer = self.writer.lock();
         self.exchange(&writer.connection, |connection| went(connection, &left)).map_err(failed)
     }

@@ -66,9 +66,19 @@ impl Parquet {
         left: &mut Left,
     ) -> Result<bool> {
         let _no_merge = self.compacting.lock();
-        let of = self.visible.read().of_tenant(tenant).concerned(old);
         self.forget_exported()?;
-        let step = self.step((tenant, &of), old, left)?;
+        let (of, runs) = {
+            // As of one moment: a run that came later may hold a metric that would go and not be exported.
+            let visible = self.visible.read();
+            (visible.of_tenant(tenant).concerned(old), visible.runs.clone())
+        };
+        let step = self.step((tenant, &of), &runs, old, left)?;
+        // Files go when nobody has them any more.
+        drop(runs);
+        if step.gone.is_empty() && left.error.is_some() {
+            // Nothing could be exported or read: then nothing goes, what is in the books neither.
+            return Ok(step.is_cut);
+        }
         let committed = {
             // Rolls set last rows. They wait for the commit and not for the files, because batches wait for them.
             let _no_roll = self.rolling.lock();
@@ -80,11 +90,16 @@ impl Parquet {
     }
 
     /// The runs that go, and what takes their place, written.
-    fn step(&self, (tenant, of): (&TenantId, &OfTenant), old: &Old, left: &mut Left) -> Result<Step> {
-        let runs = self.visible.read().runs.clone();
+    fn step(
+        &self,
+        (tenant, of): (&TenantId, &OfTenant),
+        runs: &[Arc<RunEntry>],
+        old: &Old,
+        left: &mut Left,
+    ) -> Result<Step> {
         let (columns, mut step, mut bytes) = (of.columns(), Step::default(), 0);
         let most_bytes = STEP_FILES * self.options.file_bytes;
-        for part in parts(outdated(&runs, of, old.before)) {
+        for part in parts(outdated(runs, of, old.before)) {
             step.is_cut = bytes >= most_bytes;
             if step.is_cut {
                 break;
@@ -119,7 +134,11 @@ impl Parquet {
         left: &mut Left,
     ) -> u64 {
         // What is newer than a run that cannot be read stays with it: without it an older value would be seen again.
-        if left.runs.iter().any(|of| of.facts.no == entry.facts.no || may_share_keys(of, entry)) {
+        if left.runs.iter().any(|of| of.facts.no == entry.facts.no) {
+            return 0;
+        }
+        if left.runs.iter().any(|of| may_share_keys(of, entry)) {
+            left.runs.push(Arc::clone(entry));
             return 0;
         }
         let kept = match old.metrics.is_all() {
