@@ -54,3 +54,11 @@ export function setParams(change: Params, replace = false): void {
 export function go(path: string[], params: Params = {}): void {
   location.hash = href(path, params);
 }
+
+/** A `go` for when an answer has come: whoever went elsewhere meanwhile is not taken away from there. */
+export function goIfStill(): typeof go {
+  const here = href(place.get().path);
+  return (path, params) => {
+    if (href(place.get().path) === here) go(path, params);
+  };
+}

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 
 import { type Named, type Person, people as allPeople, putPerson, removePerson } from "../api/alerts";
 import type { PageProps } from "../pages";
-import { go, href } from "../router";
+import { goIfStill, href } from "../router";
 import { Remove } from "../ui/confirm";
 import { Alarm, Note, Panel, Shown, Title } from "../ui/parts";
 import { useAnswer } from "../ui/use-answer";
@@ -13,6 +13,7 @@ import { Wants } from "./person/wants";
 
 export default function PersonPage({ rest }: PageProps) {
   const id = rest.join("/");
+  const goOn = goIfStill();
   // Asked once, not again and again: somebody may be writing.
   const people = useAnswer(allPeople, []);
   const person = people.data?.find((person) => person.id === id);
@@ -22,7 +23,7 @@ export default function PersonPage({ rest }: PageProps) {
         aside={
           <>
             {person && (
-              <Remove what={person.name} remove={() => removePerson(id).then(() => go(["people"]))}>
+              <Remove what={person.name} remove={() => removePerson(id).then(() => goOn(["people"]))}>
                 They are told of nothing any more. What they were told stays with the alerts.
               </Remove>
             )}
@@ -46,6 +47,7 @@ export default function PersonPage({ rest }: PageProps) {
 }
 
 function Editor({ person, taken }: { person: Named<Person> | null; taken: string[] }) {
+  const goOn = goIfStill();
   const [draft, setDraft] = useState<Draft>(() => (person ? draftOf(person) : BLANK));
   const [state, setState] = useState<{ busy?: boolean; kept?: boolean; error?: Error }>({});
   const set = (change: Partial<Draft>) => {
@@ -59,7 +61,7 @@ function Editor({ person, taken }: { person: Named<Person> | null; taken: string
     try {
       if (!person && taken.includes(id)) throw new Error(`There is somebody with the id “${id}” already: choose another one.`);
       await putPerson(id, personOf(draft));
-      if (!person) return go(["people", id]);
+      if (!person) return goOn(["people", id]);
       setState({ kept: true });
     } catch (error) {
       setState({ error: error as Error });

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { Problem } from "../api/client";
 import { type Rule, keep, removeRule, rule as oneRule } from "../api/rules";
 import type { PageProps } from "../pages";
-import { go, href } from "../router";
+import { goIfStill, href } from "../router";
 import { Remove } from "../ui/confirm";
 import { Alarm, Note, Panel, Shown, Title } from "../ui/parts";
 import { useAnswer } from "../ui/use-answer";
@@ -16,12 +16,13 @@ import { Enabled } from "./rules/enabled";
 
 export default function RulePage({ rest }: PageProps) {
   const id = rest.join("/");
+  const goOn = goIfStill();
   const all = <a href={href(["rules"])}>All rules</a>;
   if (id === "New") {
     return (
       <div class="stack">
         <Title aside={all}>New rule</Title>
-        <Editor rule={null} kept={(rule) => go(["rules", rule.id])} />
+        <Editor rule={null} kept={(rule) => goOn(["rules", rule.id])} />
       </div>
     );
   }
@@ -29,6 +30,7 @@ export default function RulePage({ rest }: PageProps) {
 }
 
 function Kept({ id, aside }: { id: string; aside: preact.ComponentChildren }) {
+  const goOn = goIfStill();
   // Asked once, not again and again: somebody may be writing.
   const found = useAnswer((signal) => oneRule(id, signal), [id]);
   const [error, fail] = useState<Error | null>(null);
@@ -51,7 +53,7 @@ function Kept({ id, aside }: { id: string; aside: preact.ComponentChildren }) {
               </a>
             )}
             {rule && (
-              <Remove what={`the rule “${rule.name}”`} remove={() => removeRule(id).then(() => go(["rules"]))}>
+              <Remove what={`the rule “${rule.name}”`} remove={() => removeRule(id).then(() => goOn(["rules"]))}>
                 It is evaluated no longer, and what it has raised ends. Its alerts stay, with what they said.
               </Remove>
             )}

@@ -109,8 +109,33 @@ await flow("somebody is told, and the way to them is tried", {}, async (page) =>
   await see(page, ".alarm:has-text('Berlin')");
   await page.getByLabel("Has quiet hours").uncheck();
   await page.getByRole("button", { name: "Keep" }).click();
+  await see(page, "h1:has-text('Ann Lee')");
   await page.getByRole("link", { name: "All people" }).click();
   await see(page, "tr:has-text('Ann Lee'):has-text('everything from warning on')");
+});
+
+await flow("who goes elsewhere before the answer is left there", {}, async (page) => {
+  let answer;
+  const asked = new Promise((resolve) => {
+    answer = resolve;
+  });
+  await page.route("**/v1/people/ben", async (route) => {
+    await asked;
+    await route.continue();
+  });
+  await page.goto(`${http}/#/people/New`);
+  await page.getByLabel("Name", { exact: true }).fill("Ben");
+  await page.getByLabel("Kind of way 1").selectOption("webhook");
+  await page.getByLabel("Address of way 1").fill(hook.url);
+  await page.getByRole("button", { name: "Keep" }).click();
+  await page.getByRole("link", { name: "All people" }).click();
+  await see(page, "h1:has-text('People and mutes')");
+  const kept = page.waitForResponse("**/v1/people/ben");
+  answer();
+  check((await kept).ok(), "the person is kept");
+  await see(page, "tr:has-text('Ben')");
+  check(page.url() === `${http}/#/people`, `nobody is taken to ${page.url()}`);
+  check((await fetch(`${http}/v1/people/ben`, { method: "DELETE" })).ok, "Ben is gone");
 });
 
 await flow("an alert is raised, told, acknowledged, and over", {}, async (page) => {

@@ -1,4 +1,4 @@
-import{B as x,d as h,f as e,h as W,D as M,P as $,e as k,m as E,i as L,a as O,T as j,A as G,v as B,z as C,E as P,j as J,y as R,o as q,N as z,G as F}from"./index-8iY23qMC.js";async function H(a,t,i){const c=await x(a,{signal:i,headers:{accept:"text/event-stream"}});t.opened();const d=c.body.pipeThrough(new TextDecoderStream).getReader();let r="";for(;;){const{done:u,value:s}=await d.read();if(u)return;r+=s;const l=r.lastIndexOf(`
+import{B as x,d as h,f as e,h as W,D as M,P as $,e as k,m as E,i as L,a as O,T as j,A as G,v as B,z as C,E as P,j as J,y as R,o as q,N as z,G as F}from"./index-B8ZxXYNt.js";async function H(a,t,i){const c=await x(a,{signal:i,headers:{accept:"text/event-stream"}});t.opened();const d=c.body.pipeThrough(new TextDecoderStream).getReader();let r="";for(;;){const{done:u,value:s}=await d.read();if(u)return;r+=s;const l=r.lastIndexOf(`
 
 `);if(l<0)continue;const o=[];for(const g of r.slice(0,l).split(`
 
