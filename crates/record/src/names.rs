@@ -19,6 +19,8 @@ pub(crate) struct Names {
     /// Holds every name once there are more than [`WALKED`], else nothing.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    /// The number behind the one that was last looked up in turn.
+    next: usize,
 }
 
 impl Names {
@@ -48,6 +50,17 @@ impl Names {
             let hash = self.hasher.hash_one(name);
             self.index.find(hash, |&number| self.get(number as usize) == Some(name)).copied()
         }
+    }
+
+    /// As [`Names::find`], and at once where names come in the order of their numbers, as those of a device's metrics do.
+    #[inline]
+    pub(crate) fn find_in_turn(&mut self, name: &str) -> Option<u32> {
+        let found = match self.get(self.next) {
+            Some(next) if next == name => Some(self.next as u32),
+            _ => self.find(name),
+        };
+        self.next = found.map_or(self.len(), |found| found as usize) + 1;
+        found
     }
 
     /// Adds `name`, which [`Names::find`] did not find.
@@ -127,6 +140,23 @@ fn signature(name: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_found_in_turn_and_out_of_turn() {
+        let mut names = Names::default();
+        let all = ["temperature", "pressure", "rpm", "x", ""];
+        for name in all {
+            assert_eq!(names.find_in_turn(name), None);
+            names.add(name);
+        }
+        for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 0, 2, 3, 3]] {
+            for number in order {
+                assert_eq!(names.find_in_turn(all[number]), Some(number as u32), "{order:?}");
+            }
+        }
+        names.truncate(2);
+        assert_eq!([names.find_in_turn("rpm"), names.find_in_turn("pressure")], [None, Some(1)]);
+    }
 
     #[test]
     fn names_keep_their_numbers_past_the_walk_and_after_truncation() {

@@ -8,6 +8,9 @@ use crate::{
     ValueRef, When, limits,
 };
 
+/// A table of more metrics is not kept by [`Readings::clear_rows`]: those of a few kinds of devices are fewer.
+const METRICS_KEPT: usize = 256;
+
 /// Many readings, a column per part, names as numbers into tables. Clearing keeps the memory.
 ///
 /// Rows can be added whole ([`Readings::push`]), or *staged* by a decoder that learns the device and the
@@ -68,11 +71,19 @@ impl Readings {
 
     /// Empties it, tables included. Keeps the memory up to [`limits::READINGS_KEPT`] rows.
     pub fn clear(&mut self) {
+        self.metrics.truncate(0);
+        self.clear_rows();
+    }
+
+    /// Empties it, but keeps the table of metrics unless that is long: for who reads one message after the other, of devices
+    /// that have the same metrics. A metric of an earlier message may then have no row.
+    pub fn clear_rows(&mut self) {
+        let metrics = self.metrics.len();
         self.rollback(&Mark {
             rows: 0,
             staged_to: 0,
             devices: 0,
-            metrics: 0,
+            metrics: if metrics > METRICS_KEPT { 0 } else { metrics },
             text: 0,
             texts: 0,
             locations: 0,
@@ -118,7 +129,7 @@ impl Readings {
     /// # Errors
     /// [`IdError`] when it is new and not a [`MetricName`].
     pub fn metric(&mut self, metric: &str) -> Result<MetricNo, IdError> {
-        if let Some(number) = self.metrics.find(metric) {
+        if let Some(number) = self.metrics.find_in_turn(metric) {
             return Ok(MetricNo(number));
         }
         MetricName::check(metric)?;
@@ -325,6 +336,23 @@ impl Readings {
     #[must_use]
     pub fn when(&self, row: usize) -> Option<When> {
         (row < self.len()).then(|| self.when_at(row))
+    }
+
+    /// Where the rows end that are of the same device and moment as row `from`; at `until` at the latest.
+    ///
+    /// # Panics
+    /// When one of them is past the end.
+    #[must_use]
+    pub fn end_of_moment(&self, from: usize, until: usize) -> usize {
+        let same = |row: usize| {
+            self.device[row] == self.device[from]
+                && self.time[row] == self.time[from]
+                && self.arrived_at[row] == self.arrived_at[from]
+                && self.origin[row] == self.origin[from]
+                && (self.seq.is_empty() || self.when_at(row).seq == self.when_at(from).seq)
+                && (self.claimed.is_empty() || self.when_at(row).claimed == self.when_at(from).claimed)
+        };
+        (from + 1..until).find(|&row| !same(row)).unwrap_or(until)
     }
 
     fn when_at(&self, row: usize) -> When {

@@ -81,7 +81,7 @@ impl Pipeline {
         let (mut next, mut kept) = (rows.start, rows.start);
         let mut outcome = Ok(());
         while next < rows.end {
-            let end = end_of_moment(&bench.readings, next, message.until(next));
+            let end = bench.readings.end_of_moment(next, message.until(next));
             let moment = (next..end, watermark);
             match self.moment(message, moment, &mut kept, bench, &mut translation, answers, output) {
                 Ok(()) => next = end,
@@ -447,14 +447,6 @@ impl Pipeline {
         }
         debug_assert!(self.state.books.devices.series_of(moment.device) > 0 || going_on.is_empty());
     }
-}
-
-/// Where the rows of the moment at `from` end: those of one device that say the same time.
-fn end_of_moment(readings: &Readings, from: usize, until: usize) -> usize {
-    let devices = readings.device_column();
-    let (device, when) = (devices[from], readings.when(from));
-    let same = |row: &usize| devices[*row] == device && readings.when(*row) == when;
-    (from + 1..until).find(|row| !same(row)).unwrap_or(until)
 }
 
 /// The latest time that a device claims in the rows.

@@ -85,7 +85,7 @@ pub fn decode(
 /// # Errors
 /// As [`decode`].
 pub fn inspect(message: &Message<'_>, scratch: &mut Scratch) -> Result<Summary, Reason> {
-    scratch.readings.clear();
+    scratch.readings.clear_rows();
     decode_noting(message, &mut scratch.readings, &mut scratch.notes)
 }
 

@@ -5,6 +5,7 @@
 //! and the newest row of a key counts. So who knows how many rows there were sees the buffer as it was, and a batch that
 //! was not committed is cut off again.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 
@@ -108,21 +109,46 @@ impl Buffer {
 
     /// Puts a reading in, and says in which row. It takes the place of what the buffer has of its key.
     pub(super) fn put(&mut self, entity: Entity, column: ColumnNo, when: When, value: ValueRef<'_>) -> u32 {
-        let no = self.row(entity, when);
-        let row = no as usize;
+        let row = self.row(entity, when);
+        self.put_into(row, column, value);
+        row
+    }
+
+    /// Puts a reading into a row that [`Buffer::row`] has named.
+    #[inline]
+    pub(super) fn put_into(&mut self, row: u32, column: ColumnNo, value: ValueRef<'_>) {
+        let row = row as usize;
         let at = self.column(column);
         let cells = &mut self.rows.columns[at].cells;
         if cells.len() == row {
             cells.push(Some(value));
             self.readings += 1;
-            return no;
+            return;
         }
         if cells.len() < row {
             cells.resize(row + 1);
         }
         self.readings += u64::from(cells.get(row).is_none());
         cells.set(row, Some(value));
-        no
+    }
+
+    /// As [`Buffer::put_into`], if the row has no value there. Says whether that is so.
+    #[inline]
+    pub(super) fn put_first(&mut self, row: u32, column: ColumnNo, value: ValueRef<'_>) -> bool {
+        let at = self.column(column);
+        let cells = &mut self.rows.columns[at].cells;
+        match cells.len().cmp(&(row as usize)) {
+            Ordering::Equal => {
+                cells.push(Some(value));
+                self.readings += 1;
+                true
+            }
+            Ordering::Greater if cells.get(row as usize).is_some() => false,
+            _ => {
+                self.put_into(row, column, value);
+                true
+            }
+        }
     }
 
     /// Where a column stands. Columns come one after the other, nearly always.
@@ -141,7 +167,7 @@ impl Buffer {
     }
 
     /// The row of a moment, which is made if the batch has none that is the newest of its key.
-    fn row(&mut self, entity: Entity, when: When) -> u32 {
+    pub(super) fn row(&mut self, entity: Entity, when: When) -> u32 {
         if let Some((of, at, row)) = self.last
             && of == entity
             && at == when

@@ -1,8 +1,8 @@
 //! Readings get their places: device, table, group, column. Looked up once in a batch, not once in a reading.
 
-use record::{DeviceNo, ReadingRef, Readings, TenantId};
+use record::{DeviceNo, ReadingRef, Readings, TenantId, When};
 
-use super::write::{Incoming, Writer};
+use super::write::{Incoming, Moment, Writer};
 use super::{Parquet, device_series};
 use crate::parquet::{ColumnNo, Entity};
 use crate::scan::Kinds;
@@ -15,45 +15,59 @@ impl Parquet {
     pub(super) fn name<'b>(
         &self,
         writer: &mut Writer,
-        tenant: &TenantId,
+        tenant: &'b TenantId,
         readings: &'b Readings,
-    ) -> rusqlite::Result<Vec<Incoming<'b>>> {
+    ) -> rusqlite::Result<Incoming<'b>> {
         let mut devices: Vec<Option<u32>> = vec![None; readings.devices().len()];
         let mut places: Vec<Option<Place>> = vec![None; readings.metrics().len()];
-        let mut named = Vec::with_capacity(readings.len());
+        let mut columns = Vec::with_capacity(readings.len());
+        let mut moments: Vec<Moment> = Vec::new();
         let mut new = NewSeries::default();
-        for reading in readings.iter() {
-            let DeviceNo(at) = reading.device_no;
+        while columns.len() < readings.len() {
+            let first = columns.len();
+            let DeviceNo(at) = readings.device_column()[first];
+            let when = readings.when(first).expect("the row is below the length");
             let device = match devices[at as usize] {
                 Some(device) => device,
-                None => self.name_device(writer, tenant, &reading)?,
+                None => self.name_device(writer, tenant, readings.device_name(DeviceNo(at)), &when)?,
             };
             devices[at as usize] = Some(device);
-            let place = match places[reading.metric_no.0 as usize] {
-                Some(place) => place,
-                None => self.name_metric(writer, tenant, readings, named.len())?,
-            };
-            let (table, group, column, kinds) = place;
-            let kind = Kinds::of(reading.value.kind());
-            if !kinds.has(kind) {
-                self.visible.write().metrics.add_kinds(&writer.connection, column, kind)?;
+            for row in first..readings.end_of_moment(first, readings.len()) {
+                let place = &mut places[readings.metric_column()[row].0 as usize];
+                let known = match *place {
+                    Some(known) => known,
+                    None => self.name_metric(writer, tenant, readings, row)?,
+                };
+                let (table, group, column, kinds) = known;
+                let kind = Kinds::of(readings.kind_column()[row]);
+                if !kinds.has(kind) {
+                    self.visible.write().metrics.add_kinds(&writer.connection, column, kind)?;
+                }
+                *place = Some((table, group, column, kinds.with(kind)));
+                new.look(writer, device, column)?;
+                let entity = Entity::new(group, device);
+                match moments.last_mut() {
+                    Some(of) if of.rows.start >= first && (of.table, of.entity) == (table, entity) => {
+                        of.rows.end = row + 1;
+                    }
+                    _ => moments.push(Moment { rows: row..row + 1, device, table, entity, when }),
+                }
+                columns.push(column);
             }
-            places[reading.metric_no.0 as usize] = Some((table, group, column, kinds.with(kind)));
-            new.look(writer, device, column)?;
-            named.push(Incoming { reading, device, table, entity: Entity::new(group, device), column });
         }
         new.keep(writer)?;
-        Ok(named)
+        Ok(Incoming { tenant, readings, moments, columns })
     }
 
     fn name_device(
         &self,
         writer: &mut Writer,
         tenant: &TenantId,
-        reading: &ReadingRef<'_>,
+        device: &str,
+        when: &When,
     ) -> rusqlite::Result<u32> {
         let Writer { connection, names, .. } = writer;
-        let no = names.device(connection, tenant, reading.device, reading.when.arrived_at)?;
+        let no = names.device(connection, tenant, device, when.arrived_at)?;
         u32::try_from(no).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, no))
     }
 

@@ -1,19 +1,19 @@
 //! A batch: one commit of the manifest, and into the buffer, or neither.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
-use record::{ReadingRef, TenantId, Timestamp};
+use record::{Readings, TenantId, Timestamp, When};
 use rusqlite::{Connection, params};
 
-use super::buffer::row_key;
+use super::buffer::{Buffer, row_key};
 use super::fresh::Block;
 use super::known::KnownSeries;
 use super::metrics::Metrics;
 use super::read::Found;
 use super::{Parquet, Visible};
 use super::{device_series, heard, manifest};
-use crate::parquet::{ColumnNo, Entity};
+use crate::parquet::{ColumnNo, Entity, RowKey};
 use crate::sqlite::fault;
 use crate::sqlite::names::Names;
 use crate::sqlite::points::columns;
@@ -38,21 +38,48 @@ impl Writer {
     }
 }
 
-/// A reading on its way into the buffer.
+/// The readings of a tenant on their way into the buffer.
 pub(super) struct Incoming<'b> {
-    pub(super) reading: ReadingRef<'b>,
+    pub(super) tenant: &'b TenantId,
+    pub(super) readings: &'b Readings,
+    /// All of them, by rising rows.
+    pub(super) moments: Vec<Moment>,
+    /// The column of each row of the readings.
+    pub(super) columns: Vec<ColumnNo>,
+}
+
+/// Readings of one device and time that belong into one row of a table.
+pub(super) struct Moment {
+    /// Rows of the readings.
+    pub(super) rows: Range<usize>,
     pub(super) device: u32,
     pub(super) table: u32,
     pub(super) entity: Entity,
-    pub(super) column: ColumnNo,
+    pub(super) when: When,
+}
+
+impl Incoming<'_> {
+    /// The device of a reading.
+    pub(super) fn device(&self, row: usize) -> u32 {
+        self.moments[self.moments.partition_point(|of| of.rows.end <= row)].device
+    }
+
+    fn sought(&self) -> impl Iterator<Item = Sought<impl Iterator<Item = u32>>> {
+        self.moments.iter().map(|of| Sought {
+            table: of.table,
+            entity: of.entity,
+            claimed: of.when.claimed.nanos(),
+            columns: self.columns[of.rows.clone()].iter().map(|column| column.0),
+        })
+    }
 }
 
 /// A key that may be held, and of which columns.
-pub(super) struct Sought {
+pub(super) struct Sought<C> {
     pub(super) table: u32,
     pub(super) entity: Entity,
     pub(super) claimed: i64,
-    pub(super) columns: RangeInclusive<u32>,
+    pub(super) columns: C,
 }
 
 /// What runs hold under keys that were sought.
@@ -65,7 +92,7 @@ type Wanted = (i64, i64, BTreeSet<ColumnNo>);
 struct Old {
     device: u32,
     column: ColumnNo,
-    when: record::When,
+    when: When,
     value: record::Value,
     replaced_at: Timestamp,
 }
@@ -130,14 +157,8 @@ impl Parquet {
         let mut incoming = Vec::new();
         for (tenant, readings) in &batch.readings {
             let named = self.name(writer, tenant, readings).map_err(failed)?;
-            let sought = named.iter().map(|of| Sought {
-                table: of.table,
-                entity: of.entity,
-                claimed: of.reading.when.claimed.nanos(),
-                columns: of.column.0..=of.column.0,
-            });
-            let held = self.held_in_runs(sought)?;
-            incoming.push((tenant, named, held));
+            let held = self.held_in_runs(named.sought())?;
+            incoming.push((named, held));
         }
         let late = self.place_late(writer, batch, &incoming, beside)?;
         let windows = self.place_windows(writer, batch)?;
@@ -149,7 +170,7 @@ impl Parquet {
         // Held until the commit: nobody sees a part of it.
         let mut visible = self.visible.write();
         visible.buffers.values().for_each(|buffer| buffer.write().seal());
-        for (_, named, held) in &incoming {
+        for (named, held) in &incoming {
             let (old, again, written) = (&mut old, &mut again, &mut written);
             visible.put_all(named, held, &mut Effects { block, old, again, written });
         }
@@ -186,7 +207,10 @@ impl Parquet {
     }
 
     /// The values that runs hold under these keys. Nearly always none: the sidecars say so.
-    pub(super) fn held_in_runs(&self, keys: impl Iterator<Item = Sought>) -> Result<Held> {
+    pub(super) fn held_in_runs<C: IntoIterator<Item = u32>>(
+        &self,
+        keys: impl Iterator<Item = Sought<C>>,
+    ) -> Result<Held> {
         let mut wanted: BTreeMap<(u32, Entity, i64), Wanted> = BTreeMap::new();
         let runs = self.visible.read().runs.clone();
         let mut last: Option<(Entity, i64, bool)> = None;
@@ -201,7 +225,7 @@ impl Parquet {
                 let of_day = wanted.entry((table, entity, day));
                 let span = of_day.or_insert_with(|| (claimed, claimed, BTreeSet::new()));
                 (span.0, span.1) = (span.0.min(claimed), span.1.max(claimed));
-                span.2.extend(columns.map(ColumnNo));
+                span.2.extend(columns.into_iter().map(ColumnNo));
             }
         }
         let mut held = Held::new();
@@ -242,50 +266,83 @@ struct Effects<'e> {
 }
 
 impl Visible {
-    fn put_all(&mut self, named: &[Incoming<'_>], held: &BTreeMap<Entity, Found>, effects: &mut Effects<'_>) {
-        for part in named.chunk_by(|a, b| a.table == b.table) {
+    fn put_all(&mut self, incoming: &Incoming<'_>, held: &Held, effects: &mut Effects<'_>) {
+        for part in incoming.moments.chunk_by(|a, b| a.table == b.table) {
             let table = part[0].table;
             let rolling = self.rolling.as_ref().and_then(|rolling| rolling.buffers.get(&table)).cloned();
             let rolling = rolling.as_ref().map(|buffer| buffer.read());
             let mut buffer = self.buffers.entry(table).or_default().write();
-            let mut last = None;
-            let (mut rows, mut rolling_rows) = (Vec::new(), Vec::new());
-            for incoming in part {
-                let Incoming { reading, device, entity, column, .. } = *incoming;
-                let when = reading.when;
-                let key = row_key(entity, when.claimed, when.seq);
-                if last.replace(key) != Some(key) {
-                    buffer.rows_of_key(key, &mut rows);
-                    rolling.iter().for_each(|rolling| rolling.rows_of_key(key, &mut rolling_rows));
+            let mut known = Known::default();
+            for moment in part {
+                let key = row_key(moment.entity, moment.when.claimed, moment.when.seq);
+                if known.key.replace(key) != Some(key) {
+                    buffer.rows_of_key(key, &mut known.rows);
+                    rolling.iter().for_each(|rolling| rolling.rows_of_key(key, &mut known.rolling));
                 }
-                let before = buffer.newest(&rows, column);
-                let before =
-                    before.or_else(|| rolling.as_ref().and_then(|of| of.newest(&rolling_rows, column)));
-                let before = before.or_else(|| {
-                    let found = held.get(&entity)?.get(&(key.claimed, key.seq, column));
-                    found.map(|(when, value)| (*when, value.as_ref()))
-                });
-                match before {
-                    Some((_, value)) if same(value, reading.value) => {
-                        effects.written.duplicates += 1;
-                        let heard = effects.again.entry(device).or_insert(when.arrived_at);
-                        *heard = when.arrived_at.max(*heard);
-                        continue;
-                    }
-                    Some((of, value)) => {
-                        let (value, replaced_at) = (value.to_value(), when.arrived_at);
-                        effects.old.push(Old { device, column, when: of, value, replaced_at });
-                        effects.written.corrections += 1;
-                    }
-                    None => effects.written.stored += 1,
-                }
-                let row = buffer.put(entity, column, when, reading.value);
-                if rows.last() != Some(&row) {
-                    rows.push(row);
-                }
-                effects.block.put(entity, column, when, reading.value);
+                put_moment(incoming, moment, &mut known, (&mut buffer, rolling.as_deref(), held), effects);
             }
         }
+    }
+}
+
+/// Rows of a key: in the buffer, and in the one that is being rolled, the newest last.
+#[derive(Default)]
+struct Known {
+    key: Option<RowKey>,
+    rows: Vec<u32>,
+    rolling: Vec<u32>,
+}
+
+/// Puts the readings of a moment into the buffer, but for those that are held with the same value: there, where it is being rolled, or
+/// in runs.
+fn put_moment(
+    incoming: &Incoming<'_>,
+    moment: &Moment,
+    known: &mut Known,
+    (buffer, rolling, held): (&mut Buffer, Option<&Buffer>, &Held),
+    effects: &mut Effects<'_>,
+) {
+    let &Moment { device, entity, when, .. } = moment;
+    let held = held.get(&entity);
+    let is_new = known.rows.is_empty() && known.rolling.is_empty() && held.is_none();
+    let first = is_new.then(|| buffer.row(entity, when));
+    known.rows.extend(first);
+    let mut row = first;
+    for at in moment.rows.clone() {
+        let (column, value) =
+            (incoming.columns[at], incoming.readings.value(at).expect("a row of the batch"));
+        // Nearly always: nobody has the key, and no metric comes twice.
+        if first.is_some_and(|row| buffer.put_first(row, column, value)) {
+            effects.written.stored += 1;
+            effects.block.put(entity, column, when, value);
+            continue;
+        }
+        let before = buffer.newest(&known.rows, column);
+        let before = before.or_else(|| rolling?.newest(&known.rolling, column));
+        let before = before.or_else(|| {
+            let (when, value) = held?.get(&(when.claimed.nanos(), when.seq, column))?;
+            Some((*when, value.as_ref()))
+        });
+        match before {
+            Some((_, before)) if same(before, value) => {
+                effects.written.duplicates += 1;
+                let heard = effects.again.entry(device).or_insert(when.arrived_at);
+                *heard = when.arrived_at.max(*heard);
+                continue;
+            }
+            Some((of, before)) => {
+                let (value, replaced_at) = (before.to_value(), when.arrived_at);
+                effects.old.push(Old { device, column, when: of, value, replaced_at });
+                effects.written.corrections += 1;
+            }
+            None => effects.written.stored += 1,
+        }
+        let row = *row.get_or_insert_with(|| buffer.row(entity, when));
+        buffer.put_into(row, column, value);
+        if known.rows.last() != Some(&row) {
+            known.rows.push(row);
+        }
+        effects.block.put(entity, column, when, value);
     }
 }
 

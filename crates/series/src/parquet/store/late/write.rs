@@ -38,16 +38,17 @@ impl Parquet {
         &self,
         writer: &mut Writer,
         batch: &WriteBatch,
-        named: &[(&'b TenantId, Vec<Incoming<'b>>, Held)],
+        named: &[(Incoming<'b>, Held)],
         beside: &Beside<'b>,
     ) -> Result<LateReadings<'b>> {
         let failed = |error| fault("listing late readings", &self.manifest, error);
         let mut placed: Vec<Placed<'b>> = Vec::new();
-        for (tenant, incoming, _) in named {
-            for &LateRow { row, watermark } in batch.late.get(*tenant).into_iter().flatten() {
-                let Incoming { reading, device, .. } = incoming[row as usize];
+        for (incoming, _) in named {
+            let tenant = incoming.tenant;
+            for &LateRow { row, watermark } in batch.late.get(tenant).into_iter().flatten() {
+                let reading = incoming.readings.get(row as usize).expect("it is a row of the batch");
                 let of = self.list(writer, tenant, reading.metric).map_err(failed)?;
-                let (entity, when) = (Entity::new(of.group, device), reading.when);
+                let (entity, when) = (Entity::new(of.group, incoming.device(row as usize)), reading.when);
                 placed.push(Placed { of, entity, when, value: reading.value, watermark, deliveries: 1 });
             }
         }
