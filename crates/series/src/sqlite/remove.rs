@@ -14,18 +14,14 @@ use crate::{Counts, Expiring, MetricSet, Old, Removal, Result, SeriesRemove};
 #[derive(Clone, Copy)]
 pub(crate) enum What<'a> {
     Device(&'a str),
-    /// Of which metrics: their names ([`names_in_lines`]); `None`: of all.
+    /// Of which metrics: their names ([`names_as_json`]); `None`: of all.
     Old(Expiring, Timestamp, Option<&'a str>),
 }
 
-/// The names of metrics of a set as a statement looks for them, each in a line of its own; `None` for all there are.
-pub(crate) fn names_in_lines<'n>(set: &MetricSet, names: impl Iterator<Item = &'n str>) -> Option<String> {
-    let mut lines = "\n".to_owned();
-    for name in names.filter(|name| set.holds(name)) {
-        lines.push_str(name);
-        lines.push('\n');
-    }
-    (!set.is_all()).then_some(lines)
+/// The names of metrics of a set as statements look them up, a JSON array; `None` for all there are.
+pub(crate) fn names_as_json<'n>(set: &MetricSet, names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let names = || serde_json::Value::from_iter(names.filter(|name| set.holds(name))).to_string();
+    (!set.is_all()).then(names)
 }
 
 /// Removes from the books. Readings that stand elsewhere are counted by who keeps them.
@@ -193,7 +189,7 @@ impl SeriesRemove for Sqlite {
     fn expire(&self, tenant: &TenantId, old: &Old, at: Timestamp) -> Result<Option<Removal>> {
         let mut removal = Removal::of_old(old, at);
         let metrics = self.metrics_of(tenant)?;
-        let metrics = names_in_lines(&old.metrics, metrics.iter().map(String::as_str));
+        let metrics = names_as_json(&old.metrics, metrics.iter().map(String::as_str));
         self.remove(tenant, What::Old(old.what, old.before, metrics.as_deref()), &mut removal)?;
         Ok((!removal.removed.is_zero()).then_some(removal))
     }

@@ -14,7 +14,7 @@ use super::{OfTenant, export};
 use crate::parquet::ColumnNo;
 use crate::parquet::merge::Goes;
 use crate::sqlite::Books as _;
-use crate::sqlite::remove::{What, books, keep, keep_more, names_in_lines};
+use crate::sqlite::remove::{What, books, keep, keep_more, names_as_json};
 use crate::sqlite::{fault, sync_directory_of};
 use crate::{Counts, Error, Expiring, Old, Removal, Result};
 
@@ -197,7 +197,7 @@ impl Parquet {
         // Held across the commit: nobody sees the books without it and the runs with it.
         let mut visible = self.visible.write();
         let metrics: Vec<_> = visible.groups(tenant.as_str()).flat_map(|group| group.metrics).collect();
-        let names = names_in_lines(&old.metrics, metrics.iter().map(|metric| metric.name.as_str()));
+        let names = names_as_json(&old.metrics, metrics.iter().map(|metric| metric.name.as_str()));
         let changed = self.exchange(&writer.connection, |connection| {
             let what = What::Old(old.what, old.before, names.as_deref());
             let removed = books(connection, Self::NAMING, tenant.as_str(), what)? + counts;
