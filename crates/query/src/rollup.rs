@@ -2,17 +2,11 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::Arc;
 
 use record::{DeviceId, MetricName, TenantId, Timestamp};
-use series::{Expiring, SeriesRemove};
 
 use crate::buckets::Every;
 use crate::{Cell, Error, Limits, Result, Sql, Table, parse_rfc3339, rfc3339};
-
-/// How many records of removals are looked at to find the latest that went by age: mostly it is among the first, but many
-/// removals of single devices may have come after it.
-const REMOVALS: [u32; 3] = [100, 10_000, 1_000_000];
 
 /// A window's result, of the numbers that others can be made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,26 +65,6 @@ pub(crate) struct Source<'q> {
     pub(crate) tenant: &'q TenantId,
     pub(crate) device: &'q DeviceId,
     pub(crate) metric: &'q MetricName,
-}
-
-/// From before when a tenant's readings of a metric were removed because of their age; `None`: none were.
-pub(crate) fn removed_before(
-    removes: &Arc<dyn SeriesRemove>,
-    tenant: &TenantId,
-    metric: &MetricName,
-) -> Result<Option<Timestamp>> {
-    for most in REMOVALS {
-        let removals = removes.removals(tenant, most)?;
-        let are_all = removals.len() < most as usize;
-        let by_age = removals.into_iter().filter(|removal| {
-            removal.reason == Expiring::Readings.reason() && removal.metrics.holds(metric.as_str())
-        });
-        let latest = by_age.filter_map(|removal| removal.before).max();
-        if latest.is_some() || are_all {
-            return Ok(latest);
-        }
-    }
-    Ok(None)
 }
 
 impl Source<'_> {

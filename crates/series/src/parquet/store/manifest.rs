@@ -17,7 +17,7 @@ pub(super) const FILE: &str = "manifest.db";
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// Some steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     schema::STEPS[0],
     schema::STEPS[1],
     RUNS,
@@ -30,6 +30,7 @@ const STEPS: [&str; 12] = [
     super::device_series::TABLE,
     schema::STEPS[3],
     super::remove::EXPORTING,
+    schema::STEPS[4],
 ];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
