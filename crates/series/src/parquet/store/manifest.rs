@@ -101,6 +101,14 @@ impl RunFacts {
         self.entities.0 <= other.entities.1 && other.entities.0 <= self.entities.1
     }
 
+    /// Whether both may have a key.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.table == other.table
+            && self.overlaps(other)
+            && self.claimed.0 <= other.claimed.1
+            && other.claimed.0 <= self.claimed.1
+    }
+
     pub(super) fn may_hold(&self, entity: Entity, claimed: &std::ops::RangeInclusive<i64>) -> bool {
         (self.entities.0..=self.entities.1).contains(&entity)
             && self.claimed.0 <= *claimed.end()

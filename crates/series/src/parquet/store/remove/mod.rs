@@ -4,6 +4,7 @@
 mod device;
 mod export;
 mod old;
+mod part;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
