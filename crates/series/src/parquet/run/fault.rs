@@ -1,6 +1,5 @@
 //! Errors of the disk and of the Parquet library, in the words of this crate.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use parquet::errors::ParquetError;
@@ -8,11 +7,7 @@ use parquet::errors::ParquetError;
 use crate::Error;
 
 pub(crate) fn io_fault(operation: &'static str, path: &Path, error: &std::io::Error) -> Error {
-    let place = path.display().to_string();
-    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
-        return Error::Full { place };
-    }
-    Error::Database { operation, place, reason: error.to_string() }
+    Error::refused(operation, path.display().to_string(), error)
 }
 
 /// The library wraps errors of the disk.
