@@ -113,15 +113,16 @@ impl Source<'_> {
                 }
             }
             whole.sort_unstable_by_key(|(row, _)| row.start);
+            // Finer ones are read only where something is not known yet: there may be more of them than a question may read.
+            cut.retain(|cut| {
+                let from = whole.partition_point(|(row, _)| row.start < cut.start);
+                let inside = whole[from..].iter().take_while(|(row, _)| cut.contains(row));
+                inside.map(|(row, _)| row.count).sum::<i64>() < cut.count
+            });
             if cut.is_empty() {
                 break;
             }
         }
-        cut.retain(|cut| {
-            let from = whole.partition_point(|(row, _)| row.start < cut.start);
-            let inside = whole[from..].iter().take_while(|(row, _)| cut.contains(row));
-            inside.map(|(row, _)| row.count).sum::<i64>() < cut.count
-        });
         cut.sort_unstable_by_key(|cut| cut.start);
         // How far those reach that begin before one ends, or with it.
         let reach: Vec<i64> = cut
