@@ -19,3 +19,27 @@ pub(super) fn parquet_fault(operation: &'static str, path: &Path, error: Parquet
     }
     Error::Database { operation, place: path.display().to_string(), reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error as IoError, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_full_however_deep_it_is_said() {
+        let wrapped = |kind: ErrorKind| object_store::Error::Generic {
+            store: "LocalFileSystem",
+            source: Box::new(object_store::Error::Generic {
+                store: "file",
+                source: IoError::from(kind).into(),
+            }),
+        };
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            let refused = Error::refused("writing", "there".to_owned(), &wrapped(kind));
+            assert!(matches!(&refused, Error::Full { place } if place == "there"), "{refused}");
+        }
+        let refused = Error::refused("writing", "there".to_owned(), &wrapped(ErrorKind::PermissionDenied));
+        assert!(matches!(&refused, Error::Database { operation: "writing", .. }), "{refused}");
+    }
+}

@@ -152,7 +152,8 @@ impl Parquet {
         if left.runs.iter().any(|of| of.facts.no == entry.facts.no) {
             return 0;
         }
-        if left.runs.iter().any(|of| may_share_keys(of, entry)) {
+        if let Some(with) = left.runs.iter().find(|of| may_share_keys(of, entry)) {
+            tracing::warn!(file = %entry.path.display(), with = %with.path.display(), "a file of what is old stays with another");
             left.runs.push(Arc::clone(entry));
             return 0;
         }
