@@ -189,6 +189,7 @@ pub fn router(parts: Parts) -> Router {
     }
     routes
         .route("/v1/openapi.json", get(web::openapi))
+        .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(problem::no_such_path)

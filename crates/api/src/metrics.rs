@@ -90,6 +90,7 @@ metrics! {
     ColdGotBytes counter "store_cold_got_bytes_total" "Bytes that came from the cold tier."
     ColdHits counter "store_cold_page_hits_total" "Pages of the cold tier that were in memory."
     ColdFailures counter "store_cold_failures_total" "Requests to the cold tier that failed, or were not tried because others had."
+    RetentionFailures counter "store_retention_failures_total" "Times that something old of a tenant's could not be removed: the server's log says which file, or what else; it is tried again each hour."
     ExpiredExported counter "store_expired_exported_rows_total" "Rows that were written elsewhere before retention removed them."
     ExpiredObjects counter "store_expired_exported_objects_total" "Files of them."
     ExpiredFailures counter "store_expired_export_failures_total" "Files of them that could not be written or taken back: what they were to hold is not removed, and it is tried again."

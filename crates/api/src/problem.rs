@@ -168,8 +168,16 @@ impl From<query::Error> for Problem {
     }
 }
 
+/// Where other servers say how they are.
+const HEALTH_ELSEWHERE: [&str; 6] = ["/livez", "/readyz", "/live", "/ready", "/alive", "/status"];
+
 pub(crate) async fn no_such_path(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path()))
+    let path = uri.path();
+    let instead = match path.starts_with("/health") || HEALTH_ELSEWHERE.contains(&path) {
+        true => "/health/ready says whether messages are taken, /health/live whether the process serves",
+        false => "/v1/openapi.json lists what there is",
+    };
+    Problem::not_found(format!("there is nothing at {path}; {instead}"))
 }
 
 pub(crate) async fn no_such_method(method: Method, uri: Uri) -> Problem {

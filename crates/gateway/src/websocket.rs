@@ -10,15 +10,17 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes as Data};
 use futures_util::{Sink as _, Stream as _};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::server::{
+    Callback, ErrorResponse, Request, Response, write_response,
+};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 /// Where MQTT is.
 const PATH: &str = "/mqtt";
@@ -46,7 +48,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// What the client was refused for (it got an HTTP response that says so), or the socket's error.
-pub async fn accept<S>(socket: S, settings: &Settings) -> io::Result<Bytes<S>>
+pub async fn accept<S>(mut socket: S, settings: &Settings) -> io::Result<Bytes<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -57,10 +59,56 @@ where
         .max_message_size(Some(settings.message_bytes))
         .max_frame_size(Some(settings.message_bytes));
     let upgrade = Upgrade { settings };
-    let stream = tokio_tungstenite::accept_hdr_async_with_config(socket, upgrade, Some(config))
-        .await
-        .map_err(failed)?;
+    // Lent, because the library says nothing to a client that asks for no upgrade.
+    let upgraded = tokio_tungstenite::accept_hdr_async_with_config(&mut socket, upgrade, Some(config)).await;
+    if let Err(error) = upgraded {
+        if let Some(answer) = answer_to(&error) {
+            say(&mut socket, &answer).await?;
+        }
+        return Err(failed(error));
+    }
+    // Nothing came behind the request: the library refuses that.
+    let stream = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
     Ok(Bytes { stream, unread: Data::new(), refusal: None })
+}
+
+/// What a client hears that asks for no WebSocket, as far as it speaks HTTP at all.
+fn answer_to(error: &WsError) -> Option<ErrorResponse> {
+    const HERE: &str = "this port takes MQTT over WebSocket: connect an MQTT client to ws://HOST:PORT/mqtt, subprotocol mqtt. \
+                        The HTTP API, and MQTT without WebSocket, have ports of their own";
+    let text = |what: &str| if what.is_empty() { HERE.to_owned() } else { format!("{what}; {HERE}") };
+    let (status, what) = match error {
+        WsError::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
+        ) => (StatusCode::UPGRADE_REQUIRED, String::new()),
+        // RFC 6455, section 4.4.
+        WsError::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            (StatusCode::UPGRADE_REQUIRED, "the version of WebSocket must be 13".to_owned())
+        }
+        WsError::Protocol(ProtocolError::HandshakeIncomplete) => return None,
+        WsError::Protocol(_)
+        | WsError::Capacity(_)
+        | WsError::AttackAttempt
+        | WsError::HttpFormat(_)
+        | WsError::Utf8(_) => (StatusCode::BAD_REQUEST, error.to_string()),
+        _ => return None,
+    };
+    let mut response = refused(status, text(&what));
+    if status == StatusCode::UPGRADE_REQUIRED {
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade, close"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    Some(response)
+}
+
+async fn say(socket: &mut (impl AsyncWrite + Unpin), response: &ErrorResponse) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    write_response(&mut bytes, response).map_err(failed)?;
+    bytes.extend_from_slice(response.body().as_deref().unwrap_or_default().as_bytes());
+    socket.write_all(&bytes).await?;
+    socket.shutdown().await
 }
 
 /// A WebSocket as a stream of bytes.
@@ -117,9 +165,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bytes<S> {
                     return Poll::Ready(Ok(()));
                 }
                 // Gone without a close frame: to MQTT that is a connection that ended.
-                Some(Err(WsError::Protocol(
-                    tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-                ))) => return Poll::Ready(Ok(())),
+                Some(Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                    return Poll::Ready(Ok(()));
+                }
                 Some(Err(error)) => return Poll::Ready(Err(failed(error))),
             }
         }
@@ -202,7 +250,9 @@ fn subprotocol(headers: &HeaderMap) -> Option<&'static str> {
 fn refused(status: StatusCode, text: String) -> ErrorResponse {
     let mut response = ErrorResponse::new(Some(format!("{text}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

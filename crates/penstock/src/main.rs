@@ -42,7 +42,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[command(name = "penstock", version, arg_required_else_help = true)]
 struct Cli {
     /// What is logged to stderr: error, warn, info, debug, trace, or per part such as `info,penstock_gateway=debug`
-    #[arg(long, global = true, value_name = "FILTER", env = "PENSTOCK_LOG")]
+    #[arg(long, global = true, value_name = "FILTER", env = "PENSTOCK_LOG", value_parser = server::config::log_filter)]
     log: Option<String>,
     /// Logs as JSON, one object a line
     #[arg(long, global = true)]

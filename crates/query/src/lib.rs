@@ -330,7 +330,7 @@ impl Query {
     ) -> Result<Option<Rollups>> {
         let (tenant, device, metric) = series;
         let Some(removes) = &self.removes else { return Ok(None) };
-        if rollup::removed_before(removes, tenant, metric)?.is_none_or(|before| before <= range.start) {
+        if removes.expired_before(tenant, metric)?.is_none_or(|before| before <= range.start) {
             return Ok(None);
         }
         let mut until = range.end;

@@ -2,17 +2,11 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::Arc;
 
 use record::{DeviceId, MetricName, TenantId, Timestamp};
-use series::{Expiring, SeriesRemove};
 
 use crate::buckets::Every;
 use crate::{Cell, Error, Limits, Result, Sql, Table, parse_rfc3339, rfc3339};
-
-/// How many records of removals are looked at to find the latest that went by age: mostly it is among the first, but many
-/// removals of single devices may have come after it.
-const REMOVALS: [u32; 3] = [100, 10_000, 1_000_000];
 
 /// A window's result, of the numbers that others can be made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,26 +67,6 @@ pub(crate) struct Source<'q> {
     pub(crate) metric: &'q MetricName,
 }
 
-/// From before when a tenant's readings of a metric were removed because of their age; `None`: none were.
-pub(crate) fn removed_before(
-    removes: &Arc<dyn SeriesRemove>,
-    tenant: &TenantId,
-    metric: &MetricName,
-) -> Result<Option<Timestamp>> {
-    for most in REMOVALS {
-        let removals = removes.removals(tenant, most)?;
-        let are_all = removals.len() < most as usize;
-        let by_age = removals.into_iter().filter(|removal| {
-            removal.reason == Expiring::Readings.reason() && removal.metrics.holds(metric.as_str())
-        });
-        let latest = by_age.filter_map(|removal| removal.before).max();
-        if latest.is_some() || are_all {
-            return Ok(latest);
-        }
-    }
-    Ok(None)
-}
-
 impl Source<'_> {
     /// The finest there are of which the range has `most` at most; of the coarsest several are made one if need be. Where results
     /// of few readings were not kept, the next coarser one stands for them.
@@ -139,15 +113,16 @@ impl Source<'_> {
                 }
             }
             whole.sort_unstable_by_key(|(row, _)| row.start);
+            // Finer ones are read only where something is not known yet: there may be more of them than a question may read.
+            cut.retain(|cut| {
+                let from = whole.partition_point(|(row, _)| row.start < cut.start);
+                let inside = whole[from..].iter().take_while(|(row, _)| cut.contains(row));
+                inside.map(|(row, _)| row.count).sum::<i64>() < cut.count
+            });
             if cut.is_empty() {
                 break;
             }
         }
-        cut.retain(|cut| {
-            let from = whole.partition_point(|(row, _)| row.start < cut.start);
-            let inside = whole[from..].iter().take_while(|(row, _)| cut.contains(row));
-            inside.map(|(row, _)| row.count).sum::<i64>() < cut.count
-        });
         cut.sort_unstable_by_key(|cut| cut.start);
         // How far those reach that begin before one ends, or with it.
         let reach: Vec<i64> = cut

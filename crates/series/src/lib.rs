@@ -41,6 +41,7 @@ pub use remove::{Counts, Expiring, Old, Removal, SeriesRemove};
 pub use scan::{Scan, SeriesScan, Snapshot};
 pub use sqlite::{SCHEMA_VERSION, Sqlite};
 
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value, ValueRef};
@@ -98,6 +99,23 @@ pub enum Error {
         /// The newest this build knows.
         known: u32,
     },
+}
+
+impl Error {
+    /// What a disk or an object store refused: [`Error::Full`] where it says itself, or what caused it does, that there is no room.
+    #[must_use]
+    pub fn refused(
+        operation: &'static str,
+        place: String,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let mut kinds = causes.filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
+        match kinds.any(|kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+            true => Self::Full { place },
+            false => Self::Database { operation, place, reason: error.to_string() },
+        }
+    }
 }
 
 /// The result of a call on the store.

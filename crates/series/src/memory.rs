@@ -225,6 +225,13 @@ impl State {
     }
 }
 
+impl Series {
+    fn latest(&self) -> Option<&Cell> {
+        let &(_, seq, claimed) = self.by_time.last()?;
+        self.cells.get(&(claimed, seq))
+    }
+}
+
 impl SeriesReader for Memory {
     fn points(
         &self,
@@ -256,8 +263,7 @@ impl SeriesReader for Memory {
             return Ok(Vec::new());
         };
         let last = metrics.iter().filter_map(|(metric, series)| {
-            let &(_, seq, claimed) = series.by_time.last()?;
-            let Cell { value, when } = series.cells[&(claimed, seq)].clone();
+            let Cell { value, when } = series.latest()?.clone();
             Some(Reading { device: device.clone(), metric: metric.clone(), when, value })
         });
         Ok(last.collect())

@@ -2,7 +2,7 @@
 
 use std::ops::{Add, AddAssign};
 
-use record::{DeviceId, TenantId, Timestamp};
+use record::{DeviceId, MetricName, TenantId, Timestamp};
 
 use crate::{MetricSet, Result};
 
@@ -43,6 +43,13 @@ pub trait SeriesRemove: Send + Sync + 'static {
     /// # Errors
     /// [`crate::Error::Database`].
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>>;
+
+    /// From before when readings of a metric of a tenant's were removed because of their age, the latest such time; `None`: none were. It
+    /// is asked with each question: what it costs does not grow with the records.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    fn expired_before(&self, tenant: &TenantId, metric: &MetricName) -> Result<Option<Timestamp>>;
 }
 
 /// What is old.

@@ -2,6 +2,7 @@
 //! anything starts. Checking touches neither disk (beyond the file itself) nor network.
 
 pub(crate) mod cold;
+mod log_output;
 mod otlp;
 mod overrides;
 mod series;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use wire::template::Templates;
 
 pub use cold::{RawCold, Settings as ColdSettings};
+pub use log_output::{LogFormat, RawLogOutput, log_filter};
 pub use otlp::{RawOtlp, Settings as OtlpSettings};
 pub use series::{RawExport, RawKeep, RawRetention, RawSeries, SeriesKind};
 
@@ -88,33 +90,6 @@ pub struct Raw {
     pub otlp: RawOtlp,
     /// `[log_output]`.
     pub log_output: RawLogOutput,
-}
-
-/// `[log_output]`: what the server says about itself, on stderr.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawLogOutput {
-    /// For people or for programs.
-    pub format: LogFormat,
-    /// What is said: `info`, or by part, `info,penstock_gateway=debug`.
-    pub filter: String,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Lines for people.
-    #[default]
-    Text,
-    /// An object a line.
-    Json,
-}
-
-impl Default for RawLogOutput {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
-    }
 }
 
 /// What a node does.
@@ -364,6 +339,8 @@ impl Raw {
         if self.metadata.kind == MetadataKind::Postgres {
             return Err(not_yet("metadata.kind", "postgres", "sqlite"));
         }
+        log_filter(&self.log_output.filter)
+            .map_err(|reason| wrong(format!("log_output.filter: {reason}")))?;
         let keep = self.series.policy()?;
         let cold = cold::settings(&self.series)?;
         let exports = self.series.exports()?;

@@ -72,9 +72,9 @@ impl Exports {
             writer.write(&batch).map_err(|error| self.broken(&error))?;
             count += batch.num_rows() as u64;
         }
-        if let Some((_, writer)) = open {
-            let file = writer.into_inner().map_err(|error| self.broken(&error))?;
-            file.sync_all().map_err(|error| self.broken(&error))?;
+        if let Some((_, mut writer)) = open {
+            writer.finish().map_err(|error| self.broken(&error))?;
+            writer.inner().sync_all().map_err(|error| self.broken(&error))?;
         }
         Ok(count)
     }
@@ -86,9 +86,8 @@ impl Exports {
         Ok((columns, writer))
     }
 
-    fn broken(&self, error: &dyn std::error::Error) -> Error {
-        let (place, reason) = (self.path.display().to_string(), error.to_string());
-        Error::Database { operation: "writing what is to be removed", place, reason }
+    fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        Error::refused("writing what is to be removed", self.path.display().to_string(), error)
     }
 }
 
@@ -109,5 +108,67 @@ impl Export for Exports {
 
     fn remove(&self, keys: &[String]) -> Result<()> {
         self.failed(self.to.remove(keys))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{ArrayRef, Int64Array};
+    use arrow_schema::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::config::ColdSettings;
+
+    fn exports(url: &str, directory: &Path) -> Exports {
+        let settings = ColdSettings::at(url, "url").expect("an address");
+        Exports::new(crate::cold::open(&settings).expect("a directory"), directory)
+    }
+
+    fn rows(count: i64) -> impl Iterator<Item = Result<RecordBatch>> {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        let numbers: ArrayRef = Arc::new((0..count).map(Some).collect::<Int64Array>());
+        std::iter::once(Ok(RecordBatch::try_new(schema, vec![numbers]).expect("one column")))
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_such_when_a_row_group_is_written_and_at_the_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let exports = exports(&format!("file://{}/to", dir.path().display()), dir.path());
+        for count in [3, 600_000] {
+            std::os::unix::fs::symlink("/dev/full", &exports.path).expect("a link");
+            let refused = exports.write("a/b.parquet", &mut rows(count)).expect_err("the disk is full");
+            assert!(matches!(&refused, Error::Full { place } if place.ends_with(".tmp")), "{refused}");
+        }
+        assert_eq!(exports.figures(), Figures { failures: 2, ..Figures::default() });
+        exports.write("a/b.parquet", &mut rows(3)).expect("there is room again");
+        assert_eq!(exports.figures(), Figures { objects: 1, rows: 3, failures: 2 });
+        assert!(dir.path().join("to/a/b.parquet").exists() && !exports.path.exists());
+    }
+
+    /// Keys are noted as what stands below the address.
+    #[test]
+    fn what_was_written_is_found_again_however_its_address_is_spelled() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (place, other) = (dir.path().join("to here"), dir.path().join("elsewhere"));
+        let key = "tenant=a%20b/table=telemetry/date=2026-11-20/x.parquet".to_owned();
+        let at = dir.path().display();
+        let spelled = [
+            format!("file://{at}/to%20here"),
+            format!("file://{at}/to%20here/"),
+            format!("file://localhost{at}/./elsewhere/../to here"),
+        ];
+        for (first, second) in spelled.iter().zip(spelled.iter().cycle().skip(1)) {
+            exports(first, dir.path()).write(&key, &mut rows(3)).expect("it is written");
+            assert!(place.join(&key).exists(), "{first}");
+            exports(second, dir.path()).remove(std::slice::from_ref(&key)).expect("it is removed");
+            assert!(!place.join(&key).exists(), "{first} {second}");
+        }
+        // All of it was moved, and the address with it.
+        exports(&spelled[0], dir.path()).write(&key, &mut rows(3)).expect("it is written");
+        std::fs::rename(&place, &other).expect("it is moved");
+        exports(&format!("file://{at}/elsewhere"), dir.path())
+            .remove(std::slice::from_ref(&key))
+            .expect("it is removed");
+        assert!(!other.join(&key).exists());
     }
 }

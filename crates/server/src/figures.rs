@@ -14,6 +14,7 @@ use series::SeriesAudit;
 use stream::{Counts, Monitor, READER};
 
 use crate::exports::Exports;
+use crate::retention::Failures;
 
 pub(crate) fn process(exporter: &mut Exporter, health: Health) {
     let began = Instant::now();
@@ -221,6 +222,13 @@ pub(crate) fn cold(exporter: &mut Exporter, cold: Arc<series::parquet::cold::Col
         ] {
             page.sample(metric, &[], value as f64);
         }
+    });
+}
+
+/// What retention could not remove.
+pub(crate) fn retention(exporter: &mut Exporter, failures: Failures) {
+    exporter.add(move |page| {
+        page.sample(Metric::RetentionFailures, &[], failures.load(Ordering::Relaxed) as f64);
     });
 }
 

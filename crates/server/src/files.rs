@@ -53,8 +53,10 @@ pub const NANOS: &str = "_nanos";
 
 /// Zstandard's default level: higher ones take several times as long for some per cent.
 const ZSTD_LEVEL: i32 = 3;
-/// Rows of a Parquet row group: what a reader works on at a time, and what is in memory until it is written.
+/// Rows of a Parquet row group, and bytes: what a reader works on at a time, and what is in memory until it is written. Numbers reach the
+/// rows first, some megabytes; texts the bytes.
 const ROW_GROUP_ROWS: usize = 500_000;
+const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// Times that devices sent. The server's own are always in nanoseconds, which nobody needs to be told.
 const DEVICES_OWN: [&str; 2] = ["time", "device_time"];
@@ -178,7 +180,8 @@ pub fn parquet_writer(file: File, schema: &SchemaRef) -> parquet::errors::Result
 fn properties(schema: &Schema) -> parquet::errors::Result<WriterProperties> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
     // Rows are in the order of devices and times: a difference is a few bits where a dictionary would be the times themselves.
     for field in schema.fields() {
         let is_time = matches!(field.data_type(), DataType::Timestamp(..));
@@ -195,6 +198,32 @@ fn properties(schema: &Schema) -> parquet::errors::Result<WriterProperties> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Texts of a kilobyte each, which no compression makes small.
+    #[test]
+    fn a_row_group_of_long_texts_is_bounded_by_bytes() {
+        let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, true)]));
+        let mut writer = parquet_writer(tempfile::tempfile().expect("a file"), &schema).expect("a writer");
+        let mut state = 1_u64;
+        let mut text = |_| -> String {
+            let byte = |_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                char::from(b'0' + (state >> 58) as u8)
+            };
+            (0..1024).map(byte).collect()
+        };
+        for _ in 0..120 {
+            let texts: StringArray = (0..1000).map(|n| Some(text(n))).collect();
+            let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(texts)]).expect("one column");
+            writer.write(&batch).expect("it is written");
+        }
+        let written = writer.finish().expect("it is written");
+        let bytes: Vec<i64> = written.row_groups().iter().map(|group| group.compressed_size()).collect();
+        let most = ROW_GROUP_BYTES as i64 * 11 / 10;
+        assert!(bytes.len() > 1 && bytes.iter().all(|&bytes| bytes < most), "{bytes:?}");
+    }
 
     #[test]
     fn times_before_1970_are_exact_too() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use record::{MetricPattern, TenantId, Timestamp};
@@ -96,8 +97,15 @@ impl Policy {
     }
 }
 
+/// How often something of a tenant's that is old could not be removed, since the start.
+pub(crate) type Failures = Arc<AtomicU64>;
+
 /// Removes what is old, now and each hour, until it is aborted. `None`: nothing ever is.
-pub(crate) fn start(policy: &Policy, store: Arc<dyn SeriesRemove>) -> Option<JoinHandle<()>> {
+pub(crate) fn start(
+    policy: &Policy,
+    store: Arc<dyn SeriesRemove>,
+    failures: Failures,
+) -> Option<JoinHandle<()>> {
     if policy.keeps_everything() {
         return None;
     }
@@ -106,31 +114,36 @@ pub(crate) fn start(policy: &Policy, store: Arc<dyn SeriesRemove>) -> Option<Joi
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             ticks.tick().await;
-            let (policy, store) = (Arc::clone(&policy), Arc::clone(&store));
+            let (policy, store, counted) = (Arc::clone(&policy), Arc::clone(&store), Arc::clone(&failures));
             let (done, outcome) = tokio::sync::oneshot::channel();
             let thread = std::thread::Builder::new().name("series-retention".into()).spawn(move || {
                 // Files may be written again. Where it cannot be lowered it stays as it is.
                 let _ = rustix::process::nice(NICENESS);
-                let _ = done.send(sweep(&policy, &*store, Timestamp::now()));
+                sweep(&policy, &*store, Timestamp::now(), &counted);
+                let _ = done.send(());
             });
             match thread {
                 Err(error) => {
+                    failures.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(%error, "what is old is not removed: no thread can be started; trying again in an hour")
                 }
-                Ok(_) => {
-                    if let Ok(Err(error)) = outcome.await {
-                        tracing::error!(%error, "not everything that is old could be removed; trying again in an hour");
-                    }
-                }
+                Ok(_) => drop(outcome.await),
             }
         }
     }))
 }
 
-/// What fails for one tenant does not keep the others' from being removed; the last error is returned.
-fn sweep(policy: &Policy, store: &dyn SeriesRemove, now: Timestamp) -> series::Result<()> {
-    let mut outcome = Ok(());
-    for tenant in store.tenants()? {
+/// What fails for one tenant, or of one age, does not keep the others from being removed.
+fn sweep(policy: &Policy, store: &dyn SeriesRemove, now: Timestamp, failures: &AtomicU64) {
+    let failed = |error: series::Error, tenant: &str, reason: &str| {
+        failures.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(tenant, reason, %error, "not everything that is old could be removed; trying again in an hour");
+    };
+    let tenants = store.tenants().unwrap_or_else(|error| {
+        failed(error, "all", "retention");
+        Vec::new()
+    });
+    for tenant in tenants {
         for old in policy.old(&tenant, now) {
             match store.expire(&tenant, &old, now) {
                 Ok(Some(removal)) => {
@@ -138,11 +151,10 @@ fn sweep(policy: &Policy, store: &dyn SeriesRemove, now: Timestamp) -> series::R
                     tracing::info!(%tenant, reason = removal.reason, ?removed, "what was old is removed");
                 }
                 Ok(None) => {}
-                Err(error) => outcome = Err(error),
+                Err(error) => failed(error, tenant.as_str(), old.what.reason()),
             }
         }
     }
-    outcome
 }
 
 #[cfg(test)]
@@ -211,6 +223,12 @@ mod tests {
         count
     }
 
+    fn swept(policy: &Policy, store: &Memory) {
+        let failures = AtomicU64::new(0);
+        sweep(policy, store, now(), &failures);
+        assert_eq!(failures.into_inner(), 0);
+    }
+
     #[test]
     fn each_tenant_keeps_as_long_as_its_policy_says() {
         let store = store(&["short", "long", "for-ever"], &["m"]);
@@ -219,7 +237,7 @@ mod tests {
             tenants: [(tenant("short"), ages(5)), (tenant("for-ever"), Ages::default())].into(),
             metrics: Vec::new(),
         };
-        sweep(&policy, &store, now()).expect("it is removed");
+        swept(&policy, &store);
         assert_eq!(["short", "long", "for-ever"].map(|name| left(&store, name, "m")), [1, 2, 3]);
         assert!(Policy::default().keeps_everything() && !policy.keeps_everything());
     }
@@ -238,7 +256,7 @@ mod tests {
                 of(None, &["vibration"], Age::AsTenant),
             ],
         };
-        sweep(&policy, &store, now()).expect("it is removed");
+        swept(&policy, &store);
         let of_tenant = |name: &str| metrics.map(|metric| left(&store, name, metric));
         assert_eq!(of_tenant("acme"), [3, 1, 2, 2]);
         assert_eq!(of_tenant("small"), [1, 1, 2, 1]);

@@ -273,6 +273,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(exports) = backends.exports.clone() {
         figures::exports(&mut exporter, exports);
     }
+    let unremoved = retention::Failures::default();
+    if config.has(Role::Stream) {
+        figures::retention(&mut exporter, Arc::clone(&unremoved));
+    }
     let exporter = Arc::new(exporter);
     let mut router = api::router(api::Parts {
         query: backends.query(&config),
@@ -313,7 +317,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let http = listener.serve(router);
     health.set(Readiness::Ready);
     let retention = backends.removes().filter(|_| config.has(Role::Stream));
-    let retention = retention.and_then(|store| retention::start(&config.keep, store));
+    let retention = retention.and_then(|store| retention::start(&config.keep, store, unremoved));
     let telling = config
         .otlp
         .map(|settings| otlp::start(otlp::Parts { settings, exporter, log: backends.log.clone(), stored }));

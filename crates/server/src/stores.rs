@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use query::Cache;
-use record::{DeviceId, TenantId, Timestamp};
+use record::{DeviceId, MetricName, TenantId, Timestamp};
 use series::parquet::cold::Cold;
 use series::parquet::store::{ColdPolicy, Options};
 use series::{
@@ -50,6 +50,10 @@ impl SeriesRemove for Removing {
 
     fn removals(&self, tenant: &TenantId, limit: u32) -> series::Result<Vec<Removal>> {
         self.store.removals(tenant, limit)
+    }
+
+    fn expired_before(&self, tenant: &TenantId, metric: &MetricName) -> series::Result<Option<Timestamp>> {
+        self.store.expired_before(tenant, metric)
     }
 }
 

@@ -108,7 +108,16 @@ async fn a_node_that_takes_nothing_is_not_ready_and_says_why() {
     rig.health.set(penstock_api::Readiness::Ready);
     let (status, body) = rig.get("/health/ready").await;
     assert_eq!((status.as_u16(), body["detail"].as_str()), (503, Some("out of space")));
+    assert_eq!(rig.get("/health").await.0.as_u16(), 503, "the short name says the same");
     assert_eq!(rig.get("/health/live").await.0.as_u16(), 200, "a restart would mend nothing");
     *trouble.lock().unwrap() = None;
     assert_eq!(rig.get("/health/ready").await.0.as_u16(), 200);
+    assert_eq!(rig.get("/health").await.1["status"], "ready");
+    // Names of other servers lead there.
+    for path in ["/healthz", "/readyz", "/livez", "/health/"] {
+        let (status, body) = rig.get(path).await;
+        let detail = body["detail"].as_str().unwrap_or_default();
+        assert_eq!(status.as_u16(), 404, "{path}");
+        assert!(detail.contains("/health/ready") && detail.contains("/health/live"), "{path}: {detail}");
+    }
 }

@@ -80,6 +80,36 @@ async fn the_upgrade_checks_path_subprotocol_and_origin() {
     }
 }
 
+/// What people and programs try on this port who do not know it.
+#[tokio::test]
+async fn who_asks_for_no_websocket_hears_what_the_port_takes() {
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), "426 Upgrade Required"),
+        ("GET /mqtt HTTP/1.1\r\nConnection: keep-alive\r\n\r\n".to_owned(), "426 Upgrade Required"),
+        (format!("GET /mqtt HTTP/1.1\r\n{upgrade}\r\n"), "426 Upgrade Required"),
+        (format!("GET /mqtt HTTP/1.1\r\n{upgrade}Sec-WebSocket-Version: 8\r\n\r\n"), "426 Upgrade Required"),
+        (format!("GET /mqtt HTTP/1.1\r\n{upgrade}Sec-WebSocket-Version: 13\r\n\r\n"), "400 Bad Request"),
+        ("POST /v1/telemetry HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}".to_owned(), "400 Bad Request"),
+        ("GET / HTTP/1.0\r\n\r\n".to_owned(), "400 Bad Request"),
+        ("\u{10}\u{c}\0\u{4}MQTT\u{4}\u{2}\0<\0\0".to_owned(), "400 Bad Request"),
+    ] {
+        let (mut near, far) = tokio::io::duplex(4096);
+        near.write_all(request.as_bytes()).await.unwrap();
+        let refused = accept(far, &settings()).await.unwrap_err();
+        assert!(!refused.to_string().is_empty());
+        let mut answer = String::new();
+        near.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request:?}: {answer}");
+        assert!(answer.contains("ws://HOST:PORT/mqtt"), "{request:?}: {answer}");
+        assert_eq!(answer.contains("\r\nupgrade: websocket\r\n"), status.starts_with("426"), "{answer}");
+    }
+    // Who says nothing and goes is told nothing.
+    let (near, far) = tokio::io::duplex(4096);
+    drop(near);
+    accept(far, &settings()).await.unwrap_err();
+}
+
 #[tokio::test]
 async fn packets_cross_frames_and_share_them() {
     let (mut server, mut client) = pair().await;

@@ -90,12 +90,18 @@ impl Machine {
             self.disks.list().iter().filter(|disk| disk.total_space() > 0 && seen.insert(disk.name()));
         for disk in disks.take(MOST_OF_A_KIND) {
             let mount = disk.mount_point().to_string_lossy();
-            let (total, free) = (disk.total_space(), disk.available_space());
+            let (total, available) = (disk.total_space(), disk.available_space());
+            let used = rustix::fs::statvfs(disk.mount_point())
+                .map(|disk| used_percent(disk.f_blocks, disk.f_bfree, disk.f_bavail));
             let moved = disk.usage();
             for (name, value) in [
                 ("total_bytes", json!(total)),
-                ("available_bytes", json!(free)),
-                ("used_percent", json!(rounded(100.0 * (total.saturating_sub(free)) as f64 / total as f64))),
+                ("available_bytes", json!(available)),
+                // As if nothing were reserved, where nobody says what is.
+                (
+                    "used_percent",
+                    json!(rounded(used.unwrap_or_else(|_| used_percent(total, available, available)))),
+                ),
                 ("read_bytes_per_s", json!(rounded(moved.read_bytes as f64 / seconds))),
                 ("written_bytes_per_s", json!(rounded(moved.written_bytes as f64 / seconds))),
             ] {
@@ -132,6 +138,12 @@ impl Machine {
             }
         }
     }
+}
+
+/// What `df` shows: of what somebody may use. Blocks that are reserved for root are neither used nor available.
+fn used_percent(all: u64, free: u64, available: u64) -> f64 {
+    let used = all.saturating_sub(free);
+    100.0 * used as f64 / used.saturating_add(available).max(1) as f64
 }
 
 /// A metric of one of several things, named as line protocol's are, so that the thing is a column of the wide table.

@@ -26,6 +26,7 @@ fn a_wrong_configuration_is_refused_with_its_place() {
         ("[otlp]\nendpoint = \"collector\"", &["otlp.endpoint", "http://127.0.0.1:4318"]),
         ("[otlp]\nendpoint = \"http://c:4318\"\nfigures_every_s = 0", &["otlp.figures_every_s"]),
         ("[log_output]\nformat = \"xml\"", &["line 2", "xml"]),
+        ("[log_output]\nfilter = \"info,verbose\"", &["log_output.filter", "verbose", "error, warn, info"]),
         ("[auth]\ntoken_min_bytes = 1", &["auth.token_min_bytes"]),
     ] {
         let (code, said) = check_config(toml);
@@ -33,6 +34,16 @@ fn a_wrong_configuration_is_refused_with_its_place() {
         assert!(words.iter().all(|word| said.contains(word)), "{toml}: {said}");
     }
     assert_eq!(check_config("").0, Some(0));
+}
+
+#[test]
+fn an_unknown_level_of_logs_is_refused_by_every_command() {
+    for arguments in [&["serve", "--log", "verbose"][..], &["--log", "info,all", "config", "show"]] {
+        let output = penstock(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("is no level: write off, error, warn, info, debug or trace"), "{said}");
+    }
 }
 
 #[test]

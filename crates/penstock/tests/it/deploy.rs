@@ -57,7 +57,11 @@ fn busy(dir: &Path) -> Served {
     let cold = dir.join("cold");
     std::fs::create_dir(&cold).unwrap();
     let url = format!("file://{}", cold.display());
-    let environment = [("PENSTOCK__SERIES__COLD__URL", &*url), ("PENSTOCK__STREAM__CHECKPOINT_EVERY_S", "1")];
+    let environment = [
+        ("PENSTOCK__SERIES__COLD__URL", &*url),
+        ("PENSTOCK__SERIES__EXPORT_BEFORE_EXPIRY__URL", &*url),
+        ("PENSTOCK__STREAM__CHECKPOINT_EVERY_S", "1"),
+    ];
     let served = Served::with(dir, &environment);
     let answer = served.curl(
         &["-d", r#"[{"device_id":"d1","metric":"m","value":1},{"device_id":"d2","metric":"m","value":2}]"#],

@@ -221,6 +221,28 @@ fn a_measurement_can_be_looked_at() {
 }
 
 #[test]
+fn a_disk_is_as_full_as_df_says() {
+    let printed = run(Command::new(PENSTOCK).args(["probe", "--print"]));
+    let message: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let mut compared = 0;
+    for (name, percent) in message["metrics"].as_object().unwrap() {
+        let Some(mount) = name.strip_prefix("disk.used_percent{mount=").and_then(|of| of.strip_suffix('}'))
+        else {
+            continue;
+        };
+        // A mount point with signs that a name cannot have is not found.
+        let Ok(shown) = Command::new("df").args(["--output=pcent", mount]).output() else { continue };
+        let Some(shown) = text(&shown.stdout).lines().nth(1).map(str::to_owned) else { continue };
+        let shown: f64 = shown.trim().trim_end_matches('%').parse().unwrap();
+        // It rounds up, and others write meanwhile.
+        let told = percent.as_f64().unwrap();
+        assert!((told.ceil() - shown).abs() <= 1.0, "{name}: {told}, df {shown}");
+        compared += 1;
+    }
+    assert!(compared > 0, "{message}");
+}
+
+#[test]
 fn what_a_probe_needs_is_said_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let buffer = dir.path().join("probe.db");

@@ -53,7 +53,11 @@ fn row_of(window: &str, (start, end): (i64, i64), values: &[f64]) -> WindowRow {
 
 /// Four days of readings and windows, the first two days of readings gone.
 fn rig_with_two_days_gone() -> (Rig, Query) {
-    let rig = rig(Limits::default());
+    rig_with(Limits::default())
+}
+
+fn rig_with(limits: Limits) -> (Rig, Query) {
+    let rig = rig(limits);
     let all = 0..DAYS * 2880;
     let readings = all.map(|n| reading("default", "d", "m", FROM + n * 30 * SECOND, Value::Int(value(n))));
     rig.write(readings.collect());
@@ -79,9 +83,19 @@ fn expire(rig: &Rig) {
 }
 
 fn buckets(query: &Query, every: &str, zone: Option<&str>, of: &str) -> (Vec<(i64, Value)>, Option<String>) {
+    buckets_from(query, FROM, every, zone, of)
+}
+
+fn buckets_from(
+    query: &Query,
+    from: i64,
+    every: &str,
+    zone: Option<&str>,
+    of: &str,
+) -> (Vec<(i64, Value)>, Option<String>) {
     let (every, of) = (Every::parse(every, zone).unwrap(), Aggregate::parse(of).unwrap());
     let (device, metric) = (DeviceId::parse("d").unwrap(), MetricName::parse("m").unwrap());
-    let range = Timestamp::from_nanos(FROM)..Timestamp::from_nanos(i64::MAX);
+    let range = Timestamp::from_nanos(from)..Timestamp::from_nanos(i64::MAX);
     let found = query.buckets(&TenantId::default_tenant(), &device, &metric, range, (&every, of), 10_000);
     let found = found.unwrap();
     (found.points.into_iter().map(|point| (point.time.nanos(), point.value)).collect(), found.made_of)
@@ -115,6 +129,38 @@ fn buckets_say_the_same_as_when_the_readings_were_there() {
     let (points, made_of) = buckets(&query, "7m", None, "count");
     let count: i64 = points.iter().map(|(_, count)| if let Value::Int(n) = count { *n } else { 0 }).sum();
     assert_eq!((count, made_of), (2 * 2880, None));
+}
+
+/// The window that the range begins in is left out, and with it a part of the first bucket; no finer ones are read for all of the range,
+/// which would be more than a question may.
+#[test]
+fn a_range_that_begins_within_a_window_has_all_buckets_as_they_were_and_the_first_of_the_windows_in_it() {
+    let (rig, query) = rig_with(Limits { rows: 2000, ..Limits::default() });
+    let by_minute = windows_of("1m", 60 * SECOND);
+    rig.store.write(&WriteBatch { windows: by_minute, ..WriteBatch::default() }).unwrap();
+    let from = FROM + 137 * SECOND;
+    let asked = ["1h", "10m", "5m"].map(|every| ["avg", "min", "max", "sum", "count"].map(|of| (every, of)));
+    let asked = asked.as_flattened();
+    let before: Vec<_> =
+        asked.iter().map(|(every, of)| buckets_from(&query, from, every, None, of).0).collect();
+    let from_window: Vec<_> = asked
+        .iter()
+        .map(|(every, of)| buckets_from(&query, FROM + 300 * SECOND, every, None, of).0)
+        .collect();
+    expire(&rig);
+    for (((every, of), before), from_window) in asked.iter().zip(&before).zip(&from_window) {
+        let (now, made_of) = buckets_from(&query, from, every, None, of);
+        let made = if *every == "1h" { "1h" } else { "5m" };
+        assert_eq!(made_of.as_deref(), Some(made), "{of} of {every}");
+        let whole = |points: &[(i64, Value)]| -> Vec<(i64, Value)> {
+            points.iter().filter(|(start, _)| *start >= from).cloned().collect()
+        };
+        assert_eq!(whole(&now), whole(before), "{of} of {every}");
+        let first = |points: &[(i64, Value)]| points.iter().find(|(start, _)| *start < from).cloned();
+        // Hours are told by hours, so there is none of the first; of ten minutes the second five are known.
+        let expected = if *every == "10m" { first(from_window) } else { None };
+        assert_eq!(first(&now), expected, "{of} of {every}");
+    }
 }
 
 /// A source that is fast in every other ten minutes, whose results of a minute are kept from six readings on: ten seconds apart in

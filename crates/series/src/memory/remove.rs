@@ -50,6 +50,14 @@ impl SeriesRemove for Memory {
         let of_tenant = state.removals.iter().rev().filter(|(of, _)| of == tenant);
         Ok(of_tenant.take(limit as usize).map(|(_, removal)| removal.clone()).collect())
     }
+
+    fn expired_before(&self, tenant: &TenantId, metric: &MetricName) -> Result<Option<Timestamp>> {
+        let state = self.state.read();
+        let of_tenant = state.removals.iter().filter(|(of, _)| of == tenant).map(|(_, removal)| removal);
+        let by_age = of_tenant.filter(|removal| removal.reason == Expiring::Readings.reason());
+        let of_metric = by_age.filter(|removal| removal.metrics.holds(metric.as_str()));
+        Ok(of_metric.filter_map(|removal| removal.before).max())
+    }
 }
 
 /// Of whom what goes: of a device, or of all; of some metrics; everything, or what is from before a time.

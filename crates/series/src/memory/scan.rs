@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use record::{TenantId, Timestamp};
 
-use super::{Memory, State};
+use super::{Cell, Memory, Series, State};
 use crate::scan::{
     Batches, Builder, Dead, Names, Scan, SeriesScan, Shape, Snapshot, TABLES, WindowCells, account_row,
     dead_row, device_row, lets, reading_row, shape, window_row,
@@ -38,7 +38,8 @@ impl Snapshot for Moment {
         let left = scan.limit.unwrap_or(usize::MAX);
         let mut rows = Rows { scan: &scan, builder, batches: Vec::new(), left };
         match scan.table.as_str() {
-            "telemetry" => self.telemetry(&mut rows),
+            "telemetry" => self.readings(&mut rows, |series| series.cells.values().collect()),
+            "latest" => self.readings(&mut rows, |series| series.latest().into_iter().collect()),
             "late" => self.late(&mut rows),
             "corrections" => self.corrections(&mut rows),
             "aggregations" => self.windows(&mut rows),
@@ -81,12 +82,12 @@ impl Rows<'_> {
 type Place<'a> = (Option<Timestamp>, Option<&'a str>, Option<&'a str>);
 
 impl Moment {
-    fn telemetry(&self, rows: &mut Rows<'_>) {
+    fn readings(&self, rows: &mut Rows<'_>, of: impl Fn(&Series) -> Vec<&Cell>) {
         for ((_, device), (_, metrics)) in self.state.devices.iter().filter(|((of, _), _)| *of == self.tenant)
         {
             for (metric, series) in metrics {
                 let names = Names { device: device.as_str(), metric: metric.as_str() };
-                for cell in series.cells.values() {
+                for cell in of(series) {
                     let place = (Some(cell.when.time), Some(names.device), Some(names.metric));
                     rows.add(place, |row| {
                         reading_row(row, names, &cell.when, cell.value.as_ref(), 12);

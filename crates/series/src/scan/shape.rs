@@ -12,8 +12,8 @@ pub const UTC: &str = "+00:00";
 pub const EXACT: [(&str, &str); 2] = [("value", "integer"), ("old_value", "old_integer")];
 
 /// The tables every tenant has.
-pub const TABLES: [&str; 7] =
-    ["telemetry", "devices", "dlq", "aggregations", "late", "corrections", "ledger"];
+pub const TABLES: [&str; 8] =
+    ["telemetry", "devices", "dlq", "aggregations", "late", "corrections", "ledger", "latest"];
 
 /// What a table looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Shape {
     pub device: Option<usize>,
     /// The column of metrics by which [`super::Scan::metrics`] goes.
     pub metric: Option<usize>,
-    /// The column of kinds of value by which [`super::Scan::kinds`] goes.
+    /// The column of kinds of value by which [`super::Scan::kinds`] goes, where the backend can.
     pub kind: Option<usize>,
     /// Whether its rows are the store's own, so that they change only when something is written to the store.
     pub own: bool,
@@ -45,7 +45,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| TABLES.iter().map(|table|
 
 fn describe(table: &str) -> Shape {
     let (time, device, metric) = match table {
-        "telemetry" | "late" | "corrections" => (Some(0), Some(2), Some(3)),
+        "telemetry" | "latest" | "late" | "corrections" => (Some(0), Some(2), Some(3)),
         "aggregations" => (Some(2), Some(0), Some(1)),
         "devices" => (None, Some(0), None),
         "dlq" => (Some(1), Some(2), None),
@@ -57,7 +57,7 @@ fn describe(table: &str) -> Shape {
 
 fn fields(table: &str) -> Vec<Field> {
     match table {
-        "telemetry" => [reading(""), vec![null("integer", DataType::Int64)]].concat(),
+        "telemetry" | "latest" => [reading(""), vec![null("integer", DataType::Int64)]].concat(),
         "late" => {
             let of_late = vec![time("watermark"), int("deliveries"), null("integer", DataType::Int64)];
             [reading(""), of_late].concat()

@@ -7,8 +7,8 @@ pub(crate) struct Naming {
     pub(crate) series_count: &'static str,
     /// The table whose rows go with a device: it has a column `device`.
     pub(crate) table: &'static str,
-    /// Whether the column `series` of a table is of a tenant (`?1`) and of one of the metrics whose names stand in lines of `?4`, or of any
-    /// where that is NULL: a condition.
+    /// Whether the column `series` of a table is of a tenant (`?1`) and of one of the metrics whose names stand in `?4`, a JSON array, or of
+    /// any where that is NULL: a condition.
     pub(crate) is_of_tenant: &'static str,
     /// Whether it is of a device (`?2`) of a tenant (`?1`): a condition that an index on the column answers.
     pub(crate) is_of_device: &'static str,
@@ -27,7 +27,7 @@ pub(crate) const BY_SERIES: Naming = Naming {
     series_count: "(SELECT count(*) FROM series WHERE series.device = device.no)",
     table: "series",
     is_of_tenant: "series IN (SELECT series.no FROM series JOIN device ON device.no = series.device
-        WHERE tenant = ?1 AND (?4 IS NULL OR instr(?4, char(10) || metric || char(10)) > 0))",
+        WHERE tenant = ?1 AND (?4 IS NULL OR metric IN (SELECT value FROM json_each(?4))))",
     is_of_device: "series IN (SELECT series.no FROM series JOIN device ON device.no = series.device
         WHERE tenant = ?1 AND id = ?2)",
     superseded: "superseded JOIN series ON series.no = superseded.series JOIN device ON device.no = series.device",

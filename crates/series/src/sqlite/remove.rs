@@ -1,9 +1,9 @@
 //! What is removed on purpose, from the books; and from the tables of points, which another backend keeps empty.
 
-use record::{DeviceId, TenantId, Timestamp};
+use record::{DeviceId, MetricName, TenantId, Timestamp};
 use rusqlite::Error::FromSqlConversionFailure;
 use rusqlite::types::Type;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::naming::Naming;
 use super::read::{count, time};
@@ -14,18 +14,14 @@ use crate::{Counts, Expiring, MetricSet, Old, Removal, Result, SeriesRemove};
 #[derive(Clone, Copy)]
 pub(crate) enum What<'a> {
     Device(&'a str),
-    /// Of which metrics: their names ([`names_in_lines`]); `None`: of all.
+    /// Of which metrics: their names ([`names_as_json`]); `None`: of all.
     Old(Expiring, Timestamp, Option<&'a str>),
 }
 
-/// The names of metrics of a set as a statement looks for them, each in a line of its own; `None` for all there are.
-pub(crate) fn names_in_lines<'n>(set: &MetricSet, names: impl Iterator<Item = &'n str>) -> Option<String> {
-    let mut lines = "\n".to_owned();
-    for name in names.filter(|name| set.holds(name)) {
-        lines.push_str(name);
-        lines.push('\n');
-    }
-    (!set.is_all()).then_some(lines)
+/// The names of metrics of a set as statements look them up, a JSON array; `None` for all there are.
+pub(crate) fn names_as_json<'n>(set: &MetricSet, names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let names = || serde_json::Value::from_iter(names.filter(|name| set.holds(name))).to_string();
+    (!set.is_all()).then(names)
 }
 
 /// Removes from the books. Readings that stand elsewhere are counted by who keeps them.
@@ -159,14 +155,11 @@ pub(crate) fn removals_of(store: &impl Books, tenant: &TenantId, limit: u32) -> 
         )?;
         let rows = statement.query_map(params![tenant.as_str(), limit], |row| {
             let device = row.get::<_, Option<String>>(1)?.and_then(|id| DeviceId::parse(&id).ok());
-            let metrics = row.get::<_, Option<String>>(10)?.map_or(Ok(MetricSet::all()), |text| {
-                let unread = |error| FromSqlConversionFailure(10, Type::Text, Box::new(error));
-                text.parse().map_err(unread)
-            });
+            let metrics = row.get::<_, Option<String>>(10)?;
             Ok(Removal {
                 no: count(row, 0)?,
                 device,
-                metrics: metrics?,
+                metrics: metrics.map_or(Ok(MetricSet::all()), |text| metric_set(&text, 10))?,
                 before: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_nanos),
                 reason: row.get(3)?,
                 at: time(row, 4)?,
@@ -183,6 +176,38 @@ pub(crate) fn removals_of(store: &impl Books, tenant: &TenantId, limit: u32) -> 
     })
 }
 
+/// Behind the texts of all sets: they begin with `+` or `-`.
+const LAST_SET: &str = ".";
+
+/// The latest of what went by age with one set of metrics, of the sets whose texts stand before another one.
+const NEXT_EXPIRED: &str = "SELECT coalesce(metrics, '+*'), before FROM removal
+    WHERE tenant = ?1 AND reason = ?2 AND before IS NOT NULL AND coalesce(metrics, '+*') < ?3
+    ORDER BY coalesce(metrics, '+*') DESC, before DESC LIMIT 1";
+
+pub(crate) fn expired_before(
+    store: &impl Books,
+    tenant: &TenantId,
+    metric: &MetricName,
+) -> Result<Option<Timestamp>> {
+    store.with_books("reading removals", |connection| {
+        let mut next = connection.prepare_cached(NEXT_EXPIRED)?;
+        let (mut latest, mut below) = (None, LAST_SET.to_owned());
+        loop {
+            let of = params![tenant.as_str(), Expiring::Readings.reason(), below];
+            let found = next.query_row(of, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let Some((text, before)) = found else { return Ok(latest) };
+            below = text;
+            if metric_set(&below, 0)?.holds(metric.as_str()) {
+                latest = latest.max(Some(Timestamp::from_nanos(before)));
+            }
+        }
+    })
+}
+
+fn metric_set(text: &str, column: usize) -> rusqlite::Result<MetricSet> {
+    text.parse().map_err(|error| FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
 impl SeriesRemove for Sqlite {
     fn erase(&self, tenant: &TenantId, device: &DeviceId, reason: &str, at: Timestamp) -> Result<Removal> {
         let mut removal = Removal::of_device(device, reason, at);
@@ -193,7 +218,7 @@ impl SeriesRemove for Sqlite {
     fn expire(&self, tenant: &TenantId, old: &Old, at: Timestamp) -> Result<Option<Removal>> {
         let mut removal = Removal::of_old(old, at);
         let metrics = self.metrics_of(tenant)?;
-        let metrics = names_in_lines(&old.metrics, metrics.iter().map(String::as_str));
+        let metrics = names_as_json(&old.metrics, metrics.iter().map(String::as_str));
         self.remove(tenant, What::Old(old.what, old.before, metrics.as_deref()), &mut removal)?;
         Ok((!removal.removed.is_zero()).then_some(removal))
     }
@@ -204,6 +229,10 @@ impl SeriesRemove for Sqlite {
 
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
         removals_of(self, tenant, limit)
+    }
+
+    fn expired_before(&self, tenant: &TenantId, metric: &MetricName) -> Result<Option<Timestamp>> {
+        expired_before(self, tenant, metric)
     }
 }
 
@@ -254,4 +283,44 @@ pub(crate) fn totals(connection: &Connection) -> rusqlite::Result<Vec<(String, C
         Ok((row.get(0)?, removed))
     })?;
     rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use record::MetricPattern;
+
+    use super::*;
+
+    fn set(metric: &str) -> MetricSet {
+        MetricSet::first_of(vec![(MetricPattern::parse(metric).unwrap(), true)], false)
+    }
+
+    #[test]
+    fn what_expired_is_looked_up_however_many_records_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&dir.path().join("series.db")).unwrap();
+        let at = Timestamp::from_nanos;
+        let (tenant, metric) = (TenantId::default_tenant(), MetricName::parse("m").unwrap());
+        {
+            let mut writer = store.writer.lock();
+            let (connection, _) = writer.parts();
+            let all = connection.unchecked_transaction().unwrap();
+            for (no, metrics) in (0..3000).zip([MetricSet::all(), set("m"), set("n")].iter().cycle()) {
+                let old = Old { metrics: metrics.clone(), ..Old::all(Expiring::Readings, at(no)) };
+                keep(&all, tenant.as_str(), &mut Removal::of_old(&old, at(no))).unwrap();
+            }
+            all.commit().unwrap();
+        }
+        assert_eq!(store.expired_before(&tenant, &metric).unwrap(), Some(at(2998)));
+        store
+            .with_books("looking", |connection| {
+                let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {NEXT_EXPIRED}"))?;
+                let steps = plan.query_map(params!["t", "r", LAST_SET], |row| row.get::<_, String>(3))?;
+                let steps = steps.collect::<rusqlite::Result<Vec<_>>>()?;
+                let [step] = &steps[..] else { panic!("{steps:?}") };
+                assert!(step.contains("removal_by_age (tenant=? AND reason=? AND <expr><?)"), "{step}");
+                Ok(())
+            })
+            .unwrap();
+    }
 }

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub const VERSION: u32 = STEPS.len() as u32;
 
 /// From an empty file to the tables of today. A step that was published is never edited.
-pub(crate) const STEPS: [&str; 4] = [POINTS, BOOKS, REMOVALS, REMOVED_METRICS];
+pub(crate) const STEPS: [&str; 5] = [POINTS, BOOKS, REMOVALS, REMOVED_METRICS, REMOVED_BY_AGE];
 
 /// `point.kind`: 0 float, 1 integer, 2 boolean, 3 text, 4 location (`value` latitude, `lng` longitude).
 /// `value` and `lng` are ANY, not REAL: a REAL column loses the sign of zero.
@@ -135,6 +135,12 @@ CREATE INDEX removal_by_tenant ON removal (tenant, no);
 
 /// `removal.metrics`: which ones, a line for each pattern ([`crate::MetricSet`]); NULL: all.
 const REMOVED_METRICS: &str = "ALTER TABLE removal ADD COLUMN metrics TEXT;";
+
+/// Since when nothing is there any more: the latest of each set of metrics is one look away, however many records there are. `+*`: the
+/// text of all metrics.
+const REMOVED_BY_AGE: &str = "
+CREATE INDEX removal_by_age ON removal (tenant, reason, coalesce(metrics, '+*'), before) WHERE before IS NOT NULL;
+";
 
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     upgrade(connection, path, &STEPS)

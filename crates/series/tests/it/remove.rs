@@ -229,6 +229,11 @@ fn what_expires_of_some_metrics_leaves_the_others_as_they_were() {
             (&old.metrics, Some(old.before), &None)
         );
         assert_eq!(store.removals(&own, 10).unwrap(), std::slice::from_ref(&removal));
+        let expired = |tenant: &TenantId| {
+            ["m", "only-old"]
+                .map(|metric| store.expired_before(tenant, &MetricName::parse(metric).unwrap()).unwrap())
+        };
+        assert_eq!((expired(&own), expired(&other)), ([Some(old.before), None], [None, None]));
         let removed = removal.removed;
         assert!(removed.readings == 7 || removed.readings == 0, "{removed:?}");
         assert_eq!((removed.superseded, removed.windows), (2, 0));
@@ -254,6 +259,8 @@ fn what_expires_of_some_metrics_leaves_the_others_as_they_were() {
         };
         assert_eq!(left("a") + left("old") + gone as usize, 3);
         assert_eq!(expire(&windows, 5), None);
+        store.erase(&own, &id("nobody"), Expiring::Readings.reason(), at(5)).unwrap();
+        assert_eq!(expired(&own), [Some(old.before), None], "neither windows nor a device");
         assert_eq!(seen(store, &other), before.1);
         balances(store, &own);
         // And what is left of what is old.
@@ -261,6 +268,7 @@ fn what_expires_of_some_metrics_leaves_the_others_as_they_were() {
             let rest = expire(&Old::all(Expiring::Readings, old.before), 6).unwrap();
             assert_eq!(rest.removed, Counts { readings: 1, ..Counts::default() });
             assert!(rest.metrics.is_all());
+            assert_eq!(expired(&own), [Some(old.before); 2]);
             balances(store, &own);
         }
     });

@@ -167,6 +167,7 @@ fn expected() -> BTreeMap<&'static str, Vec<&'static str>> {
             ],
         ),
         ("ledger", vec!["t/{id},60,1,7,4,0,1,2,1,0,0"]),
+        ("latest", vec!["21,26,d,n,,,,,float,device,21,,", "40,40,d,m,,x, \"y\",,,text,server,,,"]),
     ])
 }
 
@@ -192,6 +193,47 @@ fn every_table_shows_every_row_of_the_tenant_and_none_of_another() {
             assert_eq!(rows(&nobody, Scan::all(table)), Vec::<String>::new(), "{table}");
         }
         assert_eq!(snapshot.table("device").unwrap(), None);
+    });
+}
+
+/// By event time, whether it is the one that the device claimed or one that was put right; then by sequence number.
+#[test]
+fn the_latest_reading_of_a_series_is_shown_whichever_way_it_came() {
+    on_all(|store| {
+        let with = |metric: &str, claimed: i64, seq: u64, value: i64| {
+            let of = reading("d", metric, claimed, Value::Int(value));
+            Reading { when: of.when.with_seq(seq), ..of }
+        };
+        let corrected = |to: i64, of: Reading| Reading { when: of.when.corrected_to(at(to)), ..of };
+        let readings = [
+            with("plain", 10, 0, 1),
+            with("plain", 20, 0, 2),
+            corrected(15, with("plain", 90, 0, 3)),
+            with("right", 10, 0, 1),
+            corrected(30, with("right", 5, 0, 2)),
+            corrected(25, with("right", 6, 0, 3)),
+            corrected(7, with("alone", 70, 0, 1)),
+            with("counted", 10, 3, 1),
+            corrected(10, with("counted", 60, 4, 2)),
+            with("counted", 10, 2, 3),
+            with("same", 10, 1, 1),
+            corrected(10, with("same", 9, 1, 2)),
+        ];
+        write(store, &tenant("default"), &readings);
+        let snapshot = store.snapshot(&tenant("default")).unwrap();
+        let shown = |scan| rows(&snapshot, Scan { columns: Some(vec![3, 12]), ..scan });
+        let all = Scan::all("latest");
+        assert_eq!(shown(all.clone()), ["alone,1", "counted,2", "plain,2", "right,2", "same,1"]);
+        // A condition is held against the latest one, and an older one does not take its place.
+        let until = Scan { times: at(0)..=at(19), ..all.clone() };
+        assert_eq!(shown(until), ["alone,1", "counted,2", "same,1"]);
+        let metrics = Some(["plain", "right"].map(str::to_owned).into());
+        assert_eq!(shown(Scan { metrics, ..all.clone() }), ["plain,2", "right,2"]);
+        assert_eq!(
+            shown(Scan { devices: Some(["e".to_owned()].into()), ..all.clone() }),
+            Vec::<String>::new()
+        );
+        assert_eq!(shown(Scan { limit: Some(2), ..all }).len(), 2);
     });
 }
 

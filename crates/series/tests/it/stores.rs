@@ -106,6 +106,10 @@ impl SeriesRemove for Pushed {
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
         self.with(|store| store.removals(tenant, limit))
     }
+
+    fn expired_before(&self, tenant: &TenantId, metric: &MetricName) -> Result<Option<Timestamp>> {
+        self.with(|store| store.expired_before(tenant, metric))
+    }
 }
 
 impl SeriesWriter for Pushed {

@@ -200,7 +200,7 @@ pub(super) fn readings(
     (first..readings.len(), letters)
 }
 
-/// A dead message, as it stands in the store.
+/// A dead message, as it stands in the store: of the device that topic or credential name, or else the one that its payload does.
 pub(super) fn dead_message(
     place: Place,
     envelope: Option<&Envelope<'_>>,
@@ -210,13 +210,20 @@ pub(super) fn dead_message(
     letters: Vec<DeadLetter>,
 ) -> DeadMessage {
     let text = |of: fn(&Envelope<'_>) -> String| envelope.map(of).unwrap_or_default();
+    let named = |envelope: &Envelope<'_>| match envelope.device {
+        "" => {
+            let named = payload::named_device(envelope.encoding, envelope.payload);
+            named.map(|device| device.as_str().to_owned()).unwrap_or_default()
+        }
+        device => device.to_owned(),
+    };
     let appended = Timestamp::from_millis(record.appended_ms).unwrap_or_default();
     let arrived_at = envelope.map_or(appended, |envelope| envelope.arrived_at);
     DeadMessage {
         source: place.source,
         offset: place.offset,
         tenant: text(|envelope| envelope.tenant.to_owned()),
-        device: text(|envelope| envelope.device.to_owned()),
+        device: envelope.map(named).unwrap_or_default(),
         topic: text(|envelope| envelope.topic.to_owned()),
         stage,
         arrived_at,

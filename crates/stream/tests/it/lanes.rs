@@ -59,6 +59,26 @@ async fn a_dead_letter_is_in_the_log_and_in_the_store() {
     }
 }
 
+/// Of the device that topic or credential name; where they name none, of the one that the payload does.
+#[tokio::test]
+async fn a_dead_letter_is_of_the_device_that_somebody_names() {
+    let (log, store) = (memory_log(), Arc::new(Memory::new()));
+    for (device, payload) in [
+        ("d1", r#"{"device_id":"d2","metric":"m"}"#),
+        ("", r#"{"device_id":"d3","metric":"m"}"#),
+        ("", "[{\"device_id\":\"d4\"},{\"device_id\":\"d5\"}]"),
+    ] {
+        append(&*log, Lane::Live, &message(device, "$http/v1/telemetry", payload)).await;
+    }
+    let stream = start(parts(&log, &store)).await.unwrap();
+    assert!(stream.caught_up().await);
+    stream.shutdown().await;
+    let mut dead: Vec<String> =
+        store.dead_messages("default", 10).unwrap().into_iter().map(|dead| dead.device).collect();
+    dead.sort();
+    assert_eq!(dead, ["", "d1", "d3"]);
+}
+
 #[tokio::test]
 async fn a_store_ahead_of_the_log_is_refused() {
     let (log, store) = (memory_log(), Arc::new(Memory::new()));

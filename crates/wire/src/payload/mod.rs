@@ -9,12 +9,14 @@
 mod influx;
 mod json;
 mod keys;
+mod named;
 mod number;
 mod reason;
 mod scratch;
 
 pub use json::detect as detect_json;
 pub use keys::{is_device_key, is_sequence_key, is_time_key};
+pub use named::named_device;
 pub use reason::{Problem, Reason, ValueError};
 pub use scratch::{Element, Rejected, Scratch};
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::cold::write_a_day;
+use super::restored::Peer;
 use crate::exchange::python;
 use crate::served::{Served, run, text, until};
 
@@ -47,6 +48,85 @@ fn what_expires_is_written_where_duckdb_reads_it_and_then_removed() {
     if let Some(python) = python() {
         assert_eq!(asked(&python, &to), "2023-11-15|bus|5000|0.0|199.0\n2023-11-15|car|5000|0.0|199.0");
     }
+}
+
+/// Moto, of the test dependencies, with a bucket.
+const S3: &str = "
+import boto3, sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
+server.start()
+address = 'http://%s:%s' % server.get_host_and_port()
+boto3.client('s3', endpoint_url=address).create_bucket(Bucket='bucket')
+print(address, flush=True)
+sys.stdin.read()
+";
+
+/// Fetches all objects of the bucket whose keys begin so into a directory, and prints the keys of all.
+const FETCH: &str = "
+import boto3, os, sys
+address, prefix, to = sys.argv[1:]
+bucket = boto3.resource('s3', endpoint_url=address).Bucket('bucket')
+for found in bucket.objects.all():
+    print(found.key)
+    if found.key.startswith(prefix):
+        path = os.path.join(to, found.key[len(prefix):])
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        bucket.download_file(found.key, path)
+";
+
+/// By the environment variables that docs/tiers.md names.
+#[test]
+fn what_expires_is_written_to_s3_once_it_takes_it() {
+    let Some(python) = python().filter(|_| std::env::var("PENSTOCK_TEST_DEPS").is_ok()) else {
+        eprintln!("skipped: PENSTOCK_TEST_DEPS is not set");
+        return;
+    };
+    let credentials = [
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ALLOW_HTTP", "true"),
+    ];
+    let (_peer, address) = Peer::start(Command::new(&python).args(["-c", S3]).envs(credentials));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("data")).unwrap();
+    write_a_day(dir.path(), &["car", "bus"]);
+    let environment = |url| {
+        let own = [
+            ("AWS_ENDPOINT", &*address),
+            ("PENSTOCK__SERIES__RETENTION", "[{ metrics = ['sp*'], keep_days = 7 }]"),
+            ("PENSTOCK__SERIES__EXPORT_BEFORE_EXPIRY__URL", url),
+        ];
+        [&own[..], &credentials].concat()
+    };
+    // A bucket that is not there refuses, and what was begun is noted.
+    let served = Served::with(dir.path(), &environment("s3://none/expired"));
+    until("it was tried", || {
+        let page = served.curl(&[], "/metrics");
+        (page.contains("\npenstock_store_expired_export_failures_total 1\n")
+            && page.contains("\npenstock_store_retention_failures_total 1\n"))
+        .then_some(())
+    });
+    assert!(served.terminate().success());
+    let fetch = |to: &str| {
+        let to = dir.path().join(to);
+        let mut fetch = Command::new(&python);
+        let fetched = run(fetch.args(["-c", FETCH, &address, "expired/"]).arg(&to).envs(credentials));
+        (text(&fetched.stdout), to)
+    };
+    assert_eq!(fetch("none").0, "");
+    let served = Served::with(dir.path(), &environment("s3://bucket/expired/"));
+    until("it is exported and removed", || {
+        let left = served.query(&["--format", "csv", "SELECT count(*) FROM telemetry"]);
+        left.ends_with("\n0\n").then_some(())
+    });
+    assert!(served.terminate().success());
+    let (keys, to) = fetch("fetched");
+    assert_eq!(keys.lines().count(), 1, "{keys}");
+    assert!(keys.starts_with("expired/tenant=default/table=telemetry/date=2023-11-15/"), "{keys}");
+    assert_eq!(asked(&python, &to), "2023-11-15|bus|5000|0.0|199.0\n2023-11-15|car|5000|0.0|199.0");
 }
 
 fn asked(python: &str, to: &Path) -> String {

@@ -1,6 +1,6 @@
 //! In and out over HTTP.
 
-use crate::served::Served;
+use crate::served::{Served, penstock, text};
 
 const ALL: &str = "SELECT device_id, metric, value FROM telemetry ORDER BY device_id, metric";
 
@@ -57,6 +57,29 @@ fn the_same_reading_sent_again_is_stored_once_and_another_value_corrects_it() {
     let metrics = served.curl(&[], "/metrics");
     assert!(metrics.contains("\npenstock_readings_duplicate_total 1\n"), "{metrics}");
     assert!(metrics.contains("\npenstock_readings_corrected_total 1\n"), "{metrics}");
+}
+
+#[test]
+fn what_is_refused_of_a_batch_is_a_dead_letter_of_the_device_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let batch = r#"[{"device_id":"d1","metric":"m","value":1},{"device_id":"d2","metric":"m","value":{}},
+        {"metric":"m","value":2},{"device_id":"d3","metric":"m"}]"#;
+    let answer = served.curl(&["-d", batch], "/v1/telemetry");
+    assert!(answer.ends_with("\n200"), "{answer}");
+    let alone = served.curl(&["-d", r#"{"id":"d4","metric":"m","value":NaN}"#], "/v1/telemetry");
+    assert!(alone.ends_with("\n422"), "{alone}");
+    let lines = "m,host=w1 ok=1\nm,host=w2 bad=";
+    let answer = served.curl(&["--data-binary", lines], "/write?db=x");
+    assert!(answer.ends_with("\n400"), "{answer}");
+    let dead = served
+        .eventually("SELECT string_agg(device_id, ' ' ORDER BY device_id) FROM dlq HAVING count(*) = 5");
+    assert_eq!(dead, " d2 d3 d4 w2");
+    // Tried again as it is, it is refused as it was.
+    let again = penstock(&["dlq", "replay", "--server", &served.http, "--where", "device_id = 'd3'"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let tried = served.eventually("SELECT attempts FROM dlq WHERE device_id = 'd3' AND attempts > 1");
+    assert_eq!(tried, "2");
 }
 
 #[test]

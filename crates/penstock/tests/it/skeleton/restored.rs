@@ -10,7 +10,20 @@ use crate::served::{PENSTOCK, Served, text, until};
 /// Azurite, of the test dependencies, with a container.
 const AZURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../series/tests/it/cold/azure.js");
 
-struct Peer(Child);
+/// An object store. It ends with the test.
+pub(super) struct Peer(Child);
+
+impl Peer {
+    /// Starts it, and returns its address too.
+    pub(super) fn start(command: &mut Command) -> (Self, String) {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut peer = Self(command.spawn().unwrap());
+        let mut address = String::new();
+        BufReader::new(peer.0.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        assert!(address.starts_with("http://"), "the peer did not start: {address:?}");
+        (peer, address.trim().to_owned())
+    }
+}
 
 impl Drop for Peer {
     fn drop(&mut self) {
@@ -157,12 +170,8 @@ fn a_server_goes_on_with_what_was_restored_from_azure() {
         eprintln!("skipped: PENSTOCK_TEST_DEPS is not set");
         return;
     }
-    let mut command = Command::new("node");
-    command.arg(AZURE).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut peer = Peer(command.spawn().unwrap());
-    let mut address = String::new();
-    BufReader::new(peer.0.stdout.take().unwrap()).read_line(&mut address).unwrap();
-    let endpoint = format!("{}/devstoreaccount1", address.trim());
+    let (_peer, address) = Peer::start(Command::new("node").arg(AZURE));
+    let endpoint = format!("{address}/devstoreaccount1");
     let key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
     let environment = [
         ("AZURE_STORAGE_ACCOUNT_NAME", "devstoreaccount1"),

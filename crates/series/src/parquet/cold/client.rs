@@ -131,7 +131,7 @@ impl Client {
             Err(object_store::Error::NotFound { .. }) => {
                 Err(self.damaged(key, "the object itself", "it is not there"))
             }
-            Err(error) => Err(self.rest(failed(error.to_string()))),
+            Err(error) => Err(self.rest(Error::refused(operation, self.name(key), &error))),
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) const NAMING: Naming = Naming {
     table: "device_series",
     is_of_tenant: "series >> 31 IN (SELECT no FROM device WHERE tenant = ?1)
         AND (?4 IS NULL OR series & 2147483647 IN
-            (SELECT no FROM metric WHERE tenant = ?1 AND instr(?4, char(10) || name || char(10)) > 0))",
+            (SELECT no FROM metric WHERE tenant = ?1 AND name IN (SELECT value FROM json_each(?4))))",
     // The numbers of a device's series follow one another.
     is_of_device: "series >= (SELECT no << 31 FROM device WHERE tenant = ?1 AND id = ?2)
         AND series < (SELECT (no + 1) << 31 FROM device WHERE tenant = ?1 AND id = ?2)",
@@ -91,9 +91,31 @@ pub(super) fn add(connection: &Connection, device: u32, columns: &[ColumnNo]) ->
 
 #[cfg(test)]
 mod tests {
+    use record::Timestamp;
+    use rusqlite::Connection;
+
     use super::NAMING;
+    use crate::Expiring;
     use crate::parquet::store::manifest;
     use crate::sqlite::remove::{What, condition};
+
+    /// What a statement does, a line for each step.
+    fn plan(connection: &Connection, statement: &str) -> Vec<String> {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+        let steps = plan.query_map(["t", "d", "", ""], |row| row.get::<_, String>(3)).unwrap();
+        steps.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn names_of_metrics_are_looked_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (connection, _) = manifest::open(dir.path()).unwrap();
+        let what = What::Old(Expiring::Readings, Timestamp::from_nanos(0), None);
+        let condition = condition(&NAMING, what, "time");
+        let steps = plan(&connection, &format!("DELETE FROM superseded WHERE {condition}"));
+        let of_names = steps.iter().find(|step| step.contains("metric")).unwrap();
+        assert!(of_names.ends_with("(tenant=? AND name=?)"), "{steps:?}");
+    }
 
     #[test]
     fn the_rows_of_a_device_are_found_by_an_index() {
@@ -105,10 +127,7 @@ mod tests {
             ("late_point", "PRIMARY KEY (series>? AND series<?)"),
             ("window_row", "PRIMARY KEY (series>? AND series<?)"),
         ] {
-            let explained = format!("EXPLAIN QUERY PLAN DELETE FROM {table} WHERE {condition}");
-            let mut plan = connection.prepare(&explained).unwrap();
-            let steps = plan.query_map(["t", "d", "", ""], |row| row.get::<_, String>(3)).unwrap();
-            let steps: Vec<String> = steps.collect::<rusqlite::Result<_>>().unwrap();
+            let steps = plan(&connection, &format!("DELETE FROM {table} WHERE {condition}"));
             assert!(steps[0].starts_with("SEARCH") && steps[0].ends_with(index), "{steps:?}");
         }
     }

@@ -17,7 +17,7 @@ pub(super) const FILE: &str = "manifest.db";
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// Some steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     schema::STEPS[0],
     schema::STEPS[1],
     RUNS,
@@ -30,6 +30,7 @@ const STEPS: [&str; 12] = [
     super::device_series::TABLE,
     schema::STEPS[3],
     super::remove::EXPORTING,
+    schema::STEPS[4],
 ];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
@@ -98,6 +99,14 @@ pub(super) struct RunFacts {
 impl RunFacts {
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.entities.0 <= other.entities.1 && other.entities.0 <= self.entities.1
+    }
+
+    /// Whether both may have a key.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.table == other.table
+            && self.overlaps(other)
+            && self.claimed.0 <= other.claimed.1
+            && other.claimed.0 <= self.claimed.1
     }
 
     pub(super) fn may_hold(&self, entity: Entity, claimed: &std::ops::RangeInclusive<i64>) -> bool {

@@ -302,24 +302,20 @@ impl Readings {
         Ok(count)
     }
 
-    /// How many readings of a table go when some runs lose what they have of these groups. `going`: the runs, and how many they have.
+    /// How many readings of a table go when some runs lose what they have of these groups. `going`: the runs, and how many they have. Only
+    /// what may have keys of them is read.
     pub(super) fn count_difference(&self, groups: &[Group], going: &BTreeMap<u64, u64>) -> Result<u64> {
         let goes = |run: &RunEntry| going.contains_key(&run.facts.no);
-        if !self.runs_of(groups).any(goes) {
-            return Ok(0);
-        }
         let (alone, others): (Vec<&RunEntry>, Vec<&RunEntry>) =
-            self.runs_of(groups).partition(|run| self.is_alone(run));
+            self.runs_of(groups).filter(|run| goes(run)).partition(|run| self.is_alone(run));
         let mut count: u64 = alone.iter().filter_map(|run| going.get(&run.facts.no)).sum();
-        let claimed = others.iter().filter(|run| goes(run)).map(|run| run.facts.claimed);
+        let claimed = others.iter().map(|run| run.facts.claimed);
         // What is there at other times stays.
         if let Some((first, last)) = claimed.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
-            let meets = |run: &&&RunEntry| run.facts.claimed.0 <= last && first <= run.facts.claimed.1;
-            let others: Vec<u64> = others.iter().filter(meets).map(|run| run.facts.no).collect();
+            let meets = |run: &RunEntry| others.iter().any(|of| of.facts.meets(&run.facts));
             for group in groups {
-                count += self.count_group(group, first..=last, |run| others.contains(&run.facts.no))?;
-                count -= self
-                    .count_group(group, first..=last, |run| others.contains(&run.facts.no) && !goes(run))?;
+                count += self.count_group(group, first..=last, meets)?;
+                count -= self.count_group(group, first..=last, |run| meets(run) && !goes(run))?;
             }
         }
         Ok(count)
@@ -351,12 +347,7 @@ impl Readings {
     fn is_alone(&self, run: &RunEntry) -> bool {
         let facts = &run.facts;
         let meets = |claimed: (i64, i64)| facts.claimed.0 <= claimed.1 && claimed.0 <= facts.claimed.1;
-        let other = |other: &Arc<RunEntry>| {
-            other.facts.no != facts.no
-                && other.facts.table == facts.table
-                && other.facts.overlaps(facts)
-                && meets(other.facts.claimed)
-        };
+        let other = |other: &Arc<RunEntry>| other.facts.no != facts.no && other.facts.meets(facts);
         let buffered = |of: &Buffered| of.table == facts.table && meets(of.buffer.read().claimed());
         !self.runs.iter().any(other) && !self.buffers.iter().any(buffered)
     }

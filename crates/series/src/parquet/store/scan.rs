@@ -20,7 +20,7 @@ use super::moment::Moment;
 use super::windows::OfWindows;
 use crate::Result;
 use crate::parquet::{Entity, Rows};
-use crate::scan::{Batches, Builder, Moments, Scan, SeriesScan, Shape, Snapshot, shape};
+use crate::scan::{Batches, Builder, Moments, Scan, SeriesScan, Shape, Snapshot, TABLES, shape};
 use latest::OfLatest;
 use pieces::Pieces;
 use readings::OfReadings;
@@ -41,17 +41,16 @@ impl SeriesScan for Parquet {
 
 impl Snapshot for Moment {
     fn tables(&self) -> Result<Vec<Shape>> {
-        let mut tables = self.books.tables()?;
-        tables.extend(self.table(LATEST)?);
-        tables.extend(self.wide_tables());
-        Ok(tables)
+        let mut tables = TABLES.iter().map(|table| self.table(table)).collect::<Result<Vec<_>>>()?;
+        tables.extend(self.wide_tables().into_iter().map(Some));
+        Ok(tables.into_iter().flatten().collect())
     }
 
     fn table(&self, name: &str) -> Result<Option<Shape>> {
         match name {
-            LATEST => Ok(shape(READINGS).map(|readings| {
-                let kind = readings.schema.index_of("kind").ok();
-                Shape { name: LATEST.into(), kind, ..readings }
+            LATEST => Ok(shape(LATEST).map(|latest| {
+                let kind = latest.schema.index_of("kind").ok();
+                Shape { kind, ..latest }
             })),
             _ => Ok(self.books.table(name)?.or_else(|| self.wide(name).map(|wide| wide.shape))),
         }

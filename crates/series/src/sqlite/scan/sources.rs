@@ -46,6 +46,7 @@ pub(super) struct Beside<'a> {
 pub(super) fn sources(table: &str) -> &'static [Source] {
     match table {
         "telemetry" => &[POINT, CORRECTED],
+        "latest" => &[LATEST_POINT, LATEST_CORRECTED],
         "late" => &[LATE],
         "corrections" => &[SUPERSEDED],
         "aggregations" => &[WINDOW],
@@ -87,6 +88,23 @@ const CORRECTED: Source = Source {
     columns: &["time", "seq", "claimed", "clock", "arrived_at", "kind", "value", "lng"],
     key: &["time", "seq", "claimed"],
     ..POINT
+};
+
+/// Of one series the last in one table, where none of the other comes behind it.
+const LATEST_POINT: Source = Source {
+    from:
+        "(SELECT * FROM (SELECT * FROM point WHERE series = ?1 ORDER BY time DESC, seq DESC LIMIT 1) AS last
+        WHERE NOT EXISTS (SELECT 1 FROM corrected_point AS other WHERE other.series = ?1
+            AND (other.time, other.seq, other.claimed) > (last.time, last.seq, last.time)))",
+    ..POINT
+};
+
+const LATEST_CORRECTED: Source = Source {
+    from: "(SELECT * FROM (SELECT * FROM corrected_point WHERE series = ?1
+            ORDER BY time DESC, seq DESC, claimed DESC LIMIT 1) AS last
+        WHERE NOT EXISTS (SELECT 1 FROM point AS other WHERE other.series = ?1
+            AND (other.time, other.seq, other.time) > (last.time, last.seq, last.claimed)))",
+    ..CORRECTED
 };
 
 const LATE: Source = Source {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use penstock_series::parquet::store::Options;
 use penstock_series::{
-    Counts, Expiring, LateRow, MetricSet, Old, Parquet, SeriesAudit, SeriesReader, SeriesRemove, SeriesScan,
-    SeriesWriter, Span, WriteBatch,
+    Counts, Error, Expiring, LateRow, MetricSet, Old, Parquet, SeriesAudit, SeriesReader, SeriesRemove,
+    SeriesScan, SeriesWriter, Span, WriteBatch,
 };
 use record::{DeviceId, MetricName, Reading, TenantId, Timestamp, Value};
 
@@ -219,6 +219,73 @@ fn the_list_of_late_readings_and_the_latest_values_follow() {
     assert_eq!(expire(&store, &Old::all(Expiring::Readings, at(2))).unwrap().late, 1);
     assert_eq!(store.run_count(), 0);
     assert!(MetricSet::all().is_all());
+}
+
+/// Bytes of a file of readings that are not those that were written; what they were.
+fn damage(dir: &Path, file: &str) -> Vec<u8> {
+    let path = dir.join("runs").join(file);
+    let good = std::fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    bad[4..good.len() * 2 / 3].iter_mut().for_each(|byte| *byte = !*byte);
+    std::fs::write(path, bad).unwrap();
+    good
+}
+
+/// What is added becomes a file, whose name is returned.
+fn added(store: &Parquet, dir: &Path, readings: &[Reading]) -> String {
+    let before = files(dir);
+    add(store, readings);
+    let is_new = |name: &&String| name.ends_with(".parquet") && !before.contains_key(*name);
+    let files = files(dir);
+    let new: Vec<&String> = files.keys().filter(is_new).collect();
+    let [new] = new[..] else { panic!("{new:?}") };
+    new.clone()
+}
+
+/// Of metrics that go with their files, and of some that others stay beside.
+#[test]
+fn what_cannot_be_read_keeps_nothing_that_has_no_reading_in_common_with_it() {
+    for metrics in ["+*", "+n"] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = || Options { small_readings: 0, ..Options::default() };
+        let store = Parquet::open(dir.path(), options()).unwrap();
+        let of_day: Vec<String> = (0..5).map(|n| added(&store, dir.path(), &day(n))).collect();
+        // Day 1 again, and day 3 with an evening that is not old yet.
+        let corrected = |n| day(n).into_iter().map(|of| Reading { value: Value::Int(-7), ..of });
+        added(&store, dir.path(), &corrected(1).collect::<Vec<_>>());
+        let evening = simple("d0", "n", START + 3 * DAY + 80_000_000, 1);
+        let newer = added(&store, dir.path(), &corrected(3).chain([evening]).collect::<Vec<_>>());
+        let per_day = if metrics == "+*" { 9500 } else { 5000 };
+        let there = store.audit().unwrap().tenants[0].points;
+        drop(store);
+        let good = [(&of_day[1], damage(dir.path(), &of_day[1])), (&newer, damage(dir.path(), &newer))];
+
+        let store = Parquet::open(dir.path(), options()).unwrap();
+        let noon = Timestamp::from_millis(START + 3 * DAY + 40_000_000).unwrap();
+        let old = Old { before: noon, ..old(metrics, 0) };
+        let error = store.expire(&tenant(), &old, at(100)).unwrap_err();
+        assert!(matches!(&error, Error::Damaged { .. }), "{error}");
+        let removed = store.removals(&tenant(), 9).unwrap();
+        assert_eq!(removed.len(), 1);
+        assert_eq!(removed[0].removed.readings, 2 * per_day, "days 0 and 2 are gone");
+        let files_now = files(dir.path());
+        let stays = |name: &String| files_now.contains_key(name);
+        assert_eq!(of_day.iter().map(stays).collect::<Vec<_>>(), [false, true, false, true, true]);
+        assert!(store.expire(&tenant(), &old, at(101)).is_err());
+        assert_eq!((store.removals(&tenant(), 9).unwrap().len(), files(dir.path())), (1, files_now));
+        drop(store);
+
+        // From the backup.
+        for (name, bytes) in good {
+            std::fs::write(dir.path().join("runs").join(name), bytes).unwrap();
+        }
+        let store = Parquet::open(dir.path(), options()).unwrap();
+        assert_eq!(store.audit().unwrap().tenants[0].points, there - 2 * per_day);
+        let late = store.expire(&tenant(), &old, at(102)).unwrap().unwrap().removed.readings;
+        // A correction of day 3 is in the file that goes on until the evening.
+        assert_eq!(late, per_day);
+        assert_eq!(store.audit().unwrap().tenants[0].points, there - 3 * per_day);
+    }
 }
 
 /// Between the files and the commit: the manifest cannot be written.

@@ -15,6 +15,7 @@ pub(super) use facts::LineFacts;
 use record::{DeviceNo, Readings, TimeUnit, Timestamp};
 use smallvec::SmallVec;
 
+use super::named::Named;
 use super::reason::{Problem, Reason, excerpt};
 use super::scratch::{Element, Notes};
 use super::{Message, as_text};
@@ -135,6 +136,27 @@ fn device_of(
     };
     let device = readings.device(device).map_err(|error| Problem::Id(error).at(at))?;
     Ok((device, host_at))
+}
+
+/// Adds what each line names, as far as it can be read.
+pub(super) fn each_device(text: &str, named: &mut Named) {
+    let mut scanner = Scanner::new(text);
+    let mut buffer = String::new();
+    loop {
+        scanner.skip_to_line();
+        if scanner.rest().is_none() {
+            return;
+        }
+        let mut tags = Tags::new();
+        if scanner.measurement().is_ok() {
+            while let Ok(Some(tag)) = scanner.tag() {
+                tags.push(tag);
+            }
+        }
+        let naming = DEVICE_TAGS.iter().find_map(|key| tags.iter().find(|tag| tag.0.raw == *key));
+        named.add(naming.map(|tag| tag.1.text(&mut buffer)));
+        scanner.skip_line();
+    }
 }
 
 /// Sorted tags as text, escapes as they were sent, so that it can be taken apart again.

@@ -1,6 +1,7 @@
 //! JSON and newline-delimited JSON, from bytes into columns in one pass.
 
 mod element;
+mod named;
 mod object;
 mod scan;
 mod string;
@@ -12,6 +13,7 @@ use super::reason::{Problem, Reason};
 use super::scratch::{Element, Notes};
 use super::{Message, as_text};
 use element::element;
+pub(super) use named::each_device;
 use scan::{Fault, Scanner};
 
 /// A refusal of the whole document: not JSON, or too much of it.

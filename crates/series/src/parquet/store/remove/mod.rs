@@ -4,11 +4,12 @@
 mod device;
 mod export;
 mod old;
+mod part;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use record::{DeviceId, TenantId, Timestamp};
+use record::{DeviceId, MetricName, TenantId, Timestamp};
 
 use super::manifest::{self, RunFacts};
 use super::metrics::Holds;
@@ -18,7 +19,7 @@ use super::{Parquet, RunEntry, Visible};
 use crate::parquet::ColumnNo;
 use crate::parquet::merge::{Goes, without};
 use crate::parquet::run::Run;
-use crate::sqlite::remove::{removals_of, tenants_of};
+use crate::sqlite::remove::{expired_before, removals_of, tenants_of};
 use crate::{Expiring, Old, Removal, Result, SeriesRemove};
 
 pub(super) use export::TABLE as EXPORTING;
@@ -41,6 +42,10 @@ impl SeriesRemove for Parquet {
 
     fn removals(&self, tenant: &TenantId, limit: u32) -> Result<Vec<Removal>> {
         removals_of(self, tenant, limit)
+    }
+
+    fn expired_before(&self, tenant: &TenantId, metric: &MetricName) -> Result<Option<Timestamp>> {
+        expired_before(self, tenant, metric)
     }
 }
 

@@ -1,20 +1,19 @@
 //! What is old. Of a run that holds nothing newer all goes, or the metrics that are meant: then it is written again with the others.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use record::{TenantId, Timestamp};
 use rusqlite::Connection;
 
 use super::super::moment::Readings;
-use super::super::period::Grain;
-use super::super::{Parquet, RunEntry, last, late, manifest, windows};
+use super::super::{Parquet, RunEntry, last, manifest};
+use super::part::{Part, may_share_keys, outdated, parts};
 use super::{OfTenant, export};
 use crate::parquet::ColumnNo;
 use crate::parquet::merge::Goes;
 use crate::sqlite::Books as _;
-use crate::sqlite::remove::{What, books, keep, keep_more, names_in_lines};
+use crate::sqlite::remove::{What, books, keep, keep_more, names_as_json};
 use crate::sqlite::{fault, sync_directory_of};
 use crate::{Counts, Error, Expiring, Old, Removal, Result};
 
@@ -27,15 +26,10 @@ const COUNTED: usize = 3;
 /// Devices that are looked at a time.
 const DEVICES: usize = 1024;
 
-/// What a commit does.
+/// What a commit does: parts that have no key in common.
 #[derive(Default)]
 struct Step {
-    gone: Vec<Arc<RunEntry>>,
-    made: Vec<Arc<RunEntry>>,
-    /// How many readings go with each of those that go.
-    readings: BTreeMap<u64, u64>,
-    /// Objects of what goes.
-    exported: Vec<String>,
+    parts: Vec<Part>,
     /// There is more to do.
     is_cut: bool,
 }
@@ -44,7 +38,22 @@ struct Step {
 #[derive(Default)]
 struct Left {
     runs: Vec<Arc<RunEntry>>,
+    /// The first.
     error: Option<Error>,
+    /// Something could not be exported, although it could be read.
+    is_withheld: bool,
+}
+
+impl Left {
+    /// One bad file is told, and does not keep the others.
+    fn leave(&mut self, runs: impl IntoIterator<Item = Arc<RunEntry>>, error: Error) {
+        let before = self.runs.len();
+        self.runs.extend(runs);
+        for run in &self.runs[before..] {
+            tracing::warn!(file = %run.path.display(), %error, "a file of what is old stays");
+        }
+        self.error.get_or_insert(error);
+    }
 }
 
 impl Parquet {
@@ -72,20 +81,20 @@ impl Parquet {
             let visible = self.visible.read();
             (visible.of_tenant(tenant).concerned(old), visible.runs.clone())
         };
-        let step = self.step((tenant, &of), &runs, old, left)?;
+        let mut step = self.step((tenant, &of), &runs, old, left)?;
         // Files go when nobody has them any more.
         drop(runs);
-        if step.gone.is_empty() && left.error.is_some() {
-            // Nothing could be exported or read: then nothing goes, what is in the books neither.
+        if step.parts.is_empty() && left.is_withheld {
+            // Nothing could be exported: then nothing goes, what is in the books neither.
             return Ok(step.is_cut);
         }
         let committed = {
             // Rolls set last rows. They wait for the commit and not for the files, because batches wait for them.
             let _no_roll = self.rolling.lock();
-            self.commit_step((tenant, &of), old, &step, removal)
+            self.commit_step((tenant, &of), old, &mut step, removal, left)
         };
-        committed.inspect_err(|_| step.made.iter().for_each(|run| run.doom()))?;
-        self.let_go(step.gone)?;
+        committed.inspect_err(|_| step.parts.iter().for_each(Part::give_up))?;
+        self.let_go(step.parts.into_iter().flat_map(|part| part.gone).collect())?;
         Ok(step.is_cut)
     }
 
@@ -104,22 +113,28 @@ impl Parquet {
             if step.is_cut {
                 break;
             }
-            let mut done = Step::default();
+            let mut done = Part::default();
             for entry in part {
                 bytes += self.leave_out(entry, old, &columns, &mut done, left);
             }
+            if done.gone.is_empty() {
+                continue;
+            }
             match self.export(tenant, of, &done.gone) {
-                Ok(exported) => step.add(Step { exported, ..done }),
+                Ok(exported) => {
+                    done.exported = exported;
+                    step.parts.push(done);
+                }
                 Err(error) => {
-                    done.made.iter().for_each(|run| run.doom());
-                    left.runs.extend(done.gone);
-                    left.error.get_or_insert(error);
+                    done.give_up();
+                    left.is_withheld |= !matches!(error, Error::Damaged { .. });
+                    left.leave(done.gone, error);
                 }
             }
         }
-        if let Some(first) = step.made.first() {
+        if let Some(first) = step.parts.iter().flat_map(|part| &part.made).next() {
             let synced = sync_directory_of(&first.path);
-            synced.inspect_err(|_| step.made.iter().for_each(|run| run.doom()))?;
+            synced.inspect_err(|_| step.parts.iter().for_each(Part::give_up))?;
         }
         Ok(step)
     }
@@ -130,14 +145,15 @@ impl Parquet {
         entry: &Arc<RunEntry>,
         old: &Old,
         columns: &BTreeMap<ColumnNo, u32>,
-        step: &mut Step,
+        part: &mut Part,
         left: &mut Left,
     ) -> u64 {
         // What is newer than a run that cannot be read stays with it: without it an older value would be seen again.
         if left.runs.iter().any(|of| of.facts.no == entry.facts.no) {
             return 0;
         }
-        if left.runs.iter().any(|of| may_share_keys(of, entry)) {
+        if let Some(with) = left.runs.iter().find(|of| may_share_keys(of, entry)) {
+            tracing::warn!(file = %entry.path.display(), with = %with.path.display(), "a file of what is old stays with another");
             left.runs.push(Arc::clone(entry));
             return 0;
         }
@@ -157,12 +173,11 @@ impl Parquet {
         match written {
             Ok(made) => {
                 let is_read = !made.is_empty() || self.exports.is_some();
-                step.exchange(entry, made);
+                part.exchange(entry, made);
                 if is_read { entry.facts.size_bytes } else { 0 }
             }
             Err(error) => {
-                left.runs.push(Arc::clone(entry));
-                left.error.get_or_insert(error);
+                left.leave([Arc::clone(entry)], error);
                 0
             }
         }
@@ -173,37 +188,40 @@ impl Parquet {
         &self,
         (tenant, of): (&TenantId, &OfTenant),
         old: &Old,
-        step: &Step,
+        step: &mut Step,
         removal: &mut Removal,
+        left: &mut Left,
     ) -> Result<()> {
         let failed = |error| fault("removing what is old", &self.manifest, error);
         let held = || self.visible.read().readings(&self.cache, |table| of.has(table));
         let mut tries = 0;
         let (writer, counts) = loop {
             let readings = held();
-            let counts = count(&readings, of, step)?;
+            let counts = step.count(&readings, of, left);
             let writer = self.writer.lock();
-            if !readings.is_overtaken(&self.visible.read(), &step.gone) {
+            if !step.parts.iter().any(|part| readings.is_overtaken(&self.visible.read(), &part.gone)) {
                 break (writer, counts);
             }
             tries += 1;
             if tries == COUNTED {
-                let counts = count(&held(), of, step)?;
+                let counts = step.count(&held(), of, left);
                 break (writer, counts);
             }
         };
+        let gone: Vec<_> = step.parts.iter().flat_map(|part| &part.gone).cloned().collect();
+        let made: Vec<_> = step.parts.iter().flat_map(|part| &part.made).cloned().collect();
         let columns = of.columns();
         let mut kept = removal.clone();
         // Held across the commit: nobody sees the books without it and the runs with it.
         let mut visible = self.visible.write();
         let metrics: Vec<_> = visible.groups(tenant.as_str()).flat_map(|group| group.metrics).collect();
-        let names = names_in_lines(&old.metrics, metrics.iter().map(|metric| metric.name.as_str()));
+        let names = names_as_json(&old.metrics, metrics.iter().map(|metric| metric.name.as_str()));
         let changed = self.exchange(&writer.connection, |connection| {
             let what = What::Old(old.what, old.before, names.as_deref());
             let removed = books(connection, Self::NAMING, tenant.as_str(), what)? + counts;
-            step.gone.iter().try_for_each(|run| manifest::remove_run(connection, run.facts.no))?;
-            step.made.iter().try_for_each(|run| manifest::add_run(connection, &run.facts))?;
-            export::went(connection, &step.exported)?;
+            gone.iter().try_for_each(|run| manifest::remove_run(connection, run.facts.no))?;
+            made.iter().try_for_each(|run| manifest::add_run(connection, &run.facts))?;
+            step.parts.iter().try_for_each(|part| export::went(connection, &part.exported))?;
             if removed.is_zero() {
                 return Ok(());
             }
@@ -219,24 +237,30 @@ impl Parquet {
         });
         changed.map_err(failed)?;
         *removal = kept;
-        visible.exchange_runs(&step.gone, &step.made);
+        visible.exchange_runs(&gone, &made);
         Ok(())
     }
 }
 
 impl Step {
-    fn add(&mut self, part: Self) {
-        self.gone.extend(part.gone);
-        self.made.extend(part.made);
-        self.readings.extend(part.readings);
-        self.exported.extend(part.exported);
-    }
-
-    fn exchange(&mut self, entry: &Arc<RunEntry>, made: Vec<Arc<RunEntry>>) {
-        let left: u64 = made.iter().map(|run| run.facts.readings).sum();
-        self.readings.insert(entry.facts.no, entry.facts.readings - left);
-        self.gone.push(Arc::clone(entry));
-        self.made.extend(made);
+    /// How much goes. Parts that cannot be counted, because what may have their keys cannot be read, are left.
+    fn count(&mut self, readings: &Readings, of: &OfTenant, left: &mut Left) -> Counts {
+        let mut counts = Counts::default();
+        self.parts = std::mem::take(&mut self.parts)
+            .into_iter()
+            .filter_map(|part| match part.count(readings, of) {
+                Ok(of_part) => {
+                    counts += of_part;
+                    Some(part)
+                }
+                Err(error) => {
+                    part.give_up();
+                    left.leave(part.gone, error);
+                    None
+                }
+            })
+            .collect();
+        counts
     }
 }
 
@@ -245,80 +269,6 @@ fn others(held: &[ColumnNo], going: &BTreeMap<ColumnNo, u32>) -> Option<Vec<Colu
     let kept: Vec<ColumnNo> = held.iter().copied().filter(|column| !going.contains_key(column)).collect();
     (kept.len() < held.len()).then_some(kept)
 }
-
-/// The runs that hold nothing from after a time, by rising generation. One that may have a newer value of a key of a day's run is left as
-/// long as that one is: the older value would be seen again. Runs of longer periods are not waited for, which might be for ever.
-fn outdated<'r>(runs: &'r [Arc<RunEntry>], of: &OfTenant, before: Timestamp) -> Vec<&'r Arc<RunEntry>> {
-    let (mut old, mut newer): (Vec<&Arc<RunEntry>>, Vec<&Arc<RunEntry>>) = (Vec::new(), Vec::new());
-    for run in runs.iter().filter(|run| of.has(run.facts.table)) {
-        let latest = run.facts.claimed.1.saturating_add(run.facts.shifts.1);
-        let waits = || newer.iter().any(|other| may_share_keys(other, run));
-        if latest < before.nanos() && !waits() {
-            old.push(run);
-        } else if run.facts.period.grain == Grain::Day {
-            newer.push(run);
-        }
-    }
-    old
-}
-
-/// Runs that may have keys in common go in one commit, the oldest first: so a reading that several of them hold is counted, and exported,
-/// once.
-fn parts(mut runs: Vec<&Arc<RunEntry>>) -> Vec<Vec<&Arc<RunEntry>>> {
-    let mut parts = Vec::new();
-    while !runs.is_empty() {
-        let mut part = vec![runs.remove(0)];
-        let mut at = 0;
-        while let Some(&run) = part.get(at) {
-            let meets = |other: &&Arc<RunEntry>| may_share_keys(other, run) || may_share_keys(run, other);
-            let (more, others) = runs.into_iter().partition::<Vec<_>, _>(meets);
-            part.extend(more);
-            runs = others;
-            at += 1;
-        }
-        part.sort_by_key(|run| (run.facts.generation, run.facts.no));
-        parts.push(part);
-    }
-    parts
-}
-
-/// Whether a run may have keys of an older one.
-fn may_share_keys(older: &RunEntry, run: &RunEntry) -> bool {
-    let (older, run) = (&older.facts, &run.facts);
-    older.table == run.table
-        && older.generation < run.generation
-        && older.overlaps(run)
-        && older.claimed.0 <= run.claimed.1
-        && run.claimed.0 <= older.claimed.1
-}
-
-/// How much goes.
-fn count(readings: &Readings, of: &OfTenant, step: &Step) -> Result<Counts> {
-    let goes = |run: &RunEntry| step.readings.contains_key(&run.facts.no);
-    let mut counts = Counts::default();
-    for groups in of.readings.chunk_by(|a, b| a.table == b.table) {
-        counts.readings += readings.count_difference(groups, &step.readings)?;
-    }
-    // With what goes, and without it; as far as there is anything of it.
-    let difference = |tables: &[u32], count: Counting<'_>| -> Result<u64> {
-        let gone = step.gone.iter().filter(|run| tables.contains(&run.facts.table));
-        let claimed = gone.map(|run| run.facts.claimed).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let Some((first, last)) = claimed else { return Ok(0) };
-        Ok(count(&(first..=last), &|_| true)? - count(&(first..=last), &|run| !goes(run))?)
-    };
-    let tables =
-        |groups: &[super::DerivedGroup]| groups.iter().map(|of| of.group.table).collect::<Vec<u32>>();
-    counts.late = difference(&tables(&of.late), &|claimed, wants| {
-        late::count(readings, &of.late, None, claimed, wants)
-    })?;
-    counts.windows = difference(&tables(&of.windows), &|claimed, wants| {
-        windows::count(readings, &of.windows, None, claimed, wants)
-    })?;
-    Ok(counts)
-}
-
-/// Counts what stands in runs that are wanted, and in the buffers, of some time.
-type Counting<'c> = &'c dyn Fn(&RangeInclusive<i64>, &dyn Fn(&RunEntry) -> bool) -> Result<u64>;
 
 /// Takes what is old out of the last rows of a tenant's devices.
 fn forget_old_values(

@@ -37,7 +37,7 @@ impl Moment {
     /// Those that are worth a line in a list of tables. Each metric is looked at once, not once for each table.
     pub(super) fn wide_tables(&self) -> Vec<Shape> {
         let listed = self.names().filter_map(|metric| Parted::of(&metric.name).table());
-        let free = listed.filter(|table| shape(table).is_none() && *table != super::LATEST);
+        let free = listed.filter(|table| shape(table).is_none());
         let mut tables: BTreeMap<&str, Vec<&Arc<Metric>>> = free.map(|table| (table, Vec::new())).collect();
         for metric in self.names() {
             for table in Parted::of(&metric.name).tables() {

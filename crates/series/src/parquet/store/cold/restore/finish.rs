@@ -83,13 +83,7 @@ impl Parquet {
     fn settle_last_rows(&self) -> Result<()> {
         let runs = self.visible.read().runs.clone();
         let shifted = |run: &RunEntry| run.facts.shifts != (0, 0);
-        let meets = |a: &RunEntry, b: &RunEntry| {
-            a.facts.no != b.facts.no
-                && a.facts.table == b.facts.table
-                && a.facts.overlaps(&b.facts)
-                && a.facts.claimed.0 <= b.facts.claimed.1
-                && b.facts.claimed.0 <= a.facts.claimed.1
-        };
+        let meets = |a: &RunEntry, b: &RunEntry| a.facts.no != b.facts.no && a.facts.meets(&b.facts);
         let unsure = |run: &&Arc<RunEntry>| {
             runs.iter().any(|other| meets(run, other) && (shifted(run) || shifted(other)))
         };
