@@ -124,7 +124,7 @@ await flow("the keyboard is enough", {}, async (page) => {
   await see(page, ".found a:has-text('truck-2')");
   await page.keyboard.press("Enter");
   await see(page, "h1:has-text('truck-2')");
-  check((await page.evaluate(() => document.activeElement.id)) === "main", "the focus is in the page that was gone to");
+  await until("the focus is in the page that was gone to", () => page.evaluate(() => document.activeElement.id === "main"));
 });
 
 await flow("without a key nothing is shown, and a wrong one is told from none", {}, async (page) => {
