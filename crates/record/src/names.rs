@@ -28,12 +28,14 @@ impl Names {
         self.ends.len()
     }
 
+    #[inline]
     pub(crate) fn get(&self, number: usize) -> Option<&str> {
         let end = *self.ends.get(number)?;
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
         Some(&self.text[start..end])
     }
 
+    #[inline]
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
         if self.ends.len() <= WALKED {
             let signature = signature(name.as_bytes());

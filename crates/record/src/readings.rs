@@ -116,6 +116,7 @@ impl Readings {
     ///
     /// # Errors
     /// [`IdError`] when it is new and not a [`DeviceId`].
+    #[inline]
     pub fn device(&mut self, device: &str) -> Result<DeviceNo, IdError> {
         if let Some(number) = self.devices.find(device) {
             return Ok(DeviceNo(number));
@@ -128,6 +129,7 @@ impl Readings {
     ///
     /// # Errors
     /// [`IdError`] when it is new and not a [`MetricName`].
+    #[inline]
     pub fn metric(&mut self, metric: &str) -> Result<MetricNo, IdError> {
         if let Some(number) = self.metrics.find_in_turn(metric) {
             return Ok(MetricNo(number));
@@ -173,6 +175,7 @@ impl Readings {
     }
 
     /// How many rows are staged.
+    #[inline]
     #[must_use]
     pub fn staged(&self) -> usize {
         self.word.len() - self.device.len()
@@ -318,6 +321,7 @@ impl Readings {
     }
 
     /// The reading in row `row`; `None` past the end.
+    #[inline]
     #[must_use]
     pub fn get(&self, row: usize) -> Option<ReadingRef<'_>> {
         let device_no = *self.device.get(row)?;
@@ -333,6 +337,7 @@ impl Readings {
     }
 
     /// When the reading in row `row` happened and arrived; `None` past the end.
+    #[inline]
     #[must_use]
     pub fn when(&self, row: usize) -> Option<When> {
         (row < self.len()).then(|| self.when_at(row))
@@ -342,6 +347,7 @@ impl Readings {
     ///
     /// # Panics
     /// When one of them is past the end.
+    #[inline]
     #[must_use]
     pub fn end_of_moment(&self, from: usize, until: usize) -> usize {
         let same = |row: usize| {
@@ -355,6 +361,7 @@ impl Readings {
         (from + 1..until).find(|&row| !same(row)).unwrap_or(until)
     }
 
+    #[inline]
     fn when_at(&self, row: usize) -> When {
         let time = self.time[row];
         When {
@@ -372,12 +379,14 @@ impl Readings {
     }
 
     /// The name behind a number of this batch; empty for a number of another.
+    #[inline]
     #[must_use]
     pub fn device_name(&self, device: DeviceNo) -> &str {
         self.devices.get(device.0 as usize).unwrap_or_default()
     }
 
     /// The name behind a number of this batch; empty for a number of another.
+    #[inline]
     #[must_use]
     pub fn metric_name(&self, metric: MetricNo) -> &str {
         self.metrics.get(metric.0 as usize).unwrap_or_default()
@@ -430,6 +439,7 @@ impl Readings {
     }
 
     /// The value in row `row`; `None` past the end.
+    #[inline]
     #[must_use]
     pub fn value(&self, row: usize) -> Option<ValueRef<'_>> {
         (row < self.len()).then(|| self.value_at(row))
@@ -441,6 +451,7 @@ impl Readings {
         &self.word[..self.device.len()]
     }
 
+    #[inline]
     fn value_at(&self, row: usize) -> ValueRef<'_> {
         let word = self.word[row];
         match self.kind[row] {

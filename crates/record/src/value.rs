@@ -58,6 +58,7 @@ pub enum ValueKind {
 
 impl ValueRef<'_> {
     /// The value's type.
+    #[inline]
     #[must_use]
     pub const fn kind(&self) -> ValueKind {
         match self {
@@ -83,6 +84,7 @@ impl ValueRef<'_> {
 
     /// The value as a float: floats as they are, integers rounded to the nearest, booleans as 0 and 1;
     /// `None` for text and locations.
+    #[inline]
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         match *self {
