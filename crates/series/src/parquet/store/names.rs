@@ -2,7 +2,7 @@
 
 use record::{DeviceNo, ReadingRef, Readings, TenantId, When};
 
-use super::write::{Incoming, Moment, Writer};
+use super::write::{Incoming, IncomingRow, Writer};
 use super::{Parquet, device_series};
 use crate::parquet::{ColumnNo, Entity};
 use crate::scan::Kinds;
@@ -21,7 +21,7 @@ impl Parquet {
         let mut devices: Vec<Option<u32>> = vec![None; readings.devices().len()];
         let mut places: Vec<Option<Place>> = vec![None; readings.metrics().len()];
         let mut columns = Vec::with_capacity(readings.len());
-        let mut moments: Vec<Moment> = Vec::new();
+        let mut rows: Vec<IncomingRow> = Vec::new();
         let mut new = NewSeries::default();
         while columns.len() < readings.len() {
             let first = columns.len();
@@ -32,31 +32,33 @@ impl Parquet {
                 None => self.name_device(writer, tenant, readings.device_name(DeviceNo(at)), &when)?,
             };
             devices[at as usize] = Some(device);
-            for row in first..readings.end_of_moment(first, readings.len()) {
-                let place = &mut places[readings.metric_column()[row].0 as usize];
+            for reading in first..readings.end_of_moment(first, readings.len()) {
+                let place = &mut places[readings.metric_column()[reading].0 as usize];
                 let known = match *place {
                     Some(known) => known,
-                    None => self.name_metric(writer, tenant, readings, row)?,
+                    None => self.name_metric(writer, tenant, readings, reading)?,
                 };
                 let (table, group, column, kinds) = known;
-                let kind = Kinds::of(readings.kind_column()[row]);
+                let kind = Kinds::of(readings.kind_column()[reading]);
                 if !kinds.has(kind) {
                     self.visible.write().metrics.add_kinds(&writer.connection, column, kind)?;
                 }
                 *place = Some((table, group, column, kinds.with(kind)));
                 new.look(writer, device, column)?;
                 let entity = Entity::new(group, device);
-                match moments.last_mut() {
-                    Some(of) if of.rows.start >= first && (of.table, of.entity) == (table, entity) => {
-                        of.rows.end = row + 1;
+                match rows.last_mut() {
+                    Some(row) if row.readings.start >= first && (row.table, row.entity) == (table, entity) => {
+                        row.readings.end = reading + 1;
                     }
-                    _ => moments.push(Moment { rows: row..row + 1, device, table, entity, when }),
+                    _ => {
+                        rows.push(IncomingRow { readings: reading..reading + 1, device, table, entity, when })
+                    }
                 }
                 columns.push(column);
             }
         }
         new.keep(writer)?;
-        Ok(Incoming { tenant, readings, moments, columns })
+        Ok(Incoming { tenant, readings, rows, columns })
     }
 
     fn name_device(

@@ -42,16 +42,16 @@ impl Writer {
 pub(super) struct Incoming<'b> {
     pub(super) tenant: &'b TenantId,
     pub(super) readings: &'b Readings,
-    /// All of them, by rising rows.
-    pub(super) moments: Vec<Moment>,
-    /// The column of each row of the readings.
+    /// The rows of tables that they become part of, in the order of the readings.
+    pub(super) rows: Vec<IncomingRow>,
+    /// The column of each reading.
     pub(super) columns: Vec<ColumnNo>,
 }
 
 /// Readings of one device and time that belong into one row of a table.
-pub(super) struct Moment {
-    /// Rows of the readings.
-    pub(super) rows: Range<usize>,
+pub(super) struct IncomingRow {
+    /// Which of them.
+    pub(super) readings: Range<usize>,
     pub(super) device: u32,
     pub(super) table: u32,
     pub(super) entity: Entity,
@@ -60,16 +60,16 @@ pub(super) struct Moment {
 
 impl Incoming<'_> {
     /// The device of a reading.
-    pub(super) fn device(&self, row: usize) -> u32 {
-        self.moments[self.moments.partition_point(|of| of.rows.end <= row)].device
+    pub(super) fn device(&self, reading: usize) -> u32 {
+        self.rows[self.rows.partition_point(|row| row.readings.end <= reading)].device
     }
 
     fn sought(&self) -> impl Iterator<Item = Sought<impl Iterator<Item = u32>>> {
-        self.moments.iter().map(|of| Sought {
-            table: of.table,
-            entity: of.entity,
-            claimed: of.when.claimed.nanos(),
-            columns: self.columns[of.rows.clone()].iter().map(|column| column.0),
+        self.rows.iter().map(|row| Sought {
+            table: row.table,
+            entity: row.entity,
+            claimed: row.when.claimed.nanos(),
+            columns: self.columns[row.readings.clone()].iter().map(|column| column.0),
         })
     }
 }
@@ -267,19 +267,19 @@ struct Effects<'e> {
 
 impl Visible {
     fn put_all(&mut self, incoming: &Incoming<'_>, held: &Held, effects: &mut Effects<'_>) {
-        for part in incoming.moments.chunk_by(|a, b| a.table == b.table) {
+        for part in incoming.rows.chunk_by(|a, b| a.table == b.table) {
             let table = part[0].table;
             let rolling = self.rolling.as_ref().and_then(|rolling| rolling.buffers.get(&table)).cloned();
             let rolling = rolling.as_ref().map(|buffer| buffer.read());
             let mut buffer = self.buffers.entry(table).or_default().write();
             let mut known = Known::default();
-            for moment in part {
-                let key = row_key(moment.entity, moment.when.claimed, moment.when.seq);
+            for row in part {
+                let key = row_key(row.entity, row.when.claimed, row.when.seq);
                 if known.key.replace(key) != Some(key) {
                     buffer.rows_of_key(key, &mut known.rows);
                     rolling.iter().for_each(|rolling| rolling.rows_of_key(key, &mut known.rolling));
                 }
-                put_moment(incoming, moment, &mut known, (&mut buffer, rolling.as_deref(), held), effects);
+                put_row(incoming, row, &mut known, (&mut buffer, rolling.as_deref(), held), effects);
             }
         }
     }
@@ -293,22 +293,22 @@ struct Known {
     rolling: Vec<u32>,
 }
 
-/// Puts the readings of a moment into the buffer, but for those that are held with the same value: there, where it is being rolled, or
+/// Puts the readings of a row into the buffer, but for those that are held with the same value: there, where it is being rolled, or
 /// in runs.
-fn put_moment(
+fn put_row(
     incoming: &Incoming<'_>,
-    moment: &Moment,
+    of: &IncomingRow,
     known: &mut Known,
     (buffer, rolling, held): (&mut Buffer, Option<&Buffer>, &Held),
     effects: &mut Effects<'_>,
 ) {
-    let &Moment { device, entity, when, .. } = moment;
+    let &IncomingRow { device, entity, when, .. } = of;
     let held = held.get(&entity);
     let is_new = known.rows.is_empty() && known.rolling.is_empty() && held.is_none();
     let first = is_new.then(|| buffer.row(entity, when));
     known.rows.extend(first);
     let mut row = first;
-    for at in moment.rows.clone() {
+    for at in of.readings.clone() {
         let (column, value) =
             (incoming.columns[at], incoming.readings.value(at).expect("a row of the batch"));
         // Nearly always: nobody has the key, and no metric comes twice.
