@@ -47,7 +47,9 @@ impl Parquet {
                 new.look(writer, device, column)?;
                 let entity = Entity::new(group, device);
                 match rows.last_mut() {
-                    Some(row) if row.readings.start >= first && (row.table, row.entity) == (table, entity) => {
+                    Some(row)
+                        if row.readings.start >= first && (row.table, row.entity) == (table, entity) =>
+                    {
                         row.readings.end = reading + 1;
                     }
                     _ => {
