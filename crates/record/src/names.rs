@@ -15,6 +15,8 @@ const KEPT_BUCKETS: usize = 4096;
 pub(crate) struct Names {
     text: String,
     ends: Vec<usize>,
+    /// Whether each is a plain word.
+    plain: Vec<bool>,
     signatures: Vec<u64>,
     /// Holds every name once there are more than [`WALKED`], else nothing.
     index: HashTable<u32>,
@@ -54,6 +56,27 @@ impl Names {
         }
     }
 
+    /// The name behind the one that was last looked up in turn, the first behind the last, if it is a plain word, with tags or
+    /// without: of such, text formats escape nothing.
+    #[inline]
+    pub(crate) fn in_turn(&self) -> Option<&str> {
+        let number = self.number_in_turn();
+        if *self.plain.get(number)? { self.get(number) } else { None }
+    }
+
+    /// The number of the name that [`Names::in_turn`] has shown, which so was looked up.
+    #[inline]
+    pub(crate) fn take_in_turn(&mut self) -> u32 {
+        let number = self.number_in_turn();
+        self.next = number + 1;
+        number as u32
+    }
+
+    #[inline]
+    fn number_in_turn(&self) -> usize {
+        if self.next < self.len() { self.next } else { 0 }
+    }
+
     /// As [`Names::find`], and at once where names come in the order of their numbers, as those of a device's metrics do.
     #[inline]
     pub(crate) fn find_in_turn(&mut self, name: &str) -> Option<u32> {
@@ -70,6 +93,7 @@ impl Names {
         let number = u32::try_from(self.ends.len()).expect("a batch holds fewer than 2^32 names");
         self.text.push_str(name);
         self.ends.push(self.text.len());
+        self.plain.push(is_plain(name));
         self.signatures.push(signature(name.as_bytes()));
         match self.ends.len() {
             n if n <= WALKED => {}
@@ -107,6 +131,7 @@ impl Names {
         }
         self.text.truncate(if keep == 0 { 0 } else { self.ends[keep - 1] });
         self.ends.truncate(keep);
+        self.plain.truncate(keep);
         self.signatures.truncate(keep);
     }
 
@@ -120,9 +145,18 @@ impl Names {
 
     pub(crate) fn shrink_to(&mut self, names: usize) {
         self.ends.shrink_to(names);
+        self.plain.shrink_to(names);
         self.signatures.shrink_to(names);
         self.text.shrink_to(names * 32);
     }
+}
+
+/// Whether a name has only letters, digits and what joins them; and behind a brace, in which tags stand, no quote and no
+/// backslash.
+fn is_plain(name: &str) -> bool {
+    let (name, tags) = name.split_once('{').unwrap_or((name, ""));
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b':'))
+        && !tags.contains(['"', '\\'])
 }
 
 /// A cheap fingerprint: length, first and last bytes. Equal names have equal ones.
@@ -158,6 +192,28 @@ mod tests {
         }
         names.truncate(2);
         assert_eq!([names.find_in_turn("rpm"), names.find_in_turn("pressure")], [None, Some(1)]);
+    }
+
+    #[test]
+    fn what_comes_next_is_shown_if_nobody_escapes_it() {
+        let mut names = Names::default();
+        assert_eq!(names.in_turn(), None);
+        let all = ["motor.speed_1", "a\"b", "größe", "a{b=\\,}", "a,b", "cpu.user{cpu=cpu0,host=a b}"];
+        for name in all {
+            names.add(name);
+        }
+        names.find_in_turn(all[5]);
+        for _ in 0..2 {
+            for (at, name) in all.into_iter().enumerate() {
+                if matches!(at, 0 | 5) {
+                    assert_eq!(names.in_turn(), Some(name));
+                    assert_eq!(names.take_in_turn(), at as u32);
+                } else {
+                    assert_eq!(names.in_turn(), None, "{name}");
+                    assert_eq!(names.find_in_turn(name), Some(at as u32));
+                }
+            }
+        }
     }
 
     #[test]

@@ -57,24 +57,28 @@ pub struct When {
 impl When {
     /// The device named the time.
     #[must_use]
+    #[inline]
     pub const fn by_device(time: Timestamp, arrived_at: Timestamp) -> Self {
         Self { time, origin: TimeOrigin::Device, arrived_at, claimed: time, seq: 0 }
     }
 
     /// The device named no time.
     #[must_use]
+    #[inline]
     pub const fn by_server(arrived_at: Timestamp) -> Self {
         Self { time: arrived_at, origin: TimeOrigin::Server, arrived_at, claimed: arrived_at, seq: 0 }
     }
 
     /// The same with a sequence number, as [`When::seq`] has it.
     #[must_use]
+    #[inline]
     pub const fn with_seq(self, seq: u64) -> Self {
         Self { seq, ..self }
     }
 
     /// The same with its time put right.
     #[must_use]
+    #[inline]
     pub const fn corrected_to(self, time: Timestamp) -> Self {
         Self { time, origin: TimeOrigin::Corrected, ..self }
     }

@@ -59,12 +59,14 @@ impl Readings {
 
     /// How many readings it holds; staged ones do not count.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.device.len()
     }
 
     /// Whether it holds none.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.device.is_empty()
     }
@@ -91,6 +93,17 @@ impl Readings {
         if self.word.capacity() > limits::READINGS_KEPT || self.text.capacity() > 32 * limits::READINGS_KEPT {
             self.shrink();
         }
+    }
+
+    /// Makes room for so many more rows, so that they need not move while they come.
+    pub fn reserve(&mut self, rows: usize) {
+        self.device.reserve(rows);
+        self.time.reserve(rows);
+        self.origin.reserve(rows);
+        self.arrived_at.reserve(rows);
+        self.metric.reserve(rows);
+        self.kind.reserve(rows);
+        self.word.reserve(rows);
     }
 
     #[cold]
@@ -138,6 +151,24 @@ impl Readings {
         Ok(MetricNo(self.metrics.add(metric)))
     }
 
+    /// The metric behind the one that was last looked up: for who finds it next, as metrics of a device come in the same order
+    /// each time. Only a name of ASCII letters, digits and `_.-/:`, behind which tags may stand in braces, without quotes and
+    /// backslashes: text formats escape nothing of it. [`Readings::take_metric_in_turn`] takes it.
+    #[inline]
+    #[must_use]
+    pub fn metric_in_turn(&self) -> Option<&str> {
+        self.metrics.in_turn()
+    }
+
+    /// The number of the metric that [`Readings::metric_in_turn`] shows, as [`Readings::metric`] would give it.
+    ///
+    /// It must have shown one since the last metric was looked up.
+    #[inline]
+    pub fn take_metric_in_turn(&mut self) -> MetricNo {
+        debug_assert!(self.metrics.in_turn().is_some(), "no metric was shown");
+        MetricNo(self.metrics.take_in_turn())
+    }
+
     /// Adds one reading. The numbers are from this batch's [`Readings::device`] and [`Readings::metric`].
     pub fn push(&mut self, device: DeviceNo, metric: MetricNo, when: When, value: ValueRef<'_>) {
         self.stage(metric, value);
@@ -183,6 +214,7 @@ impl Readings {
 
     /// The metric and value of the `n`-th staged row.
     #[must_use]
+    #[inline]
     pub fn staged_value(&self, n: usize) -> Option<(MetricNo, ValueRef<'_>)> {
         let row = self.device.len() + n;
         Some((*self.metric.get(row)?, self.value_at(row)))
@@ -216,6 +248,7 @@ impl Readings {
     }
 
     /// Gives every staged row its device and time, which makes them readings. Returns how many.
+    #[inline]
     pub fn commit(&mut self, device: DeviceNo, when: When) -> usize {
         let (from, rows) = (self.device.len(), self.word.len());
         self.device.resize(rows, device);
@@ -237,6 +270,7 @@ impl Readings {
     ///
     /// # Panics
     /// When the range reaches past the end.
+    #[inline]
     pub fn set_when(&mut self, rows: Range<usize>, when: When) {
         assert!(rows.end <= self.len(), "rows {rows:?} of {}", self.len());
         if when.seq != 0 || !self.seq.is_empty() {
@@ -280,6 +314,7 @@ impl Readings {
     }
 
     /// Drops the rows from `to` on, and what is staged.
+    #[inline]
     pub fn truncate_rows(&mut self, to: usize) {
         self.device.truncate(to);
         self.time.truncate(to);
@@ -292,6 +327,7 @@ impl Readings {
 
     /// Where it stands, to go back to.
     #[must_use]
+    #[inline]
     pub fn mark(&self) -> Mark {
         Mark {
             rows: self.device.len(),
@@ -404,36 +440,42 @@ impl Readings {
 
     /// Device of each row.
     #[must_use]
+    #[inline]
     pub fn device_column(&self) -> &[DeviceNo] {
         &self.device
     }
 
     /// Metric of each row.
     #[must_use]
+    #[inline]
     pub fn metric_column(&self) -> &[MetricNo] {
         &self.metric[..self.device.len()]
     }
 
     /// When each row happened.
     #[must_use]
+    #[inline]
     pub fn time_column(&self) -> &[Timestamp] {
         &self.time
     }
 
     /// Whose clock each row's time is from.
     #[must_use]
+    #[inline]
     pub fn origin_column(&self) -> &[TimeOrigin] {
         &self.origin
     }
 
     /// When each row arrived.
     #[must_use]
+    #[inline]
     pub fn arrived_at_column(&self) -> &[Timestamp] {
         &self.arrived_at
     }
 
     /// Type of each row's value.
     #[must_use]
+    #[inline]
     pub fn kind_column(&self) -> &[ValueKind] {
         &self.kind[..self.device.len()]
     }

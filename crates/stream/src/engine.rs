@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use log::{Chunk, Lane, PartitionId};
-use record::{ReplayOf, TenantId, Timestamp, ValueRef};
+use record::{Readings, ReplayOf, TenantId, Timestamp, ValueRef};
 use series::{DeadMessage, Key, Note as StoreNote, SeriesReader, Span, WriteBatch, same};
 use wire::payload::Scratch;
 use wire::template::Templates;
@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     revised: u16,
     /// The last partition that was given time to publish windows.
     ticked: u16,
+    /// How many readings of its first tenant the last turn kept.
+    expected: usize,
 }
 
 /// A turn's outcome.
@@ -102,12 +104,13 @@ impl Engine {
             partitions,
             revised: u16::MAX,
             ticked: u16::MAX,
+            expected: 0,
         }
     }
 
     /// Takes a chunk of one lane through the pipelines.
     pub(crate) fn records(&mut self, lane: Lane, chunk: &Chunk, now: Timestamp) -> Result<Turn, Unanswered> {
-        let mut output = Output::enriched(self.enricher());
+        let mut output = Output::enriched(self.enricher(), self.expected);
         let mut touched: BTreeMap<u16, (u64, u64, Vec<Answer>)> = BTreeMap::new();
         let mut source = StoreSource {
             store: &*self.store,
@@ -139,7 +142,9 @@ impl Engine {
             let step = Step::records(lane, from, to, now);
             self.close(index, Note { step, answers }, now, &mut output);
         }
-        self.finish(output, records)
+        let turn = self.finish(output, records)?;
+        self.expected = turn.batch.readings.values().next().map_or(0, Readings::len);
+        Ok(turn)
     }
 
     /// Passes over records that the log has lost; `hole` says so among the dead letters.

@@ -57,7 +57,10 @@ fn key_of(readings: &Readings, row: usize) -> (DeviceNo, MetricNo, Timestamp, u6
 #[derive(Default)]
 pub(crate) struct Output {
     pub(crate) batch: WriteBatch,
-    benches: BTreeMap<TenantId, Bench>,
+    /// `None` while it is lent.
+    benches: BTreeMap<TenantId, Option<Bench>>,
+    /// How many readings the turn before had: about as many will come.
+    expected: usize,
     pub(crate) account: Account,
     pub(crate) revisions: Vec<Revision>,
     pub(crate) tally: Tally,
@@ -91,21 +94,29 @@ pub(crate) struct Tally {
 }
 
 impl Output {
-    /// One that passes through the stage `enrich`, if there is one.
-    pub(crate) fn enriched(enricher: Option<Enricher>) -> Self {
-        Self { enricher, ..Self::default() }
+    /// One that passes through the stage `enrich`, if there is one. About so many readings are expected.
+    pub(crate) fn enriched(enricher: Option<Enricher>, expected: usize) -> Self {
+        Self { enricher, expected, ..Self::default() }
     }
 
     /// Lends the tenant's readings; to be put back.
     pub(crate) fn take_bench(&mut self, tenant: &TenantId) -> Bench {
-        self.benches.get_mut(tenant).map(std::mem::take).unwrap_or_default()
+        match self.benches.get_mut(tenant) {
+            Some(bench) => bench.take().unwrap_or_default(),
+            None => {
+                let mut bench = Bench::default();
+                // Of the first tenant only: nobody knows how they share the turn.
+                bench.readings.reserve(std::mem::take(&mut self.expected));
+                bench
+            }
+        }
     }
 
     pub(crate) fn put_bench(&mut self, tenant: &TenantId, bench: Bench) {
         match self.benches.get_mut(tenant) {
-            Some(place) => *place = bench,
+            Some(place) => *place = Some(bench),
             None => {
-                self.benches.insert(tenant.clone(), bench);
+                self.benches.insert(tenant.clone(), Some(bench));
             }
         }
     }
@@ -136,11 +147,13 @@ impl Output {
     pub(crate) fn finish(mut self) -> Finished {
         self.batch.account = self.account.take();
         let mut news = Vec::new();
-        for (tenant, bench) in &self.benches {
-            news.append(&mut bench.devices.news(tenant, &bench.readings));
+        let benches = self.benches.into_iter().filter_map(|(tenant, bench)| Some((tenant, bench?)));
+        for (tenant, bench) in benches {
+            news.append(&mut bench.devices.news(&tenant, &bench.readings));
+            if !bench.readings.is_empty() {
+                self.batch.readings.insert(tenant, bench.readings);
+            }
         }
-        let kept = self.benches.into_iter().map(|(tenant, bench)| (tenant, bench.readings));
-        self.batch.readings = kept.filter(|(_, readings)| !readings.is_empty()).collect();
         let clean = self.enricher.map(|enricher| enricher.clean).unwrap_or_default();
         let Self { batch, revisions, tally, .. } = self;
         Finished { batch, revisions, tally, clean, news }

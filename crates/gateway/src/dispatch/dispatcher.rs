@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use log::{Batch, Chunk, Lane, Log, PartitionId, Position, Topic};
 use metadata::Metadata;
-use record::{Envelope, Qos, Timestamp, partition_of};
+use record::{Qos, Timestamp, partition_of};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 
@@ -249,8 +249,7 @@ impl Dispatcher {
 
     /// Gives a message of the log to everybody who subscribed.
     fn route(&mut self, at: Position, record: bytes::Bytes) {
-        let publisher = publisher_of(&record);
-        let audience = Present { online: &self.online, publisher };
+        let audience = Present { online: &self.online, record: &record };
         if let Err(error) = self.book.apply_message(at, &record, &audience, &mut self.matches) {
             tracing::error!(partition = %at.partition, offset = at.offset, %error, "a record of the log is no envelope");
             return;
@@ -274,8 +273,7 @@ impl Dispatcher {
     /// Gives a message that is not in the log to everybody who subscribed and is connected.
     fn route_direct(&mut self, message: &Arc<Message>) {
         let envelope = message.envelope();
-        let publisher = envelope.origin.map_or("", |origin| origin.client_id);
-        let audience = Present { online: &self.online, publisher };
+        let audience = Present { online: &self.online, record: message.record() };
         let (tenant, topic) = (envelope.tenant, envelope.topic);
         self.shared.subscriptions.matching(tenant, topic, envelope.qos, &audience, &mut self.matches);
         for found in self.matches.drain() {
@@ -305,10 +303,6 @@ impl Dispatcher {
             }
         }
     }
-}
-
-fn publisher_of(record: &[u8]) -> &str {
-    Envelope::decode(record).ok().and_then(|envelope| envelope.origin).map_or("", |origin| origin.client_id)
 }
 
 /// Puts a delivery into the box of the worker that has the subscriber's connection, if it has one.

@@ -22,6 +22,11 @@ impl Message {
         Ok(Self { record, position })
     }
 
+    /// The envelope's bytes.
+    pub(crate) fn record(&self) -> &[u8] {
+        &self.record
+    }
+
     /// Its parts.
     pub(crate) fn envelope(&self) -> Envelope<'_> {
         Envelope::decode(&self.record).expect("checked in `new`")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use record::TenantId;
+use record::{Envelope, TenantId};
 
 use super::command::{ConnRef, Open};
 use crate::state::{Book, SessionKey};
@@ -61,11 +61,12 @@ impl Online {
     }
 }
 
-/// The subscribers, as matching a message of `publisher` (a client id, empty: nobody's) sees them. The book matches
-/// while it is borrowed, so who is away is known by not being here: the tree names nobody who is gone.
+/// The subscribers, as matching a message sees them. The book matches while it is borrowed, so who is away is known by not being
+/// here: the tree names nobody who is gone.
 pub(super) struct Present<'a> {
     pub(super) online: &'a Online,
-    pub(super) publisher: &'a str,
+    /// The message as it lies in the log. Few ask who published it.
+    pub(super) record: &'a [u8],
 }
 
 impl Audience<SessionKey> for Present<'_> {
@@ -77,7 +78,9 @@ impl Audience<SessionKey> for Present<'_> {
     }
 
     fn is_publisher(&self, subscriber: SessionKey) -> bool {
-        self.online.get(subscriber).is_some_and(|client| *client.client_id == *self.publisher)
+        let origin = Envelope::decode(self.record).ok().and_then(|message| message.origin);
+        let publisher = origin.map(|origin| origin.client_id);
+        self.online.get(subscriber).is_some_and(|client| publisher == Some(&*client.client_id))
     }
 }
 

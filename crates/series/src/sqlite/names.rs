@@ -1,7 +1,6 @@
 //! Names and the numbers that stand for them.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use record::{TenantId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 

@@ -15,5 +15,5 @@ pub fn is_device_key(key: &str) -> bool {
 /// Whether the key names the sequence number.
 #[must_use]
 pub fn is_sequence_key(key: &str) -> bool {
-    key == "seq"
+    matches!(key, "seq" | "sequence" | "seq_no")
 }

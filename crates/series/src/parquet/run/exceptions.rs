@@ -87,7 +87,7 @@ fn read_decimal(from: &mut Bytes<'_>, in_steps: bool) -> Option<f64> {
 }
 
 /// A value on its own: its kind and its bytes.
-pub(crate) fn write_value(to: &mut Vec<u8>, value: ValueRef<'_>) {
+fn write_value(to: &mut Vec<u8>, value: ValueRef<'_>) {
     to.push(value.kind() as u8);
     match value {
         ValueRef::Float(float) => to.extend_from_slice(&float.to_le_bytes()),

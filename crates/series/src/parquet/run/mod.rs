@@ -32,8 +32,9 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use exceptions::{read_value, write_value};
+pub(crate) use exceptions::read_value;
 pub use kind::{Kind, Number};
+pub(crate) use kind::{POWERS, scaled};
 pub(crate) use object::{Fetch, range, seal, seal_path};
 pub use plan::{Plan, Planned, Unit};
 pub(crate) use read::read_sidecar;

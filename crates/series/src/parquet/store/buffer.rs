@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 
+use hashbrown::HashMap;
 use record::{Timestamp, ValueKind, ValueRef, When};
 
 use crate::parquet::{Cells, Column, ColumnNo, Entity, RowKey, Rows};
@@ -20,6 +21,8 @@ pub(super) struct Buffer {
     rows: Rows,
     /// Entity, claimed time, sequence number, row. Of one key the newest row comes last.
     index: BTreeSet<Place>,
+    /// The newest claimed time of each entity, or a later one: what is newer has no row, and so the index is not searched for it.
+    newest: HashMap<u64, i64>,
     /// Cells with a value, those that a newer row of their key has replaced included.
     readings: u64,
     /// Bounds of event time less claimed time.
@@ -46,6 +49,8 @@ struct Sealed {
 
 /// What a row and its index entry take beside the cells, bytes.
 const ROW_BYTES: usize = 41 + 48;
+/// What an entity's newest time takes, bytes.
+const ENTITY_BYTES: usize = 17;
 
 impl Buffer {
     pub(super) fn is_empty(&self) -> bool {
@@ -63,6 +68,7 @@ impl Buffer {
 
     pub(super) fn size_bytes(&self) -> usize {
         ROW_BYTES * self.rows.len()
+            + ENTITY_BYTES * self.newest.capacity()
             + self.rows.columns.iter().map(|column| column.cells.size_bytes()).sum::<usize>()
     }
 
@@ -95,7 +101,14 @@ impl Buffer {
     /// The rows of a key, the newest last: looked for once, and not for each of its columns.
     pub(super) fn rows_of_key(&self, key: RowKey, rows: &mut Vec<u32>) {
         rows.clear();
-        rows.extend(self.rows_of(key));
+        if self.may_hold(key) {
+            rows.extend(self.rows_of(key));
+        }
+    }
+
+    /// Whether there may be rows of a key: mostly it is newer than all of its entity's.
+    fn may_hold(&self, key: RowKey) -> bool {
+        self.newest.get(&key.entity.0).is_some_and(|&newest| key.claimed <= newest)
     }
 
     /// The value of a column in the newest of these rows that has one.
@@ -175,7 +188,8 @@ impl Buffer {
             return row;
         }
         let key = RowKey { entity, claimed: when.claimed.nanos(), seq: when.seq };
-        let newest = self.rows_of(key).next_back().map(|row| row as usize);
+        let newest = if self.may_hold(key) { self.rows_of(key).next_back() } else { None };
+        let newest = newest.map(|row| row as usize);
         let known = newest.filter(|&row| row >= self.sealed.rows && self.rows.when(row) == when);
         let row = known.unwrap_or_else(|| self.add_row(key, when)) as u32;
         self.last = Some((entity, when, row));
@@ -191,6 +205,8 @@ impl Buffer {
         let (first, last) = self.claimed.unwrap_or((key.claimed, key.claimed));
         self.claimed = Some((first.min(key.claimed), last.max(key.claimed)));
         self.index.insert((key.entity.0, key.claimed, key.seq, no));
+        let newest = self.newest.entry(key.entity.0).or_insert(key.claimed);
+        *newest = key.claimed.max(*newest);
         row
     }
 

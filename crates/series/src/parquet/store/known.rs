@@ -1,7 +1,8 @@
 //! The series that are in the books for certain, so that a reading of one needs no look at them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::parquet::ColumnNo;
 

@@ -29,6 +29,7 @@ mod manifest;
 mod metrics;
 mod moment;
 mod names;
+mod packed;
 mod period;
 mod presence;
 mod read;

@@ -12,7 +12,7 @@ use penstock_series::{
 use record::{DeviceId, Lane, MetricName, Reading, TenantId, TimeOrigin, Timestamp, Value, When};
 
 use super::rows::{Random, Taste, told};
-use crate::conformance::ALWAYS;
+use crate::conformance::{ALWAYS, reading};
 use crate::stores::merge_all;
 
 pub(crate) const SOURCE: Source = Source { topic: 0, lane: Lane::Live, partition: 0 };
@@ -605,12 +605,11 @@ fn the_manifest_gives_back_what_fresh_readings_took() {
 fn a_damaged_block_of_fresh_readings_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = Parquet::open(dir.path(), Options::default()).unwrap();
-    write_one(&store, 0, &[simple("a", "m", 1, 0x1234_5678_9abc)]);
+    write_one(&store, 0, &[reading("a", "m", 1, Value::Text("what stands in it".into()))]);
     drop(store);
     let path = dir.path().join("manifest.db");
     let mut bytes = std::fs::read(&path).unwrap();
-    let value = 0x1234_5678_9abc_i64.to_le_bytes();
-    let at = bytes.windows(8).position(|window| window == value).unwrap();
+    let at = bytes.windows(17).position(|window| window == b"what stands in it").unwrap();
     bytes[at] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let refused = Parquet::open(dir.path(), Options::default());

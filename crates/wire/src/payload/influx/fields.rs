@@ -25,6 +25,12 @@ pub(super) fn read(
         return Err(Problem::Id(IdError::TooLong { what, got: stem_bytes, max }).at(scanner.at()));
     }
     loop {
+        if read_expected(scanner, &name[..measurement_bytes], tags, readings, notes)? {
+            if !scanner.more_fields()? {
+                return Ok(());
+            }
+            continue;
+        }
         let key_at = scanner.at();
         let (key, token) = scanner.field()?;
         name.truncate(measurement_bytes);
@@ -55,6 +61,41 @@ pub(super) fn read(
             return Ok(());
         }
     }
+}
+
+/// Stages the field at hand if it is what most are: the metric that comes behind the one before, and a plain number.
+/// Otherwise nothing has happened.
+#[inline]
+fn read_expected(
+    scanner: &mut Scanner<'_>,
+    measurement: &str,
+    tags: &str,
+    readings: &mut Readings,
+    notes: &mut Notes,
+) -> Result<bool, Reason> {
+    let key_at = scanner.at();
+    let key = readings.metric_in_turn().and_then(|next| key_of(next, measurement, tags));
+    let Some(key) = key else { return Ok(false) };
+    let Some(value) = scanner.plain_field(key) else { return Ok(false) };
+    let metric = readings.take_metric_in_turn();
+    if notes.is_twice(metric) {
+        let key = key_of(readings.metric_name(metric), measurement, tags).unwrap_or_default();
+        return Err(Problem::Twice(excerpt(key)).at(key_at));
+    }
+    readings.stage(metric, value);
+    Ok(true)
+}
+
+/// The field that becomes a metric of that name, if there is one.
+#[inline]
+fn key_of<'n>(metric: &'n str, measurement: &str, tags: &str) -> Option<&'n str> {
+    let key = metric.strip_prefix(measurement)?.strip_prefix('.')?;
+    let key = match key.split_once('{') {
+        None => Some(key).filter(|_| tags.is_empty()),
+        Some((key, rest)) => Some(key).filter(|_| rest.strip_suffix('}') == Some(tags)),
+    }?;
+    // A field called `value` has the name of its measurement.
+    (!matches!(key, "" | "value")).then_some(key)
 }
 
 /// A field's value; the outer error when it is no line protocol.

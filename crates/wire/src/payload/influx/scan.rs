@@ -1,5 +1,8 @@
 //! The tokens of line protocol, as slices of the payload.
 
+use record::ValueRef;
+
+use crate::payload::number::{self, Number};
 use crate::payload::reason::{Problem, Reason};
 
 /// A measurement, tag key, tag value or field key, with its escapes.
@@ -51,6 +54,11 @@ pub(super) enum Token<'a> {
     /// Between the quotes, with escapes.
     Quoted(&'a str),
     Bare(&'a str),
+}
+
+/// Whether a value that is not quoted ends before this byte, or the end of the text.
+fn ends_value(byte: Option<&u8>) -> bool {
+    matches!(byte, None | Some(b',' | b' ' | b'\t' | b'\n' | b'\r'))
 }
 
 pub(super) struct Scanner<'a> {
@@ -168,10 +176,31 @@ impl<'a> Scanner<'a> {
             return Ok((key, Token::Quoted(self.quoted()?)));
         }
         let start = self.at;
-        while !matches!(self.peek(), None | Some(b',' | b' ' | b'\t' | b'\n' | b'\r')) {
+        while !ends_value(self.text.as_bytes().get(self.at)) {
             self.at += 1;
         }
         Ok((key, Token::Bare(&self.text[start..self.at])))
+    }
+
+    /// The value of the field at hand, if its key is `key` to the letter and it is a plain number; then it is stepped over.
+    #[inline]
+    pub(super) fn plain_field(&mut self, key: &str) -> Option<ValueRef<'static>> {
+        let bytes = self.text.as_bytes();
+        let end = self.at + key.len();
+        if bytes.get(self.at..end) != Some(key.as_bytes()) || bytes.get(end) != Some(&b'=') {
+            return None;
+        }
+        let (value, at) = match number::plain(bytes, end + 1)? {
+            (Number::Int(int), at) if bytes.get(at) == Some(&b'i') => (ValueRef::Int(int), at + 1),
+            (Number::Int(int), at) => (ValueRef::Float(int as f64), at),
+            (Number::Float(float), at) => (ValueRef::Float(float), at),
+            _ => return None,
+        };
+        if !ends_value(bytes.get(at)) {
+            return None;
+        }
+        self.at = at;
+        Some(value)
     }
 
     fn quoted(&mut self) -> Result<&'a str, Reason> {

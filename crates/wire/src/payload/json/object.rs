@@ -8,10 +8,10 @@ use record::{DeviceNo, MetricNo, Readings, Timestamp, ValueRef};
 
 use super::scan::{Fault, Scanner};
 use super::value::{is_latitude, on_earth, value};
-use crate::payload::Message;
 use crate::payload::number::Number;
 use crate::payload::reason::{Problem, Reason, ValueError, excerpt};
 use crate::payload::scratch::Notes;
+use crate::payload::{Message, is_device_key, is_sequence_key, is_time_key};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Shape {
@@ -21,6 +21,14 @@ enum Shape {
     Single,
     /// `{"metrics": {…}}`
     Nested,
+}
+
+/// Whether a key stands for something else than a metric. [`Object::read`] says for what.
+fn has_meaning(key: &str) -> bool {
+    is_time_key(key)
+        || is_device_key(key)
+        || is_sequence_key(key)
+        || matches!(key, "metric" | "value" | "metrics" | "values")
 }
 
 const SEQ: &str = "the sequence number must be a whole number from 0 to 9223372036854775807";
@@ -85,6 +93,10 @@ impl<'m, 'r> Object<'m, 'r> {
         let mut more = scanner.open(b'}')?;
         while more {
             let key_at = scanner.at();
+            if self.takes_flat() && self.read_expected(scanner, has_meaning) {
+                more = scanner.more(b'}')?;
+                continue;
+            }
             let key = scanner.key()?;
             match key.text(key_buffer) {
                 key @ ("ts" | "timestamp" | "time") => self.read_time(scanner, key, key_at)?,
@@ -261,12 +273,39 @@ impl<'m, 'r> Object<'m, 'r> {
         }
         let mut more = scanner.open(b'}')?;
         while more {
-            let key_at = scanner.at();
-            let key = scanner.key()?;
-            self.read_member(scanner, key.text(key_buffer), key_at)?;
+            if !self.read_expected(scanner, |_| false) {
+                let key_at = scanner.at();
+                let key = scanner.key()?;
+                self.read_member(scanner, key.text(key_buffer), key_at)?;
+            }
             more = scanner.more(b'}')?;
         }
         Ok(())
+    }
+
+    /// Reads the member at hand if it is what most are: the metric that comes behind the one before, and a plain number.
+    /// Otherwise nothing has happened. `is_other` says whether a key of that name is no metric here.
+    #[inline]
+    fn read_expected(&mut self, scanner: &mut Scanner<'_>, is_other: impl Fn(&str) -> bool) -> bool {
+        let Some(expected) = self.readings.metric_in_turn() else { return false };
+        let key_at = scanner.at();
+        if self.message.metric.is_some() || is_other(expected) || !scanner.is_key(expected) {
+            return false;
+        }
+        let value = match scanner.plain_number() {
+            Some(Number::Float(float)) => ValueRef::Float(float),
+            Some(Number::Int(int)) => ValueRef::Int(int),
+            _ => {
+                scanner.back_to(key_at);
+                return false;
+            }
+        };
+        let metric = self.readings.take_metric_in_turn();
+        self.readings.stage(metric, value);
+        if self.notes.is_twice(metric) {
+            self.bad(Problem::Twice(excerpt(self.readings.metric_name(metric))), key_at);
+        }
+        true
     }
 
     /// A key that names a metric, and its value.

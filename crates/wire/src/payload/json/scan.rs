@@ -39,6 +39,12 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// Goes back to a place that it has passed, within the same object or array.
+    pub(super) fn back_to(&mut self, at: usize) {
+        debug_assert!(at <= self.at, "{at} was not passed");
+        self.at = at;
+    }
+
     #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
@@ -107,6 +113,28 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
+    /// Steps over the key at hand and its colon, if it is `name` to the letter, with no space in between.
+    #[inline]
+    pub(super) fn is_key(&mut self, name: &str) -> bool {
+        let bytes = self.text.as_bytes();
+        let end = self.at + 1 + name.len();
+        let is_it = bytes.get(self.at) == Some(&b'"')
+            && bytes.get(self.at + 1..end) == Some(name.as_bytes())
+            && bytes.get(end..end + 2) == Some(b"\":");
+        if is_it {
+            self.at = end + 2;
+        }
+        is_it
+    }
+
+    /// Steps over the number at hand, if it is a plain one.
+    #[inline]
+    pub(super) fn plain_number(&mut self) -> Option<Number> {
+        let (number, end) = number::plain(self.text.as_bytes(), self.at)?;
+        self.at = end;
+        Some(number)
+    }
+
     /// The string whose opening quote is at hand.
     #[inline]
     pub(super) fn string(&mut self) -> Result<Quoted<'a>, Fault> {
@@ -122,6 +150,9 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(super) fn number(&mut self) -> Result<(Number, &'a str), Fault> {
         let start = self.at;
+        if let Some(number) = self.plain_number() {
+            return Ok((number, &self.text[start..self.at]));
+        }
         let (number, end) =
             number::json(self.text, start).map_err(|(at, what)| Fault { at, what: Some(what) })?;
         self.at = end;

@@ -221,6 +221,45 @@ fn is_json_to_serde(text: &[u8]) -> Option<bool> {
     }
 }
 
+/// A member of an object: names and values of which most come again, and some that mean something else or must be escaped.
+fn any_member() -> impl Strategy<Value = (String, String)> {
+    let name = prop_oneof![
+        4 => "temperature|humidity|motor\\.speed",
+        2 => "ts|time|seq|sequence|seq_no|id|value|metric|metrics|lat|lng",
+        1 => Just("größe".to_owned()),
+        1 => Just("a\"b".to_owned()),
+        1 => Just("a\\b".to_owned()),
+        1 => Just("temperature ".to_owned()),
+    ];
+    let value = prop_oneof![
+        4 => "-?[0-9]{1,4}(\\.[0-9]{1,3})?",
+        1 => "1e[0-9]{1,3}|-0|0\\.5e-3|1234567890123456789012|0\\.12345678901234567890",
+        1 => r#"null|true|"x"|\[1\]|\{"lat":1,"lng":2\}|\{\}|01|1\.|-"#,
+    ];
+    (name, value)
+}
+
+/// A message in JSON or line protocol, mostly whole.
+fn any_telemetry() -> impl Strategy<Value = (Encoding, String)> {
+    (prop::collection::vec(any_member(), 1..6), 0..4_u32, 0..8_u32).prop_map(|(members, shape, style)| {
+        if shape == 3 {
+            let field = |(key, value): &(String, String)| {
+                let key = if style == 1 { key.clone() } else { key.replace([' ', ',', '='], "\\ ") };
+                format!("{key}={value}{}", if style == 2 { "i" } else { "" })
+            };
+            let fields: Vec<String> = members.iter().map(field).collect();
+            let tags = ["", ",room=a", ",device=d"][style as usize % 3];
+            return (Encoding::Influx, format!("climate{tags} {} 1700000000000000000", fields.join(",")));
+        }
+        let inner = object(members, style);
+        match shape {
+            0 => (Encoding::Json, inner),
+            1 => (Encoding::Json, format!("{{\"ts\":1700000000,\"metrics\":{inner}}}")),
+            _ => (Encoding::Json, format!("[{inner},{{\"values\":{inner}}}]")),
+        }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
@@ -235,6 +274,26 @@ proptest! {
         prop_assert_eq!(payload::detect_json(lines.as_bytes()), kind);
         prop_assert_eq!(payload::detect_json(format!("[{}]", texts.join("\n,")).as_bytes()), Encoding::Json);
         prop_assert_eq!(payload::detect_json(b"{\"a\":{\n\"lat\":1}\n,\"b\":{}\n}\n"), Encoding::Json);
+    }
+
+    /// A gateway keeps its table of metrics from one message to the next, and what comes in the same order is found at once.
+    #[test]
+    fn what_was_read_before_changes_nothing(
+        messages in prop::collection::vec((any_telemetry(), "d/-|-/-|d/m"), 1..8),
+    ) {
+        let mut kept = Scratch::new();
+        for ((encoding, text), topic) in &messages {
+            let message = message(topic, *encoding, text.as_bytes());
+            let mut anew = Scratch::new();
+            prop_assert_eq!(
+                payload::inspect(&message, &mut kept), payload::inspect(&message, &mut anew), "{}", text
+            );
+            prop_assert_eq!(kept.rejected(), anew.rejected(), "{}", text);
+            let told = |scratch: &Scratch| -> Vec<String> {
+                scratch.readings().iter().map(|reading| format!("{:?}", reading.to_reading())).collect()
+            };
+            prop_assert_eq!(told(&kept), told(&anew), "{}", text);
+        }
     }
 
     #[test]
