@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::swarm::{Outgoing, Publisher};
 
-/// How often a probe is sent, by all probers together.
+/// How often a probe is sent, by all probers together, unless the rig says otherwise.
 const EVERY: Duration = Duration::from_millis(50);
 /// The shortest pause between two looks; it grows with the time that has gone by, or a stalled server would be busy
 /// with looks.
@@ -23,6 +23,7 @@ const LOST: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Probe {
     probers: Vec<Prober>,
+    every: Duration,
 }
 
 #[derive(Debug)]
@@ -80,7 +81,13 @@ impl Probe {
                 patience: LOST,
             });
         }
-        Ok(Self { probers })
+        Ok(Self { probers, every: EVERY })
+    }
+
+    /// With one so often by all probers together. Where each waits long it looks many times, which costs the server as well.
+    #[must_use]
+    pub fn with_pace(self, every: Duration) -> Self {
+        Self { every, ..self }
     }
 
     /// With another limit than two minutes: where the server may fall behind by more, and it is to be told by how much.
@@ -97,11 +104,11 @@ impl Probe {
     /// A probe is not seen within two minutes, or the [patience](Probe::with_patience) that there is.
     pub async fn measure(&mut self, mut done: impl FnMut() -> bool) -> anyhow::Result<Took> {
         let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
-        let period = EVERY * u32::try_from(self.probers.len())?;
+        let (every, period) = (self.every, self.every * u32::try_from(self.probers.len())?);
         let running: Vec<_> = std::mem::take(&mut self.probers)
             .into_iter()
             .zip(0_u32..)
-            .map(|(prober, n)| tokio::spawn(prober.run(began, began + EVERY * n, period, stop.clone())))
+            .map(|(prober, n)| tokio::spawn(prober.run(began, began + every * n, period, stop.clone())))
             .collect();
         while !done() {
             tokio::time::sleep(Duration::from_millis(10)).await;

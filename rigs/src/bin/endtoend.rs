@@ -51,6 +51,10 @@ struct Args {
     /// A storm: four rules more, each of whose conditions begins or ends with about every second message of the load
     #[arg(long)]
     storm: bool,
+    /// A probe is sent each so many milliseconds. Those that wait long look often: at 50 a server that has fallen behind spends a
+    /// tenth of its time on answering them
+    #[arg(long, default_value_t = 50)]
+    probe_ms: u64,
     /// The server [default: beside this program]
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -174,7 +178,8 @@ async fn phase(
     let mut probe =
         Probe::start(place.mqtt, place.http, (0..PROBERS).map(|n| format!("probe-{rate}-{n}")).collect())
             .await?
-            .with_patience(PATIENCE);
+            .with_patience(PATIENCE)
+            .with_pace(Duration::from_millis(args.probe_ms));
     let over = Arc::new(AtomicBool::new(false));
     receiver.forget();
     let alarm = (args.rules > 0)
@@ -246,7 +251,7 @@ fn load(args: &Args, place: &Place, messages: u64, seconds: u64) -> anyhow::Resu
     command.spawn().context("the generator cannot be started")
 }
 
-/// One is sent each 50 ms, by another: one that waits for three seconds still does not hold its next one up, which would count
+/// Each probe is sent by another: one that waits for three seconds still does not hold its next one up, which would count
 /// the same wait twice.
 const PROBERS: u32 = 64;
 
