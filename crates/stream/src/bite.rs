@@ -16,7 +16,7 @@ pub(crate) struct Bite {
 impl Bite {
     /// Of live data, bytes. Each turn has its costs, so it goes in large bites when there is much of it; but where a fleet comes
     /// back at once, whoever comes next waits for the turn.
-    pub(crate) const LIVE: Self = Self::new((64 << 10, 1 << 20), Duration::from_millis(20));
+    pub(crate) const LIVE: Self = Self::new((64 << 10, 4 << 20), Duration::from_millis(20));
 
     /// Of history, bytes: a live reading may have to wait for a turn that has begun.
     pub(crate) const BACKFILL: Self = Self::new((4 << 10, 512 << 10), Duration::from_millis(1));

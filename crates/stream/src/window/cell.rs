@@ -238,13 +238,10 @@ impl Many {
 
     fn extend(&mut self, values: &[f64]) {
         self.count += values.len() as u64;
-        for &value in values {
-            self.min = self.min.min(value);
-            self.max = self.max.max(value);
-            self.sum.add(value);
-            self.squares.add_square(value);
-            self.sketch.add(value);
-        }
+        let (min, max) = extremes(values);
+        (self.min, self.max) = (self.min.min(min), self.max.max(max));
+        Exact::add_all(&mut self.sum, &mut self.squares, values);
+        self.sketch.add_all(values, min, max);
     }
 
     fn merge(&mut self, other: &Self) {

@@ -12,6 +12,14 @@ pub(super) const SQUARES_UNIT: i32 = 2 * SUM_UNIT;
 
 const LIMB: u32 = 64;
 
+/// So many values are added to each other: mantissas of 53 bits, moved by up to [`APART`], have squares of 120 bits, and so many
+/// of these 127.
+const TOGETHER: usize = 128;
+/// How far their exponents may lie apart.
+const APART: i32 = 7;
+/// The exponent of the smallest `f64`.
+const SMALLEST: i32 = -1074;
+
 /// A whole number of units in two's complement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Exact {
@@ -38,6 +46,31 @@ impl Exact {
     pub(super) fn add_square(&mut self, value: f64) {
         let (_, mantissa, exponent) = parts(value);
         self.add_term(false, u128::from(mantissa) * u128::from(mantissa), 2 * exponent - SQUARES_UNIT);
+    }
+
+    /// Adds values, which must be finite, to a sum of unit [`SUM_UNIT`], and their squares to one of unit [`SQUARES_UNIT`]. Where
+    /// they are of about one size, as those of a metric are, they are added to each other first.
+    pub(super) fn add_all(sum: &mut Self, squares: &mut Self, values: &[f64]) {
+        for values in values.chunks(TOGETHER) {
+            let exponents =
+                values.iter().map(|&value| parts(value)).filter(|&(_, mantissa, _)| mantissa != 0);
+            let Some(most) = exponents.map(|(.., exponent)| exponent).max() else { continue };
+            let least = (most - APART).max(SMALLEST);
+            let (mut total, mut of_squares) = (0_i128, 0_u128);
+            for &value in values {
+                let (negative, mantissa, exponent) = parts(value);
+                if exponent < least {
+                    sum.add(value);
+                    squares.add_square(value);
+                    continue;
+                }
+                let term = i128::from(mantissa << (exponent - least));
+                total += if negative { -term } else { term };
+                of_squares += term.unsigned_abs() * term.unsigned_abs();
+            }
+            sum.add_term(total < 0, total.unsigned_abs(), least - SUM_UNIT);
+            squares.add_term(false, of_squares, 2 * least - SQUARES_UNIT);
+        }
     }
 
     /// Adds another number of the same unit.
@@ -233,7 +266,7 @@ fn parts(value: f64) -> (bool, u64, i32) {
     let fraction = bits & ((1 << 52) - 1);
     let biased = (bits >> 52 & 0x7ff) as i32;
     let (mantissa, exponent) =
-        if biased == 0 { (fraction, -1074) } else { (fraction | 1 << 52, biased - 1075) };
+        if biased == 0 { (fraction, SMALLEST) } else { (fraction | 1 << 52, biased - 1075) };
     (value.is_sign_negative(), mantissa, exponent)
 }
 
@@ -248,4 +281,42 @@ fn scaled(mut mantissa: f64, mut exponent: i32) -> f64 {
         exponent += 1000;
     }
     mantissa * f64::from_bits(((1023 + exponent.clamp(-1000, 1000)) as u64) << 52)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values() -> impl Strategy<Value = Vec<f64>> {
+        let sensor = (-9_999_i32..9_999).prop_map(|digits| f64::from(digits) / 100.0);
+        let value = prop_oneof![
+            6 => sensor,
+            1 => prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
+            1 => prop_oneof![Just(f64::MAX), Just(f64::MIN), Just(5e-324), Just(-5e-324)],
+        ];
+        prop::collection::vec(value, 0..300)
+    }
+
+    proptest! {
+        #[test]
+        fn added_together_or_one_by_one_values_make_the_same_sums(values in values(), before in values()) {
+            let (mut sum, mut squares) = (Exact::default(), Exact::default());
+            Exact::add_all(&mut sum, &mut squares, &before);
+            Exact::add_all(&mut sum, &mut squares, &values);
+            let (mut sum_of_each, mut squares_of_each) = (Exact::default(), Exact::default());
+            for &value in before.iter().chain(&values) {
+                sum_of_each.add(value);
+                squares_of_each.add_square(value);
+            }
+            prop_assert_eq!(sum.rounded(SUM_UNIT), sum_of_each.rounded(SUM_UNIT));
+            prop_assert_eq!(squares.rounded(SQUARES_UNIT), squares_of_each.rounded(SQUARES_UNIT));
+            // What is left is nothing, to the last bit.
+            for value in before.iter().chain(&values) {
+                sum.add(-value);
+            }
+            prop_assert_eq!(sum.rounded(SUM_UNIT).mantissa, 0.0);
+        }
+    }
 }

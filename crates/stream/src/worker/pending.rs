@@ -10,6 +10,11 @@ use crate::answers::Unanswered;
 use crate::engine::{Engine, Turn};
 use crate::underway::Underway;
 
+/// A live turn may take this part of what its readings have waited for it,
+const SHARE_OF_WAIT: u32 = 10;
+/// and so much at most.
+const LONGEST_LIVE: Duration = Duration::from_millis(200);
+
 /// What a turn is for, and how large it is.
 pub(super) enum Errand {
     /// Live records, and when the newest of each partition arrived, by the log's clock.
@@ -109,9 +114,14 @@ impl Worker {
     fn done(&mut self, errand: Errand, took: Duration) {
         match errand {
             Errand::Live { bytes, arrived_ms } => {
+                // What has waited long anyway may wait a little for a longer turn, which costs less for each reading.
+                let newest = arrived_ms.iter().map(|&(_, arrived_ms)| arrived_ms).max();
+                let now = self.parts.clock.as_ref()().millis();
+                let waited = newest.map_or(0, |newest| now.saturating_sub(newest));
+                let waited = Duration::from_millis(waited.try_into().unwrap_or(0));
                 self.shared.arrived(arrived_ms);
                 self.live_read = Some((Instant::now(), took));
-                self.live_bite.took(bytes, took, Duration::ZERO);
+                self.live_bite.took(bytes, took, (waited / SHARE_OF_WAIT).min(LONGEST_LIVE));
             }
             Errand::History { bytes } => {
                 self.backfill_bite.took(bytes, took, self.history_may_take());

@@ -28,6 +28,16 @@ pub(super) struct KnownSeries {
 }
 
 impl KnownSeries {
+    /// Whether all of these series of a device are known: if they are columns that follow each other, by one look.
+    pub(super) fn contains_all(&mut self, device: u32, columns: &[ColumnNo]) -> bool {
+        let (Some(first), Some(&set)) = (columns.first(), self.devices.get(&device)) else {
+            return columns.is_empty();
+        };
+        let known = &self.sets[set];
+        let at = known.binary_search(first).unwrap_or_else(|at| at);
+        known[at..].starts_with(columns) || columns.iter().all(|&column| self.contains(device, column))
+    }
+
     /// Whether a series is known.
     pub(super) fn contains(&mut self, device: u32, column: ColumnNo) -> bool {
         let (_, set, expected) = match &mut self.last {
@@ -96,6 +106,10 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let (device, column) = ((state >> 33) as u32 % 30, (state >> 50) as u32 % 40);
             assert_eq!(known.contains(device, ColumnNo(column)), told.contains(&(device, column)));
+            let some: Vec<u32> = (0..state >> 40 & 3).map(|n| column + n as u32 * (1 + column % 2)).collect();
+            let columns: Vec<ColumnNo> = some.iter().copied().map(ColumnNo).collect();
+            let all = some.iter().all(|&column| told.contains(&(device, column)));
+            assert_eq!(known.contains_all(device, &columns), all);
             if state >> 20 & 3 == 0 {
                 let some = [column, (column + 7) % 40];
                 known.insert(device, &some.map(ColumnNo));

@@ -44,7 +44,6 @@ impl Parquet {
                     self.visible.write().metrics.add_kinds(&writer.connection, column, kind)?;
                 }
                 *place = Some((table, group, column, kinds.with(kind)));
-                new.look(writer, device, column)?;
                 let entity = Entity::new(group, device);
                 match rows.last_mut() {
                     Some(row)
@@ -58,6 +57,7 @@ impl Parquet {
                 }
                 columns.push(column);
             }
+            new.look(writer, device, &columns[first..])?;
         }
         new.keep(writer)?;
         Ok(Incoming { tenant, readings, rows, columns })
@@ -112,9 +112,9 @@ struct NewSeries {
 }
 
 impl NewSeries {
-    /// Sees to it that the books will know a series.
-    fn look(&mut self, writer: &mut Writer, device: u32, column: ColumnNo) -> rusqlite::Result<()> {
-        if writer.known_series.contains(device, column) {
+    /// Sees to it that the books will know some series of a device.
+    fn look(&mut self, writer: &mut Writer, device: u32, columns: &[ColumnNo]) -> rusqlite::Result<()> {
+        if writer.known_series.contains_all(device, columns) {
             return Ok(());
         }
         if self.device != device {
@@ -125,10 +125,12 @@ impl NewSeries {
             let there = device_series::of(&writer.connection, device)?;
             writer.known_series.insert(device, &there);
         }
-        if !writer.known_series.contains(device, column)
-            && let Err(at) = self.columns.binary_search(&column)
-        {
-            self.columns.insert(at, column);
+        for &column in columns {
+            if !writer.known_series.contains(device, column)
+                && let Err(at) = self.columns.binary_search(&column)
+            {
+                self.columns.insert(at, column);
+            }
         }
         Ok(())
     }
