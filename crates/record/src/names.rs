@@ -26,6 +26,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }

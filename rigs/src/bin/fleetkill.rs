@@ -85,7 +85,8 @@ fn run(args: &Args) -> Result<String> {
     ledger::balances(&place)?;
     server.stop()?;
     ready.sort();
-    let (middle, worst) = (ready.get(ready.len() / 2), ready.last());
+    let at = |place: usize| ready.get(place).copied().unwrap_or_default();
+    let (middle, worst) = (at(ready.len() / 2), at(ready.len().saturating_sub(1)));
     Ok(format!("{} kills; ready again after {middle:.1?} (median), {worst:.1?} (worst); {told}", args.kills))
 }
 
