@@ -81,8 +81,9 @@ impl Names {
     /// As [`Names::find`], and at once where names come in the order of their numbers, as those of a device's metrics do.
     #[inline]
     pub(crate) fn find_in_turn(&mut self, name: &str) -> Option<u32> {
-        let found = match self.get(self.next) {
-            Some(next) if next == name => Some(self.next as u32),
+        let next = self.number_in_turn();
+        let found = match self.get(next) {
+            Some(known) if known == name => Some(next as u32),
             _ => self.find(name),
         };
         self.next = found.map_or(self.len(), |found| found as usize) + 1;

@@ -110,18 +110,23 @@ impl Worker {
         flow
     }
 
+    /// How long a live turn may take: what has waited long anyway may wait a little for a longer one, which costs less for each
+    /// reading.
+    fn live_may_take(&self, arrived_ms: &[(u16, i64)]) -> Duration {
+        let newest = arrived_ms.iter().map(|&(_, arrived_ms)| arrived_ms).max();
+        let Some(newest) = newest.filter(|_| self.purpose.writes_to_log()) else { return Duration::ZERO };
+        let waited_ms = self.parts.clock.as_ref()().millis().saturating_sub(newest);
+        (Duration::from_millis(waited_ms.try_into().unwrap_or(0)) / SHARE_OF_WAIT).min(LONGEST_LIVE)
+    }
+
     /// A turn is stored: the next one of its kind is sized by how long it took.
     fn done(&mut self, errand: Errand, took: Duration) {
         match errand {
             Errand::Live { bytes, arrived_ms } => {
-                // What has waited long anyway may wait a little for a longer turn, which costs less for each reading.
-                let newest = arrived_ms.iter().map(|&(_, arrived_ms)| arrived_ms).max();
-                let now = self.parts.clock.as_ref()().millis();
-                let waited = newest.map_or(0, |newest| now.saturating_sub(newest));
-                let waited = Duration::from_millis(waited.try_into().unwrap_or(0));
+                let may_take = self.live_may_take(&arrived_ms);
                 self.shared.arrived(arrived_ms);
                 self.live_read = Some((Instant::now(), took));
-                self.live_bite.took(bytes, took, (waited / SHARE_OF_WAIT).min(LONGEST_LIVE));
+                self.live_bite.took(bytes, took, may_take);
             }
             Errand::History { bytes } => {
                 self.backfill_bite.took(bytes, took, self.history_may_take());

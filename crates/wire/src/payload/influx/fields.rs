@@ -92,7 +92,7 @@ fn key_of<'n>(metric: &'n str, measurement: &str, tags: &str) -> Option<&'n str>
     let key = metric.strip_prefix(measurement)?.strip_prefix('.')?;
     let key = match key.split_once('{') {
         None => Some(key).filter(|_| tags.is_empty()),
-        Some((key, rest)) => Some(key).filter(|_| rest.strip_suffix('}') == Some(tags)),
+        Some((key, rest)) => Some(key).filter(|_| !tags.is_empty() && rest.strip_suffix('}') == Some(tags)),
     }?;
     // A field called `value` has the name of its measurement.
     (!matches!(key, "" | "value")).then_some(key)

@@ -230,6 +230,7 @@ fn any_member() -> impl Strategy<Value = (String, String)> {
         1 => Just("a\"b".to_owned()),
         1 => Just("a\\b".to_owned()),
         1 => Just("temperature ".to_owned()),
+        1 => r"temperature\{\}|temperature\{room=a\}",
     ];
     let value = prop_oneof![
         4 => "-?[0-9]{1,4}(\\.[0-9]{1,3})?",
