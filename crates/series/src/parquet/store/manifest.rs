@@ -17,7 +17,7 @@ pub(super) const FILE: &str = "manifest.db";
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
 /// Some steps are those of the SQLite store, whose books these are; its tables of points stay empty.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     schema::STEPS[0],
     schema::STEPS[1],
     RUNS,
@@ -31,6 +31,7 @@ const STEPS: [&str; 13] = [
     schema::STEPS[3],
     super::remove::EXPORTING,
     schema::STEPS[4],
+    PACKED,
 ];
 
 /// `metric.grp`: metrics that came in one message the first time they were seen. A table has at most
@@ -54,6 +55,10 @@ CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WIT
 INSERT INTO counter VALUES ('generation', 0);
 CREATE TABLE last_row (device INTEGER PRIMARY KEY, readings BLOB NOT NULL) STRICT;
 ";
+
+/// The tables are as before. From here on fresh readings and last rows are packed ([`super::packed`]), which an older build cannot
+/// read: so it is told that the manifest is newer, and not that it is damaged.
+const PACKED: &str = "";
 
 /// What batches put into the buffer, until it stands in a run: [`super::fresh`].
 const FRESH: &str = "
