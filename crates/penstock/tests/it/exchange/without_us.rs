@@ -148,7 +148,19 @@ fn the_page_reads_files_blocks_and_books() {
     // One is revised, one is void.
     store.windows(&[(1, 2, 23.0), (2, 0, 0.0)]);
     store.store.roll().unwrap();
-    store.write("default", &[("pump-2", "temperature", minute(9), float(3.5))]);
+    let place = Value::Location { lat: 52.5, lng: -0.25 };
+    store.write(
+        "default",
+        &[
+            ("pump-2", "temperature", minute(9), float(3.5)),
+            ("pump-2", "_odd", minute(9), Value::Int(-2)),
+            ("pump-2", "state", minute(9), Value::Text("größe".into())),
+            ("pump-1", "temperature", minute(10), float(0.1 + 0.2)),
+            ("pump-1", "state", minute(10), Value::Bool(true)),
+            ("pump-1", "_odd", minute(11), place),
+            ("pump-1", "temperature", minute(12), float(-0.125)),
+        ],
+    );
     store.store.flush().unwrap();
     drop(store);
     let page = root().join("docs/your-data-without-us.md");
@@ -175,7 +187,15 @@ fn the_page_reads_files_blocks_and_books() {
     for (line, (start, value)) in found.iter().zip(&starts) {
         assert!(line.starts_with(start) && number(line) == *value, "{line}, not {start}: {told}");
     }
-    assert!(found.iter().any(|line| line.starts_with("fresh ") && line.ends_with(" 3.5")), "{told}");
+    let fresh: Vec<(&str, &str)> = found
+        .iter()
+        .filter_map(|line| line.strip_prefix("fresh ")?.split_once(' ')?.1.split_once(' '))
+        .map(|(claimed, rest)| (claimed, rest.split_once(' ').unwrap().1))
+        .collect();
+    let times = [9, 9, 9, 10, 10, 11, 12].map(|n| minute(n).to_string());
+    let values = ["3.5", "-2", "größe", "0.30000000000000004", "True", "(52.5, -0.25)", "-0.125"];
+    let expected: Vec<(&str, &str)> = times.iter().map(String::as_str).zip(values).collect();
+    assert_eq!(fresh, expected, "{told}");
     let windows: Vec<&str> = found.iter().filter(|line| line.starts_with("window")).copied().collect();
     let expected = [(1, "2 21.0 21.0 10.5"), (2, "2 23.0 23.0 11.5")];
     assert_eq!(windows, expected.map(|(end, told)| format!("window pump-1 {} {told}", at(end))), "{told}");
