@@ -99,11 +99,9 @@ impl<'m, 'r> Object<'m, 'r> {
             }
             let key = scanner.key()?;
             match key.text(key_buffer) {
-                key @ ("ts" | "timestamp" | "time") => self.read_time(scanner, key, key_at)?,
-                key @ ("device_id" | "deviceId" | "device" | "id") => {
-                    self.read_device(scanner, key, key_at)?
-                }
-                key @ ("seq" | "sequence" | "seq_no") => self.read_seq(scanner, key, key_at)?,
+                key if is_time_key(key) => self.read_time(scanner, key, key_at)?,
+                key if is_device_key(key) => self.read_device(scanner, key, key_at)?,
+                key if is_sequence_key(key) => self.read_seq(scanner, key, key_at)?,
                 key @ "metric" => self.read_metric(scanner, key, key_at)?,
                 key @ "value" => self.read_value(scanner, key, key_at)?,
                 "metrics" | "values" => self.read_metrics(scanner, key_buffer, key_at)?,
